@@ -1,0 +1,178 @@
+"""What crosses the engine's border: frozen dataclasses, paths and one callback. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+ENGINE_VERSION = "1.0"
+"""Part of every fingerprint: raised when the same inputs would give another picture."""
+
+Tier = Literal["A", "B", "C"]
+"""A: patches + presenter's own voice model + base. B: patches + base. C: warp and paint (the mouth never opens)."""
+
+
+class Report(Protocol):
+    """Called as work moves; may raise to stop it (cancel, lost lease). ``done`` of ``total`` within ``stage``."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None: ...
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """A report that tells nobody."""
+
+
+PREPARE_STAGES = ("probe", "track", "listen", "learn", "profile")
+RENDER_STAGES = ("prepare", "listen", "lip-sync", "compose", "check")
+"""Stages in order, as reported by ``prepare`` and ``render``. Encoding runs beside ``compose``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What is refused before it is decoded in full."""
+
+    max_seconds: float = 3600.0
+    """Longest footage or take, in seconds."""
+    max_pixels: int = 4096 * 2304
+    """Largest picture, width x height."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions:
+    """Choices that change an analysis."""
+
+    face: tuple[float, float] | None = None
+    """Where the presenter's face is in the first frame, x and y in 0..1; None takes the largest steady face."""
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing the gate has to say about footage. ``code`` is in ``findings.FINDINGS`` or ``errors.FAILURES``."""
+
+    code: str
+    level: Literal["refused", "warning", "info"]
+    figure: float | None = None
+    """The measured figure behind it, in the finding's own unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedFootage:
+    """What ``prepare`` leaves in its folder (``analysis.json`` holds exactly these fields).
+
+    Beside it: ``track.npz``, ``profile.npz``, ``patches.bin``, ``poster.jpg``, ``filmstrip.jpg``, all private to the
+    engine except the two pictures.
+    """
+
+    engine: str
+    folder: Path
+    width: int
+    height: int
+    fps: float
+    frames: int
+    duration_s: float
+    has_audio: bool
+    tier: Tier | None
+    """None when refused."""
+    verdict: Literal["ready", "warnings", "refused"]
+    findings: tuple[Finding, ...]
+    speech_spans: tuple[tuple[float, float], ...]
+    """Seconds, start and end."""
+    face_box: tuple[float, float, float, float] | None
+    """Median face, x y w h in 0..1 of the picture."""
+    offset_ms: float | None
+    """Sound behind picture, measured on the upload; removed while learning."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """cv_open, cv_width, io_px, yaw_p90, tracked, speech_s ... what was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderOptions:
+    """A preset, as the engine sees it. Every field changes the fingerprint."""
+
+    backend: str = "exemplar"
+    amplitude: float = 1.0
+    """Mouth opening relative to the presenter's own, 0.5..1.5."""
+    when_shorter: Literal["cut", "rest"] = "cut"
+    """Take shorter than footage: cut the video to the take, or keep the rest with a resting mouth."""
+    crf: int = 18
+    """x264 quality, 12..30 (lower is better)."""
+    speed: Literal["ultrafast", "veryfast", "fast", "medium"] = "veryfast"
+    """x264 preset."""
+    normalize_loudness: bool = False
+    """Bring the take to -16 LUFS."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderRequest:
+    footage: Path
+    analysis: Path
+    """Folder written by ``prepare`` for this footage."""
+    audio: Path
+    out: Path
+    """MP4 to write; appears whole or not at all."""
+    options: RenderOptions = RenderOptions()
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """What the check measured on the finished video."""
+
+    sync: float | None
+    """Correlation of the re-tracked opening with the base model's, -1..1; None when there is too little speech."""
+    offset_ms: float | None
+    flicker: float | None
+    """Skin flicker in the mask relative to the source's (1 = the same)."""
+    sharpness: float | None
+    """Mouth sharpness relative to the source's (1 = the same)."""
+    longest_freeze_s: float
+    frames_kept: int
+    """Frames that kept their own pixels because no face could be followed in them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderResult:
+    engine: str
+    backend: str
+    tier: Tier
+    video: Path
+    width: int
+    height: int
+    fps: float
+    frames: int
+    duration_s: float
+    quality: Quality
+    seconds: dict[str, float]
+    """Wall-clock seconds by stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeInfo:
+    """What ``measure_take`` found in an audio file."""
+
+    duration_s: float
+    sample_rate: int
+    channels: int
+    loudness_lufs: float
+    peak_dbfs: float
+    waveform: tuple[int, ...]
+    """400 peaks, 0..255."""
+    speech_spans: tuple[tuple[float, float], ...]
+    findings: tuple[Finding, ...] = ()
+
+
+def to_json(value: Any) -> dict[str, Any]:
+    """A dataclass of this module as plain JSON types (paths as strings)."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, Path):
+            return str(item)
+        if isinstance(item, dict):
+            return {key: plain(inner) for key, inner in item.items()}
+        if isinstance(item, list | tuple):
+            return [plain(inner) for inner in item]
+        return item
+
+    return {key: plain(inner) for key, inner in asdict(value).items()}

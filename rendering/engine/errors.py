@@ -1,0 +1,142 @@
+"""Everything the engine refuses or fails with: one table of codes, sentences and remedies.
+
+The sentences are English message ids; the site translates them and the command line prints them as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["permanent", "transient", "suspect"]
+
+
+def gettext_noop(message: str) -> str:
+    """Mark ``message`` for translation and return it unchanged (the engine has no translator of its own)."""
+    return message
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One way the engine can say no.
+
+    ``kind``: *permanent* (the input is at fault, never tried again), *transient* (tried again after a back-off) or
+    *suspect* (the machine is at fault, tried again elsewhere).
+    """
+
+    code: str
+    sentence: str
+    remedy: str
+    kind: Kind = "permanent"
+
+
+_ = gettext_noop
+FAILURES: dict[str, Failure] = {
+    failure.code: failure
+    for failure in (
+        Failure("empty_file", _("The file is empty."), _("Export it again and upload the new file.")),
+        Failure(
+            "bad_media",
+            _("The file is damaged or is not a video or audio file."),
+            _("Open it in a player to check it, then export it again as MP4 (video) or WAV (audio)."),
+        ),
+        Failure(
+            "no_video",
+            _("The file has no picture."),
+            _("Upload it as an audio take, or choose a video file as footage."),
+        ),
+        Failure("no_audio", _("The file has no sound."), _("Choose a file with a voice in it.")),
+        Failure(
+            "silent_audio",
+            _("The sound is silent or too quiet to hear words in."),
+            _("Check the microphone or the export level and upload the take again."),
+        ),
+        Failure(
+            "too_short",
+            _("The file is shorter than can be used."),
+            _("Use footage of at least 3 seconds and a take of at least 0.3 seconds."),
+        ),
+        Failure(
+            "too_long",
+            _("The file is longer than this installation allows."),
+            _("Cut it into parts, or ask the operator to raise the limit."),
+        ),
+        Failure(
+            "too_large",
+            _("The picture is larger than this installation allows."),
+            _("Export it at 4K (3840 x 2160) or smaller."),
+        ),
+        Failure(
+            "low_rate",
+            _("The footage has fewer than 15 frames a second."),
+            _("Film or export it at 24 frames a second or more."),
+        ),
+        Failure(
+            "no_face",
+            _("No face could be followed through the footage."),
+            _("Use footage in which one face is seen from the front in nearly every frame."),
+        ),
+        Failure(
+            "face_lost",
+            _("The face is out of sight for too long."),
+            _("Trim the footage to the part in which the presenter faces the camera."),
+        ),
+        Failure(
+            "face_small",
+            _("The face is too small in the picture."),
+            _("Film closer: the eyes should be at least 24 pixels apart."),
+        ),
+        Failure(
+            "face_turned",
+            _("The presenter looks too far to the side."),
+            _("Use footage in which the presenter faces the camera within about 30 degrees."),
+        ),
+        Failure(
+            "no_steady_shot",
+            _("No shot of one presenter lasts 3 seconds."),
+            _("Use one unbroken shot instead of a cut sequence."),
+        ),
+        Failure("no_backend", _("The preset asks for an engine that is not installed."), _("Choose another preset.")),
+        Failure(
+            "stale_analysis",
+            _("The footage was analysed by another version of the engine."),
+            _("Analyse the footage again."),
+        ),
+        Failure("cancelled", _("The work was cancelled."), _("Start it again when you need it.")),
+        Failure(
+            "out_of_memory",
+            _("The machine ran out of memory."),
+            _("It is tried again by itself; use smaller footage if it keeps failing."),
+            "transient",
+        ),
+        Failure(
+            "io_error",
+            _("A file could not be read or written."),
+            _("It is tried again by itself; tell the operator if it keeps failing."),
+            "transient",
+        ),
+        Failure(
+            "engine_crashed",
+            _("The engine stopped in the middle of the work."),
+            _("It is tried again by itself; tell the operator if it keeps failing."),
+            "suspect",
+        ),
+        Failure(
+            "device_error",
+            _("The graphics device reported an error."),
+            _("It is tried again on another machine; tell the operator if it keeps failing."),
+            "suspect",
+        ),
+    )
+}
+del _
+
+
+class EngineError(Exception):
+    """A failure with a ``code`` from :data:`FAILURES`; ``detail`` is for the log, never for the page."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code = code
+        self.failure = FAILURES[code]
+        self.detail = detail
+        super().__init__(f"{code}: {detail or self.failure.sentence}")
