@@ -1,0 +1,133 @@
+"""A fake engine that speaks the real protocol (``rendering.engine.serve``) and does no real work.
+
+``python -m tests.fake_engine`` takes the place of ``python -m rendering.engine serve``. What it does with a request
+is its *mode*: ``ok``, ``crash`` (the process dies), ``hang`` (no progress for ever), ``oom`` or ``no_face``. A footage
+or audio file that begins with ``fake:<mode>`` sets the mode of its own request; ``FAKE_ENGINE_MODE`` sets all others.
+``FAKE_ENGINE_SECONDS`` is how long one request takes (default 0.05); ``fake:<mode>:<seconds>`` sets it per file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rendering.engine import scratch, serve
+from rendering.engine.contract import (
+    ENGINE_VERSION,
+    PREPARE_STAGES,
+    RENDER_STAGES,
+    PreparedFootage,
+    Quality,
+    RenderResult,
+    Report,
+    TakeInfo,
+    to_json,
+)
+from rendering.engine.errors import EngineError
+
+STEPS = 10
+
+
+def mode_of(*paths: str) -> tuple[str, float]:
+    """The mode and the seconds of work that these files ask for."""
+    seconds = float(os.environ.get("FAKE_ENGINE_SECONDS", "0.05"))
+    for path in paths:
+        words = Path(path).read_bytes()[:64].split(b"\n")[0].decode("ascii", "replace").split(":")
+        if words[0] == "fake":
+            return words[1], float(words[2]) if len(words) > 2 else seconds
+    return os.environ.get("FAKE_ENGINE_MODE", "ok"), seconds
+
+
+def work(stages: tuple[str, ...], mode: str, seconds: float, report: Report) -> None:
+    """Report through ``stages`` for ``seconds``, misbehaving half-way as ``mode`` says."""
+    for number, stage in enumerate(stages):
+        for step in range(1, STEPS + 1):
+            time.sleep(seconds / STEPS / len(stages))
+            report(stage, step, STEPS)
+        if number == len(stages) // 2:
+            misbehave(mode)
+
+
+def misbehave(mode: str) -> None:
+    if mode == "crash":
+        os.abort()
+    if mode == "hang":
+        time.sleep(3600)
+    if mode == "oom":
+        raise EngineError("out_of_memory", "fake")
+    if mode == "no_face":
+        raise EngineError("no_face", "fake")
+
+
+def prepare(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    work(PREPARE_STAGES, *mode_of(args["footage"]), report)
+    folder = Path(args["out"])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("poster.jpg", "filmstrip.jpg"):
+        (folder / name).write_bytes(b"fake picture")
+    return to_json(
+        PreparedFootage(
+            engine=ENGINE_VERSION,
+            folder=folder,
+            width=320,
+            height=320,
+            fps=25.0,
+            frames=500,
+            duration_s=20.0,
+            has_audio=True,
+            tier="A",
+            verdict="ready",
+            findings=(),
+            speech_spans=((0.5, 19.5),),
+            face_box=(0.3, 0.2, 0.4, 0.5),
+            offset_ms=0.0,
+            figures={"cv_open": 0.6, "speech_s": 19.0},
+        )
+    )
+
+
+def render(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    with scratch.replacing(Path(args["out"])) as part:
+        part.write_bytes(b"fake video")
+        work(RENDER_STAGES, *mode_of(args["audio"], args["footage"]), report)
+    quality = Quality(sync=0.6, offset_ms=0.0, flicker=1.0, sharpness=1.0, longest_freeze_s=0.0, frames_kept=0)
+    return to_json(
+        RenderResult(
+            engine=ENGINE_VERSION,
+            backend=args.get("options", {}).get("backend", "exemplar"),
+            tier="A",
+            video=Path(args["out"]),
+            width=320,
+            height=320,
+            fps=25.0,
+            frames=100,
+            duration_s=4.0,
+            quality=quality,
+            seconds=dict.fromkeys(RENDER_STAGES, 0.01),
+        )
+    )
+
+
+def take(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    work(("listen",), *mode_of(args["audio"]), report)
+    return to_json(
+        TakeInfo(
+            duration_s=4.0,
+            sample_rate=16000,
+            channels=1,
+            loudness_lufs=-20.0,
+            peak_dbfs=-3.0,
+            waveform=(128,) * 400,
+            speech_spans=((0.2, 3.8),),
+        )
+    )
+
+
+if __name__ == "__main__":
+    serve.run(
+        {"prepare": prepare, "render": render, "take": take},
+        {"engine": ENGINE_VERSION, "backends": ["exemplar"], "device": "cpu"},
+    )
