@@ -1,0 +1,31 @@
+"""What people keep."""
+
+from projects.models.analysis import USABLE, AnalysisState
+from projects.models.audit import AuditEvent
+from projects.models.base import new_public_id
+from projects.models.blobs import MediaBlob, Upload
+from projects.models.presenters import Footage, Presenter
+from projects.models.projects import Project, ProjectPresenter, ProjectScript
+from projects.models.scripts import AudioTake, Script, ScriptVersion
+from projects.models.teams import Invitation, Membership, Role, Team
+
+__all__ = [
+    "USABLE",
+    "AnalysisState",
+    "AudioTake",
+    "AuditEvent",
+    "Footage",
+    "Invitation",
+    "MediaBlob",
+    "Membership",
+    "Presenter",
+    "Project",
+    "ProjectPresenter",
+    "ProjectScript",
+    "Role",
+    "Script",
+    "ScriptVersion",
+    "Team",
+    "Upload",
+    "new_public_id",
+]

@@ -1,0 +1,62 @@
+"""People on camera, and the footage of them."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from projects.models.analysis import Analysed
+from projects.models.base import Kept
+from projects.models.blobs import MediaBlob
+from projects.models.teams import Team
+
+
+class Presenter(Kept):
+    """A person whose footage the team keeps."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="presenters")
+    name = models.CharField(_("name"), max_length=120)
+    notes = models.TextField(_("notes"), blank=True, default="")
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name", "pk"]
+        verbose_name = _("presenter")
+        verbose_name_plural = _("presenters")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Footage(Kept, Analysed):
+    """One video of a presenter and its analysis. The analysis folder is ``analysis/<public_id>/`` in media storage."""
+
+    presenter = models.ForeignKey(Presenter, on_delete=models.CASCADE, related_name="footage")
+    blob = models.ForeignKey(MediaBlob, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(_("file name"), max_length=255)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    # What the analysis found (null until then).
+    width = models.PositiveIntegerField(null=True, blank=True, help_text=_("pixels"))
+    height = models.PositiveIntegerField(null=True, blank=True, help_text=_("pixels"))
+    fps = models.FloatField(null=True, blank=True, help_text=_("frames a second"))
+    duration_s = models.FloatField(null=True, blank=True, help_text=_("seconds"))
+    has_audio = models.BooleanField(null=True, blank=True)
+    tier = models.CharField(max_length=1, blank=True, default="")
+    speech_spans = models.JSONField(default=list, blank=True, help_text=_("pairs of seconds"))
+    figures = models.JSONField(default=dict, blank=True)
+    analysis_engine = models.CharField(max_length=20, blank=True, default="")
+    poster = models.ForeignKey(MediaBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    filmstrip = models.ForeignKey(MediaBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta(Analysed.Meta):
+        ordering = ["-pk"]
+        verbose_name = _("footage")
+        verbose_name_plural = _("footage")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def analysis_path(self) -> str:
+        """Folder of the analysis, a key in the media storage."""
+        return f"analysis/{self.public_id}"

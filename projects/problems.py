@@ -1,0 +1,110 @@
+"""Every way the site says no: one catalogue for pages, API and logs.
+
+The engine's failures and findings join it through :func:`register` when ``rendering`` starts, so a code is looked up
+in one place wherever it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What happened and what to do. Sentences may hold ``%(name)s`` fields, filled by :class:`HeyGemError`'s params."""
+
+    code: str
+    sentence: str | Promise
+    remedy: str | Promise
+    status: int = 400
+    """HTTP status when it answers a request."""
+
+
+class HeyGemError(Exception):
+    """Raised by services; ``code`` is in the catalogue."""
+
+    def __init__(self, code: str, **params: Any) -> None:
+        self.problem = get(code)
+        self.params = params
+        super().__init__(code)
+
+    @property
+    def code(self) -> str:
+        return self.problem.code
+
+    @property
+    def sentence(self) -> str:
+        return str(self.problem.sentence) % self.params if self.params else str(self.problem.sentence)
+
+    @property
+    def remedy(self) -> str:
+        return str(self.problem.remedy) % self.params if self.params else str(self.problem.remedy)
+
+
+_catalogue: dict[str, Problem] = {}
+
+
+def register(problems: Iterable[Problem]) -> None:
+    """Add to the catalogue. Raises ``ValueError`` when two rooms claim one code."""
+    for problem in problems:
+        known = _catalogue.setdefault(problem.code, problem)
+        if known != problem:
+            raise ValueError(f"problem code {problem.code!r} is defined twice")
+
+
+def get(code: str) -> Problem:
+    """The problem for ``code``; an unknown code (from a newer worker, say) still gets an honest sentence."""
+    return _catalogue.get(code) or Problem(
+        code, _("Something went wrong."), _("Try again; tell the operator the code if it keeps happening."), 500
+    )
+
+
+def codes() -> frozenset[str]:
+    return frozenset(_catalogue)
+
+
+register(
+    (
+        Problem(
+            "not_allowed",
+            _("Your role in this team does not allow that."),
+            _("Ask an owner or manager of the team."),
+            403,
+        ),
+        Problem(
+            "bad_file_type",
+            _("%(name)s is not a kind of file that can be used here."),
+            _("Use one of: %(accepted)s."),
+        ),
+        Problem("empty_upload", _("%(name)s is empty."), _("Export it again and upload the new file.")),
+        Problem(
+            "file_too_large", _("%(name)s is larger than %(limit)s."), _("Cut it into parts or export it smaller."), 413
+        ),
+        Problem(
+            "upload_conflict",
+            _("The upload and the server disagree about how much has arrived."),
+            _("Reload the page; the upload goes on from where it was."),
+            409,
+        ),
+        Problem("upload_gone", _("That upload is no longer known."), _("Start it again."), 404),
+        Problem(
+            "invitation_closed",
+            _("This invitation has been used, withdrawn or has expired."),
+            _("Ask the person who sent it for a new link."),
+            410,
+        ),
+        Problem(
+            "last_owner",
+            _("A team needs at least one owner."),
+            _("Make somebody else an owner first."),
+            409,
+        ),
+        Problem("already_member", _("You already belong to this team."), _("Open the team from the menu."), 409),
+        Problem("in_use", _("%(name)s is used by unfinished work."), _("Cancel that work first, or wait for it."), 409),
+    )
+)

@@ -1,0 +1,30 @@
+"""What machines do."""
+
+from rendering.models.deliverables import Board, Deliverable, Export, RenderVersion
+from rendering.models.jobs import (
+    FINAL,
+    UNFINISHED,
+    JobState,
+    RenderAttempt,
+    RenderBatch,
+    RenderJob,
+    TeamShare,
+)
+from rendering.models.presets import Preset
+from rendering.models.workers import WorkerNode
+
+__all__ = [
+    "FINAL",
+    "UNFINISHED",
+    "Board",
+    "Deliverable",
+    "Export",
+    "JobState",
+    "Preset",
+    "RenderAttempt",
+    "RenderBatch",
+    "RenderJob",
+    "RenderVersion",
+    "TeamShare",
+    "WorkerNode",
+]

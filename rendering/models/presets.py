@@ -1,0 +1,69 @@
+"""How to render: named sets of the engine's options."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from projects.models.base import Kept
+from projects.models.teams import Team
+
+
+class Preset(Kept):
+    """A team's way of rendering. A batch keeps a snapshot, so changing a preset never changes what was made."""
+
+    class WhenShorter(models.TextChoices):
+        CUT = "cut", _("Cut the video to the take")
+        REST = "rest", _("Keep the footage's length, mouth at rest")
+
+    class Speed(models.TextChoices):
+        ULTRAFAST = "ultrafast", _("Fastest, larger files")
+        VERYFAST = "veryfast", _("Fast")
+        FAST = "fast", _("Balanced")
+        MEDIUM = "medium", _("Slow, smaller files")
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="presets")
+    name = models.CharField(_("name"), max_length=80)
+    is_default = models.BooleanField(_("default"), default=False)
+    backend = models.CharField(_("back end"), max_length=40, default="exemplar")
+    amplitude = models.FloatField(
+        _("mouth opening"), default=1.0, validators=[MinValueValidator(0.5), MaxValueValidator(1.5)]
+    )
+    when_shorter = models.CharField(
+        _("take shorter than footage"), max_length=4, choices=WhenShorter.choices, default=WhenShorter.CUT
+    )
+    crf = models.PositiveSmallIntegerField(
+        _("quality"), default=18, validators=[MinValueValidator(12), MaxValueValidator(30)]
+    )
+    speed = models.CharField(_("encoding"), max_length=10, choices=Speed.choices, default=Speed.VERYFAST)
+    normalize_loudness = models.BooleanField(_("even out loudness"), default=False)
+
+    class Meta:
+        ordering = ["-is_default", "name", "pk"]
+        verbose_name = _("preset")
+        verbose_name_plural = _("presets")
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], name="preset_name_once_per_team"),
+            models.UniqueConstraint(
+                fields=["team"], condition=models.Q(is_default=True), name="preset_one_default_per_team"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(amplitude__gte=0.5, amplitude__lte=1.5), name="preset_amplitude_in_range"
+            ),
+            models.CheckConstraint(condition=models.Q(crf__gte=12, crf__lte=30), name="preset_crf_in_range"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def snapshot(self) -> dict[str, object]:
+        """The engine's options, as kept with a batch (fields of the engine's ``RenderOptions``)."""
+        return {
+            "backend": self.backend,
+            "amplitude": self.amplitude,
+            "when_shorter": self.when_shorter,
+            "crf": self.crf,
+            "speed": self.speed,
+            "normalize_loudness": self.normalize_loudness,
+        }

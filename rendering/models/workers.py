@@ -1,0 +1,35 @@
+"""Machines that render."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class WorkerNode(models.Model):
+    """A process that claims jobs. Registers itself; ``state`` is what a person asked of it."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("Active")
+        PAUSED = "paused", _("Paused")
+        DRAINING = "draining", _("Draining")
+        QUARANTINED = "quarantined", _("Quarantined")
+
+    name = models.CharField(max_length=120, unique=True, help_text=_("host and device"))
+    host = models.CharField(max_length=120)
+    pid = models.PositiveIntegerField(default=0)
+    device = models.CharField(max_length=80, blank=True, default="")
+    engine = models.CharField(max_length=20, blank=True, default="")
+    backends = models.JSONField(default=list, blank=True)
+    state = models.CharField(max_length=11, choices=State.choices, default=State.ACTIVE)
+    failures_in_row = models.PositiveSmallIntegerField(default=0)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+
+    def __str__(self) -> str:
+        return self.name
