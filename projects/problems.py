@@ -105,6 +105,34 @@ register(
             409,
         ),
         Problem("already_member", _("You already belong to this team."), _("Open the team from the menu."), 409),
+        Problem("name_missing", _("A name is needed."), _("Type a name and try again.")),
+        Problem(
+            "bad_language",
+            _("“%(tag)s” is not a language tag."),
+            _("Choose a language from the list, or write a tag such as en or zh-hans."),
+        ),
+        Problem(
+            "text_too_long",
+            _("The text is longer than %(limit)s characters."),
+            _("Split it into several scripts."),
+        ),
+        Problem(
+            "bad_template",
+            _("The file names hold a word in braces that is not known."),
+            _("Use only these: %(known)s."),
+        ),
+        Problem(
+            "still_analysing",
+            _("%(name)s is still being looked at."),
+            _("Wait until that is done."),
+            409,
+        ),
+        Problem(
+            "storage_full",
+            _("There is not enough room on the server for %(name)s."),
+            _("Tell the operator; nothing was stored."),
+            507,
+        ),
         Problem("in_use", _("%(name)s is used by unfinished work."), _("Cancel that work first, or wait for it."), 409),
     )
 )

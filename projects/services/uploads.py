@@ -1,0 +1,256 @@
+"""Files on their way in: resumable (tus 1.0), checked by name before the first byte, put to use after the last.
+
+What has arrived of an upload lies in ``incoming/<public id>`` of the media folder. ``Upload.offset`` counts what is
+safely there; bytes beyond it (a process that died while writing) are cut off before the next ones are added.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import IO, Protocol
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+
+from projects import access, languages
+from projects.models import AudioTake, Footage, Project, Role, Team, Upload
+from projects.problems import HeyGemError
+from projects.services import audit, blobs, names
+from projects.services.footage import add_footage
+from projects.services.presenters import create_presenter
+from projects.services.projects import add_presenters, add_scripts
+from projects.services.scripts import add_take, create_script
+
+FOOTAGE_TYPES: dict[str, str] = {
+    "mp4": "video/mp4",
+    "m4v": "video/mp4",
+    "mov": "video/quicktime",
+    "avi": "video/x-msvideo",
+    "mkv": "video/x-matroska",
+    "webm": "video/webm",
+    "flv": "video/x-flv",
+    "mpg": "video/mpeg",
+    "mpeg": "video/mpeg",
+}
+TAKE_TYPES: dict[str, str] = {
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "m4a": "audio/mp4",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "opus": "audio/ogg",
+    "wma": "audio/x-ms-wma",
+}
+GIB = 1 << 30
+ROOM_KEPT = 512 << 20
+"""Bytes of the disk that uploads leave free."""
+FORGOTTEN_AFTER = timedelta(days=3)
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What may arrive for one purpose."""
+
+    types: Mapping[str, str]
+    """Accepted endings (without the dot) and the content type each is served with."""
+    limit: int
+    """Bytes."""
+
+
+def kind_of(purpose: str) -> Kind:
+    if purpose == Upload.Purpose.FOOTAGE:
+        return Kind(FOOTAGE_TYPES, int(getattr(settings, "MAX_FOOTAGE_BYTES", 8 * GIB)))
+    return Kind(TAKE_TYPES, int(getattr(settings, "MAX_TAKE_BYTES", GIB)))
+
+
+def content_type(name: str, purpose: str) -> str:
+    """By the name's ending. Raises ``HeyGemError('bad_file_type')`` for one that is not accepted."""
+    types = kind_of(purpose).types
+    ending = PurePosixPath(name.lower()).suffix.removeprefix(".")
+    if ending not in types:
+        raise HeyGemError("bad_file_type", name=name, accepted=", ".join(types))
+    return types[ending]
+
+
+def incoming(upload: Upload) -> Path:
+    return blobs.media_root() / "incoming" / upload.public_id
+
+
+def start(*, actor: User, team: Team, purpose: str, name: str, size: int, target: Mapping[str, str]) -> Upload:
+    """Begin an upload of ``size`` bytes. ``target`` may name (by public id) presenter, script, project; and language.
+
+    Refused here, before a byte is sent: a kind of file that cannot be used, an empty or oversized one, no room.
+    """
+    access.require(actor, team, Role.CREATOR)
+    name = names.clean_file_name(name)
+    purpose = Upload.Purpose(purpose)
+    content_type(name, purpose)
+    limit = kind_of(purpose).limit
+    if size <= 0:
+        raise HeyGemError("empty_upload", name=name)
+    if size > limit:
+        raise HeyGemError("file_too_large", name=name, limit=filesizeformat(limit))
+    folder = blobs.media_root() / "incoming"
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free < size + ROOM_KEPT:
+        raise HeyGemError("storage_full", name=name)
+    with transaction.atomic():
+        upload = Upload.objects.create(
+            team=team, user=actor, purpose=purpose, name=name, size=size, target=_checked(actor, team, purpose, target)
+        )
+    incoming(upload).touch()
+    return upload
+
+
+def _checked(actor: User, team: Team, purpose: str, target: Mapping[str, str]) -> dict[str, str]:
+    """Only what is known, and only things of this team."""
+    kept: dict[str, str] = {}
+    lookups = {"project": access.get_project_for_user}
+    if purpose == Upload.Purpose.FOOTAGE:
+        lookups |= {"presenter": access.get_presenter_for_user}  # type: ignore[dict-item]
+    else:
+        lookups |= {"script": access.get_script_for_user}  # type: ignore[dict-item]
+        kept["language"] = languages.normalize(target.get("language") or "en")
+    for key, lookup in lookups.items():
+        if public_id := target.get(key):
+            found = lookup(actor, public_id, need=Role.CREATOR)
+            if found.team_id != team.pk:
+                raise HeyGemError("not_allowed")
+            kept[key] = found.public_id
+    return kept
+
+
+@contextmanager
+def _held(upload: Upload) -> Iterator[IO[bytes]]:
+    """The partial file, held by this request alone. Raises ``HeyGemError``: ``upload_gone``, ``upload_conflict``."""
+    try:
+        file = incoming(upload).open("r+b")
+    except FileNotFoundError as error:
+        raise HeyGemError("upload_gone") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:  # the same upload is being sent twice at once
+            raise HeyGemError("upload_conflict") from error
+        yield file
+
+
+def append(*, upload: Upload, offset: int, source: Readable) -> Upload:
+    """Add what ``source`` holds at ``offset``. Whatever arrived before a broken connection counts.
+
+    Raises ``HeyGemError('upload_conflict')`` when ``offset`` is not where the upload stands, and
+    ``HeyGemError('file_too_large')`` when more arrives than was announced.
+    """
+    with _held(upload) as file:
+        upload.refresh_from_db(fields=["offset"])
+        if offset != upload.offset:
+            raise HeyGemError("upload_conflict")
+        file.truncate(offset)
+        file.seek(offset)
+        try:
+            while chunk := source.read(blobs.CHUNK):
+                if offset + len(chunk) > upload.size:
+                    raise HeyGemError("file_too_large", name=upload.name, limit=filesizeformat(upload.size))
+                file.write(chunk)
+                offset += len(chunk)
+        finally:
+            file.flush()
+            Upload.objects.filter(pk=upload.pk).update(offset=offset)
+            upload.offset = offset
+    return upload
+
+
+def finish(*, upload: Upload) -> Footage | AudioTake:
+    """Store the complete file and make of it what was asked. Asked again, it answers with the same thing."""
+    if (made := created(upload)) is not None:
+        return made
+    with _held(upload):
+        upload.refresh_from_db()
+        if upload.offset != upload.size:
+            raise HeyGemError("upload_conflict")
+        if (made := created(upload)) is not None:
+            return made
+        blob = blobs.store(upload.team, incoming(upload), content_type(upload.name, upload.purpose), move=True)
+        with transaction.atomic():
+            made = _make_footage(upload, blob) if upload.purpose == Upload.Purpose.FOOTAGE else _make_take(upload, blob)
+            upload.target = {**upload.target, "created": made.public_id}
+            upload.finished_at = timezone.now()
+            upload.save(update_fields=["target", "finished_at"])
+    return made
+
+
+def created(upload: Upload) -> Footage | AudioTake | None:
+    """What a finished upload became."""
+    public_id = upload.target.get("created", "")
+    if upload.finished_at is None or not public_id:
+        return None
+    if upload.purpose == Upload.Purpose.FOOTAGE:
+        return Footage.objects.select_related("presenter").filter(public_id=public_id).first()
+    return AudioTake.objects.select_related("script_version__script").filter(public_id=public_id).first()
+
+
+def _project(upload: Upload) -> Project | None:
+    return upload.team.projects.filter(public_id=upload.target.get("project", "")).first()
+
+
+def _make_footage(upload: Upload, blob: blobs.MediaBlob) -> Footage:
+    presenter = upload.team.presenters.filter(public_id=upload.target.get("presenter", "")).first()
+    if presenter is None:
+        name = names.title_from_file(upload.name, limit=120)
+        presenter = create_presenter(actor=upload.user, team=upload.team, name=name)
+    footage = add_footage(actor=upload.user, presenter=presenter, blob=blob, name=upload.name)
+    if (project := _project(upload)) is not None:
+        add_presenters(actor=upload.user, project=project, presenters=[presenter])
+    return footage
+
+
+def _make_take(upload: Upload, blob: blobs.MediaBlob) -> AudioTake:
+    script = upload.team.scripts.filter(public_id=upload.target.get("script", "")).first()
+    if script is None:
+        title = names.title_from_file(upload.name, limit=200)
+        script = create_script(actor=upload.user, team=upload.team, title=title)
+    take = add_take(actor=upload.user, script=script, language=upload.target["language"], blob=blob, name=upload.name)
+    if (project := _project(upload)) is not None:
+        add_scripts(actor=upload.user, project=project, scripts=[script])
+    return take
+
+
+@transaction.atomic
+def abandon(*, upload: Upload) -> None:
+    """Forget an unfinished upload and what has arrived of it."""
+    if upload.finished_at is None:
+        audit.record(action="upload.abandoned", actor=upload.user, team=upload.team, subject=upload)
+    path = incoming(upload)
+    upload.delete()
+    transaction.on_commit(lambda: path.unlink(missing_ok=True))
+
+
+def clean_incoming(*, older_than: timedelta = FORGOTTEN_AFTER) -> int:
+    """Remove uploads nobody went on with, and partial files nothing knows. Returns how many files went."""
+    before = timezone.now() - older_than
+    folder = blobs.media_root() / "incoming"
+    removed = 0
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.stat().st_mtime >= before.timestamp():
+            continue  # still arriving, or only paused
+        path.unlink(missing_ok=True)
+        removed += 1
+    Upload.objects.filter(created_at__lt=before, finished_at=None).exclude(
+        public_id__in=[path.name for path in folder.iterdir()] if folder.is_dir() else []
+    ).delete()
+    Upload.objects.filter(finished_at__lt=before).delete()
+    return removed
