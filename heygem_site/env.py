@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -17,6 +18,8 @@ def text(name: str, *, default: str = "") -> str:
             return Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ImproperlyConfigured(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise ImproperlyConfigured(f"{name}_FILE names {path}, which is not a text file.") from error
     return os.environ.get(name, "").strip() or default
 
 
@@ -31,9 +34,61 @@ def boolean(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} must be yes or no, not {value!r}.")
 
 
+def integer(name: str, *, default: int, low: int = 0, high: int | None = None) -> int:
+    """A whole number within ``low`` and ``high`` (both included)."""
+    value = text(name)
+    if not value:
+        return default
+    try:
+        number = int(value)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {value!r}.") from None
+    if number < low or (high is not None and number > high):
+        allowed = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise ImproperlyConfigured(f"{name} must be {allowed}, not {number}.")
+    return number
+
+
+def choice(name: str, *, default: str, of: tuple[str, ...]) -> str:
+    value = text(name, default=default)
+    if value not in of:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(of)}, not {value!r}.")
+    return value
+
+
 def words(name: str, *, default: list[str]) -> list[str]:
     """A comma-separated list."""
     return [word.strip() for word in text(name).split(",") if word.strip()] or default
+
+
+def origins(name: str) -> list[str]:
+    """A comma-separated list of ``https://host`` addresses without a path."""
+    found = words(name, default=[])
+    for origin in found:
+        parts = urlsplit(origin)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+            raise ImproperlyConfigured(
+                f"{name} must hold addresses such as https://heygem.example.com, not {origin!r}."
+            )
+    return [origin.rstrip("/") for origin in found]
+
+
+def command(name: str, *, default: list[str]) -> list[str]:
+    """A command line, split as a shell would."""
+    try:
+        return shlex.split(text(name)) or default
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is not a command line: {error}.") from error
+
+
+def folder(name: str, *, default: Path) -> Path:
+    """An absolute path that is not a file."""
+    path = Path(text(name, default=str(default))).expanduser()
+    if not path.is_absolute():
+        raise ImproperlyConfigured(f"{name} must be an absolute path, not {str(path)!r}.")
+    if path.exists() and not path.is_dir():
+        raise ImproperlyConfigured(f"{name} names {path}, which is not a folder.")
+    return path
 
 
 def secret(name: str, *, file: Path) -> str:
@@ -43,28 +98,112 @@ def secret(name: str, *, file: Path) -> str:
     return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
+def _port(name: str, port: str) -> str:
+    if not port:
+        return ""
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ImproperlyConfigured(f"{name} has the port {port!r}, which is not a number from 1 to 65535.")
+    return port
+
+
+def _split(name: str, value: str) -> dict[str, str]:
+    """Scheme, user, password, host, port, path and query of an address, unquoted."""
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is not an address.") from None
+    # Not parts.port: its error message would not say which variable is wrong.
+    after_host = parts.netloc.rpartition("@")[2].rpartition("]")[2]
+    port = after_host.partition(":")[2]
+    return {
+        "scheme": parts.scheme,
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "host": unquote(host),
+        "port": _port(name, port),
+        "path": unquote(parts.path),
+        "query": parts.query,
+    }
+
+
 def database(name: str, *, default: str) -> dict[str, Any]:
     """A Django database from ``sqlite:///path`` or ``postgresql://user:password@host:port/name``."""
-    parts = urlsplit(text(name, default=default))
-    if parts.scheme == "sqlite":
+    parts = _split(name, text(name, default=default))
+    if parts["scheme"] == "sqlite":
+        path = parts["path"].removeprefix("/") if parts["path"].startswith("//") else parts["path"]
+        if parts["host"] or not path.strip("/"):
+            raise ImproperlyConfigured(f"{name} must name a file, such as sqlite:////srv/heygem/heygem.sqlite3.")
         return {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": unquote(parts.path[1:] if parts.path.startswith("//") else parts.path),
+            "NAME": path,
             "OPTIONS": {
+                # A write lock from the first statement on: readers never fail half-way with "database is locked".
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
             },
         }
-    if parts.scheme in {"postgresql", "postgres"}:
+    if parts["scheme"] in {"postgresql", "postgres"}:
+        dbname = parts["path"].lstrip("/")
+        if not dbname:
+            raise ImproperlyConfigured(f"{name} must end with the name of a database: postgresql://user@host/name.")
         return {
             "ENGINE": "django.db.backends.postgresql",
-            "NAME": unquote(parts.path.lstrip("/")),
-            "USER": unquote(parts.username or ""),
-            "PASSWORD": unquote(parts.password or ""),
-            "HOST": parts.hostname or "",
-            "PORT": str(parts.port or ""),
+            "NAME": dbname,
+            "USER": parts["user"],
+            "PASSWORD": parts["password"],
+            "HOST": parts["host"] or parse_qs(parts["query"]).get("host", [""])[0],
+            "PORT": parts["port"],
             "CONN_MAX_AGE": 60,
             "CONN_HEALTH_CHECKS": True,
         }
-    raise ImproperlyConfigured(f"{name} must begin with sqlite:/// or postgresql://, not {parts.scheme}://.")
+    raise ImproperlyConfigured(f"{name} must begin with sqlite:/// or postgresql://.")
+
+
+def email(name: str) -> dict[str, Any]:
+    """Django's mail settings from ``smtp://user:password@host:port`` (``smtps://``: TLS from the start; ``smtp``:
+    STARTTLS unless ``?tls=no``). Without it letters are written to the log."""
+    if not text(name):
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    parts = _split(name, text(name))
+    if parts["scheme"] not in {"smtp", "smtps"} or not parts["host"]:
+        raise ImproperlyConfigured(f"{name} must look like smtp://user:password@host:587 or smtps://host.")
+    implicit = parts["scheme"] == "smtps"
+    starttls = not implicit and parse_qs(parts["query"]).get("tls", ["yes"])[0] not in {"no", "0", "false"}
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts["host"],
+        "EMAIL_PORT": int(parts["port"] or (465 if implicit else 587)),
+        "EMAIL_HOST_USER": parts["user"],
+        "EMAIL_HOST_PASSWORD": parts["password"],
+        "EMAIL_USE_SSL": implicit,
+        "EMAIL_USE_TLS": starttls,
+        "EMAIL_TIMEOUT": 20,
+    }
+
+
+def weaknesses(values: dict[str, Any]) -> list[str]:
+    """Why these settings may not face the public, one sentence each; empty when they may."""
+    found = []
+    key = str(values.get("SECRET_KEY") or "")
+    if len(key) < 50 or len(set(key)) < 5 or "insecure" in key:
+        found.append("SECRET_KEY must be at least 50 random characters (or SECRET_KEY_FILE must name a file of them).")
+    if values.get("DEBUG"):
+        found.append("DEBUG must be off: it shows code and settings to whoever causes an error.")
+    hosts = values.get("ALLOWED_HOSTS") or []
+    if not hosts or "*" in hosts:
+        found.append("ALLOWED_HOSTS must name the site's own hosts; * lets anybody forge links in its letters.")
+    for name in ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"):
+        if not values.get(name):
+            found.append(f"{name} must be on: a sign-in must not travel in the clear.")
+    for origin in values.get("CSRF_TRUSTED_ORIGINS") or []:
+        if not origin.startswith("https://"):
+            found.append(f"CSRF_TRUSTED_ORIGINS must hold https addresses only, not {origin}.")
+    return found
+
+
+def refuse_weak(values: dict[str, Any]) -> None:
+    """Stop the start of a production site that is set up weakly. Raises ``ImproperlyConfigured`` with every reason."""
+    if reasons := weaknesses(values):
+        raise ImproperlyConfigured("This site may not start with HEYGEM_ENV=production: " + " ".join(reasons))

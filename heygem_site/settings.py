@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import timedelta
 from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
@@ -9,10 +11,16 @@ from django.utils.translation import gettext_lazy as _
 from heygem_site import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+# local: one machine, plain http, for the people on it. production: faces others, so weak settings stop the start.
+HEYGEM_ENV = env.choice("HEYGEM_ENV", default="local", of=("local", "production"))
+PRODUCTION = HEYGEM_ENV == "production"
 
 DEBUG = env.boolean("DEBUG", default=False)
-SECRET_KEY = env.secret("SECRET_KEY", file=BASE_DIR / "var" / "secret_key")
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+SECRET_KEY = env.secret("SECRET_KEY", file=VAR_DIR / "secret_key")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -20,6 +28,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "rest_framework",
@@ -28,11 +37,14 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "axes",
+    "heygem_site",
     "projects",
     "rendering",
 ]
 MIDDLEWARE = [
+    "heygem_site.middleware.RequestLog",
     "django.middleware.security.SecurityMiddleware",
+    "heygem_site.middleware.SecurityHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -47,6 +59,7 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "heygem_site.urls"
 WSGI_APPLICATION = "heygem_site.wsgi.application"
+ASGI_APPLICATION = "heygem_site.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -63,25 +76,92 @@ TEMPLATES = [
         },
     }
 ]
-DATABASES = {"default": env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'var' / 'heygem.sqlite3'}")}
+DATABASES = {"default": env.database("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'heygem.sqlite3'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# Words and time
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "heygem_site" / "locale"]
 TIME_ZONE = env.text("TIME_ZONE", default="UTC")
 USE_TZ = True
 
+# Sign-in: by email address, through allauth; axes counts what fails.
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "heygem_site.accounts.Adapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_UNIQUE_EMAIL = True
+ACCOUNT_EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", default="none", of=("none", "optional", "mandatory"))
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_RATE_LIMITS = {"login_failed": None}  # counted by axes, across processes
+SIGNUP_OPEN = env.boolean("SIGNUP_OPEN", default=False)  # otherwise only who holds an invitation may sign up
+AXES_FAILURE_LIMIT = env.integer("LOGIN_FAILURE_LIMIT", default=8, low=3)
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_CALLABLE = "heygem_site.accounts.throttled_name"
+AXES_CLIENT_IP_CALLABLE = "heygem_site.accounts.client_address"
+AXES_LOCKOUT_CALLABLE = "heygem_site.accounts.locked_out"
+AXES_VERBOSE = False
+ONE_TIME_LINK_SECONDS = 3600
 
-STATIC_URL = "static/"
+# Transport and headers (the Content-Security-Policy is heygem_site.middleware.SecurityHeaders)
+BEHIND_PROXY = env.boolean("BEHIND_PROXY", default=False)
+if BEHIND_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1
+SECURE_COOKIES = env.boolean("SECURE_COOKIES", default=PRODUCTION)
+SESSION_COOKIE_SECURE = SECURE_COOKIES
+CSRF_COOKIE_SECURE = SECURE_COOKIES
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 30 * 24 * 3600
+SECURE_SSL_REDIRECT = env.boolean("HTTPS_REDIRECT", default=PRODUCTION)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", default=30 * 24 * 3600 if PRODUCTION else 0)
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if SECURE_COOKIES else None
+X_FRAME_OPTIONS = "DENY"
+
+# Letters
+globals().update(env.email("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", default="HeyGem <heygem@localhost>")
+
+# Files
+STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "heygem_site" / "static"]
-MEDIA_ROOT = Path(env.text("MEDIA_ROOT", default=str(BASE_DIR / "media")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "heygem_site.static_files.HashedStaticFiles"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_MAX_AGE = 60 if PRODUCTION else 0
+MEDIA_ROOT = env.folder("MEDIA_ROOT", default=BASE_DIR / "media")
+MEDIA_URL = "/media/"
+X_ACCEL = env.boolean("X_ACCEL", default=False)  # nginx sends media itself (docs/architecture.md)
+UPLOAD_MAX_FOOTAGE_BYTES = env.integer("UPLOAD_MAX_FOOTAGE_MB", default=4096, low=1) * 1024 * 1024
+UPLOAD_MAX_TAKE_BYTES = env.integer("UPLOAD_MAX_TAKE_MB", default=512, low=1) * 1024 * 1024
+
+# The engine runs as a child process of a worker; nothing else knows how to start it.
+ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "rendering.engine", "serve"])
 
 # Projects may not import rendering, so they name what wakes the analysers.
 ANALYSIS_TASK = "rendering.tasks.analyse"
@@ -89,6 +169,7 @@ ANALYSIS_TASK = "rendering.tasks.analyse"
 # django-q2 is only the waker (docs/architecture.md): a ticket that comes back takes another job or none.
 Q_CLUSTER = {
     "name": "worker",
+    "label": "django-q2",
     "orm": "default",
     "workers": 1,
     "timeout": 3600,
@@ -100,3 +181,28 @@ Q_CLUSTER = {
     "save_limit": 200,
     "ALT_CLUSTERS": {"gpu": {"workers": 1, "queue_limit": 1, "timeout": 14400, "retry": 14500}},
 }
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"context": {"()": "heygem_site.logs.Context"}},
+    "formatters": {"line": {"()": "heygem_site.logs.OneLine"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "filters": ["context"], "formatter": "line"},
+    },
+    "root": {
+        "handlers": ["stderr"],
+        "level": env.choice("LOG_LEVEL", default="INFO", of=("DEBUG", "INFO", "WARNING", "ERROR")),
+    },
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "django.request": {"level": "ERROR"},  # refusals are in heygem.request already
+        "django.server": {"handlers": [], "propagate": True},
+        "django-q": {"handlers": [], "propagate": True},
+        "axes": {"level": "WARNING"},
+        "PIL": {"level": "WARNING"},
+    },
+}
+
+if PRODUCTION:
+    env.refuse_weak(dict(globals()))
