@@ -6,3 +6,11 @@ class RenderingConfig(AppConfig):
     name = "rendering"
     verbose_name = _("Rendering")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from projects import problems
+        from rendering.execution.catalogue import engine_problems
+        from rendering.problems import PROBLEMS
+
+        problems.register(engine_problems())
+        problems.register(PROBLEMS)

@@ -1,0 +1,90 @@
+"""Who may see and do what with cells, versions, work and ZIPs: each belongs to a team, and ``projects.access`` decides.
+
+Strangers get ``Http404``, members with too small a role ``HeyGemError('not_allowed')``.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from django.db.models import Model, QuerySet
+from django.http import Http404
+
+from projects.access import AnyUser, includes, require, role_of
+from projects.models import Presenter, Project, Role, Script, ScriptVersion, Team
+from projects.problems import HeyGemError
+from rendering.cells import CellKey
+from rendering.models import Deliverable, Export, Preset, RenderBatch, RenderJob, RenderVersion
+
+M = TypeVar("M", bound=Model)
+
+
+def _find(queryset: QuerySet[M], public_id: str) -> M:
+    found = queryset.filter(public_id=public_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def get_deliverable_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEWER) -> Deliverable:
+    deliverable = _find(Deliverable.objects.select_related("project__team", "presenter", "script"), public_id)
+    require(user, deliverable.project.team, need)
+    return deliverable
+
+
+def get_version_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEWER) -> RenderVersion:
+    versions = RenderVersion.objects.select_related(
+        "deliverable__project__team", "deliverable__presenter", "deliverable__script", "video", "poster", "created_by"
+    )
+    version = _find(versions, public_id)
+    require(user, version.deliverable.project.team, need)
+    return version
+
+
+def get_batch_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEWER) -> RenderBatch:
+    batch = _find(RenderBatch.objects.select_related("team", "project__team", "created_by"), public_id)
+    require(user, batch.team, need)
+    return batch
+
+
+def get_job_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEWER) -> RenderJob:
+    jobs = RenderJob.objects.select_related(
+        "team", "batch", "deliverable__project__team", "deliverable__presenter", "deliverable__script"
+    )
+    job = _find(jobs, public_id)
+    require(user, job.team, need)
+    return job
+
+
+def get_export_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEWER) -> Export:
+    export = _find(Export.objects.select_related("team", "project__team", "created_by", "blob"), public_id)
+    require(user, export.team, need)
+    return export
+
+
+def get_preset_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEWER) -> Preset:
+    preset = _find(Preset.objects.select_related("team"), public_id)
+    require(user, preset.team, need)
+    return preset
+
+
+def require_own_or_manager(user: AnyUser, team: Team, created_by_id: int | None) -> None:
+    """Creators may stop what they began; what others began is for managers to stop."""
+    role = role_of(user, team)
+    if role is None:
+        raise Http404
+    if not includes(role, Role.CREATOR if created_by_id == user.pk else Role.MANAGER):
+        raise HeyGemError("not_allowed")
+
+
+def cell_parts(project: Project, key: CellKey) -> tuple[Presenter, Script]:
+    """A cell's presenter and script. Raises ``HeyGemError('cell_unknown')`` when the board has no such cell."""
+    presenter = Presenter.objects.filter(public_id=key.presenter, projects=project).first()
+    script = Script.objects.filter(public_id=key.script, projects=project).first()
+    if (
+        presenter is None
+        or script is None
+        or not ScriptVersion.objects.filter(script=script, language=key.language).exists()
+    ):
+        raise HeyGemError("cell_unknown")
+    return presenter, script

@@ -1,0 +1,19 @@
+"""The engine's version and sentences, for the rest of the site. Standard library only behind it: cheap to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.utils.translation import gettext_lazy
+
+from projects.problems import Problem
+from rendering.engine.contract import ENGINE_VERSION
+from rendering.engine.errors import FAILURES
+
+__all__ = ["ENGINE_VERSION", "engine_problems"]
+
+
+def engine_problems() -> Iterator[Problem]:
+    """Everything the engine refuses, fails with or warns of, translatable."""
+    for failure in FAILURES.values():
+        yield Problem(failure.code, gettext_lazy(failure.sentence), gettext_lazy(failure.remedy), 422)

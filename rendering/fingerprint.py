@@ -1,0 +1,34 @@
+"""What makes one render the same as another: the same bytes, the same options, the same engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from projects.models import AudioTake, Footage
+from rendering.execution.catalogue import ENGINE_VERSION
+
+__all__ = ["ENGINE_VERSION", "fingerprint"]
+
+
+def fingerprint(footage: Footage, take: AudioTake, options: Mapping[str, Any], engine: str = ENGINE_VERSION) -> str:
+    """SHA-256 over the footage's and the take's bytes, a preset's snapshot and the engine's version.
+
+    Both blobs should be loaded. Names, teams and ids are no part of it: the same file uploaded again is the same.
+    """
+    parts = {
+        "engine": engine,
+        "footage": footage.blob.sha256,
+        "take": take.blob.sha256,
+        "options": {name: _plain(value) for name, value in options.items()},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Numbers in one spelling: 1 and 1.0 are the same choice, whichever way a database gave them back."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return format(float(value), ".6g")
+    return value

@@ -1,0 +1,53 @@
+"""The rendering room's own entries in the catalogue of problems."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from projects.problems import Problem
+
+PROBLEMS = (
+    Problem(
+        "nothing_to_render",
+        _("None of these cells can be rendered now."),
+        _("Give every presenter footage and every script a take, and see the cells for what each of them needs."),
+        409,
+    ),
+    Problem(
+        "no_footage",
+        _("The presenter has no footage yet."),
+        _("Upload a video of the presenter."),
+        409,
+    ),
+    Problem(
+        "no_take",
+        _("The script has no audio take in this language yet."),
+        _("Upload a recording of the script."),
+        409,
+    ),
+    Problem(
+        "already_rendering",
+        _("This cell is being rendered already."),
+        _("Wait for it, or cancel it first."),
+        409,
+    ),
+    Problem("cell_unknown", _("This cell is not on the board any more."), _("Reload the page."), 404),
+    Problem("nothing_to_export", _("There is nothing finished to pack yet."), _("Render some cells first."), 409),
+    Problem("nothing_to_retry", _("Nothing here has failed."), _("Reload the page to see how it stands."), 409),
+    Problem(
+        "export_failed",
+        _("The ZIP could not be written."),
+        _("Pack it again; tell the operator if it keeps failing."),
+        500,
+    ),
+    Problem(
+        "video_missing",
+        _("A video that belongs into the ZIP is no longer stored."),
+        _("Render that cell again, then pack again."),
+        410,
+    ),
+    Problem("published_version", _("This version is the published one."), _("Publish another version first."), 409),
+    Problem("default_preset", _("The team's default preset cannot be deleted."), _("Make another the default."), 409),
+    Problem("preset_name_taken", _("The team has a preset of that name already."), _("Choose another name."), 409),
+    Problem("bad_preset", _("A value of the preset is out of range: %(why)s"), _("Correct it and save again."), 400),
+)
