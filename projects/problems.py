@@ -105,6 +105,8 @@ register(
             409,
         ),
         Problem("already_member", _("You already belong to this team."), _("Open the team from the menu."), 409),
+        Problem("signed_out", _("You are signed out."), _("Sign in and try again."), 401),
+        Problem("bad_upload", _("The upload was not announced in full."), _("Reload the page and start it again.")),
         Problem("name_missing", _("A name is needed."), _("Type a name and try again.")),
         Problem(
             "bad_language",

@@ -51,7 +51,6 @@ TAKE_TYPES: dict[str, str] = {
     "opus": "audio/ogg",
     "wma": "audio/x-ms-wma",
 }
-GIB = 1 << 30
 ROOM_KEPT = 512 << 20
 """Bytes of the disk that uploads leave free."""
 FORGOTTEN_AFTER = timedelta(days=3)
@@ -73,8 +72,8 @@ class Kind:
 
 def kind_of(purpose: str) -> Kind:
     if purpose == Upload.Purpose.FOOTAGE:
-        return Kind(FOOTAGE_TYPES, int(getattr(settings, "MAX_FOOTAGE_BYTES", 8 * GIB)))
-    return Kind(TAKE_TYPES, int(getattr(settings, "MAX_TAKE_BYTES", GIB)))
+        return Kind(FOOTAGE_TYPES, settings.UPLOAD_MAX_FOOTAGE_BYTES)
+    return Kind(TAKE_TYPES, settings.UPLOAD_MAX_TAKE_BYTES)
 
 
 def content_type(name: str, purpose: str) -> str:

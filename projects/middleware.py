@@ -1,0 +1,54 @@
+"""How the site says no: any ``HeyGemError`` that leaves a view becomes a page, a fragment or JSON with its status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render, resolve_url
+
+from projects.problems import HeyGemError
+
+MACHINE_PATHS = ("/uploads/", "/api/")
+
+
+def wants_json(request: HttpRequest) -> bool:
+    accept = request.headers.get("Accept", "")
+    return request.path.startswith(MACHINE_PATHS) or ("application/json" in accept and "text/html" not in accept)
+
+
+def answer(request: HttpRequest, error: HeyGemError) -> HttpResponse:
+    """The error in the form that the asker understands."""
+    problem = {"code": error.code, "sentence": error.sentence, "remedy": error.remedy}
+    if wants_json(request):
+        return JsonResponse(problem, status=error.problem.status)
+    if request.headers.get("HX-Request"):
+        response = render(request, "projects/problem_fragment.html", {"problem": problem}, status=error.problem.status)
+        response["HX-Retarget"], response["HX-Reswap"] = "#toasts", "beforeend"
+        return response
+    return render(request, "projects/problem.html", {"problem": problem}, status=error.problem.status)
+
+
+class Problems:
+    """Also turns the redirect of a signed-out fragment into one of the whole page: a sign-in form inside a card helps
+    nobody."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        sign_in = resolve_url(settings.LOGIN_URL)
+        if request.headers.get("HX-Request") and response.status_code == 302:
+            if urlsplit(response["Location"]).path != sign_in:
+                return response
+            shown = urlsplit(request.headers.get("HX-Current-URL", "/"))
+            back = shown.path + (f"?{shown.query}" if shown.query else "")
+            return HttpResponse(status=204, headers={"HX-Redirect": f"{sign_in}?{urlencode({'next': back})}"})
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return answer(request, exception) if isinstance(exception, HeyGemError) else None

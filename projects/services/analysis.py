@@ -1,0 +1,211 @@
+"""A machine looks at footage and takes: claim, report, finish, refuse, and take back what a lost worker held.
+
+::
+
+    WAITING -> RUNNING            claimed: attempts + 1, lease granted
+    RUNNING -> READY | WARNINGS   finished
+    RUNNING -> REFUSED(code)      the file is at fault, or attempts spent
+    RUNNING -> WAITING            the machine was at fault, attempts left
+
+Every step is a conditional UPDATE that names the lease: a late analyser finds that it is no longer asked.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from projects.models import AnalysisState, AudioTake, Footage, MediaBlob, Team
+from projects.services import analysis_folders
+from projects.services.waking import wake_analysers
+
+LEASE = timedelta(seconds=90)
+"""Extended by progress alone: an analyser that hangs loses it."""
+MAX_ATTEMPTS = 3
+SPENT_CODE = "engine_crashed"
+"""What footage or a take is refused with when every attempt was lost with its machine."""
+
+Kind = Literal["take", "footage"]
+_MODELS: dict[Kind, type[Footage] | type[AudioTake]] = {"take": AudioTake, "footage": Footage}
+
+
+class LeaseLost(Exception):  # noqa: N818 - an event, not an error of anybody's
+    """Somebody else has this work now, or nobody wants it any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The right to look at one thing, as long as ``token`` is on its row."""
+
+    kind: Kind
+    pk: int
+    token: uuid.UUID
+    attempt: int
+
+    def item(self) -> Footage | AudioTake:
+        """The row with its file. Raises ``LeaseLost`` when it has been deleted."""
+        item: Footage | AudioTake | None
+        if self.kind == "footage":
+            item = Footage.objects.select_related("blob", "presenter__team").filter(pk=self.pk).first()
+        else:
+            item = AudioTake.objects.select_related("blob", "script_version__script__team").filter(pk=self.pk).first()
+        if item is None:
+            raise LeaseLost
+        return item
+
+    def update(self, **changes: Any) -> None:
+        """Write to the row, if it is still ours. Raises ``LeaseLost``."""
+        held = _MODELS[self.kind]._default_manager.filter(
+            pk=self.pk, state=AnalysisState.RUNNING, lease_token=self.token
+        )
+        if not held.update(**changes):
+            raise LeaseLost
+
+
+def claim_for_analysis() -> Claim | None:
+    """The next thing to look at, or None. Takes go first: they are quick and cells wait for both; then age."""
+    for kind in ("take", "footage"):
+        while (claim := _claim_oldest(kind)) is not None:
+            if claim.attempt > 0:
+                return claim
+    return None
+
+
+def _claim_oldest(kind: Kind) -> Claim | None:
+    """None when nothing waits; a claim with ``attempt`` 0 when another analyser got there first."""
+    rows = _MODELS[kind]._default_manager.filter(state=AnalysisState.WAITING, archived_at=None)
+    oldest = rows.order_by("pk").values("pk", "attempts").first()
+    if oldest is None:
+        return None
+    token = uuid.uuid4()
+    won = rows.filter(pk=oldest["pk"]).update(
+        state=AnalysisState.RUNNING,
+        stage="",
+        progress=0,
+        attempts=F("attempts") + 1,
+        lease_token=token,
+        lease_expires_at=timezone.now() + LEASE,
+        error_code="",
+    )
+    return Claim(kind=kind, pk=oldest["pk"], token=token, attempt=oldest["attempts"] + 1 if won else 0)
+
+
+def report(claim: Claim, *, stage: str, percent: int) -> None:
+    """Progress within a stage. Extends the lease; raises ``LeaseLost`` when there is nothing left to extend."""
+    claim.update(stage=stage[:20], progress=min(max(percent, 0), 100), lease_expires_at=timezone.now() + LEASE)
+
+
+def finish_take(claim: Claim, *, measured: Mapping[str, Any], findings: list[dict[str, Any]]) -> None:
+    """Keep what was measured (fields of ``AudioTake``). Raises ``LeaseLost``."""
+    claim.update(**measured, **_settled(_verdict(findings)), findings=findings)
+
+
+def finish_footage(
+    claim: Claim,
+    *,
+    measured: Mapping[str, Any],
+    findings: list[dict[str, Any]],
+    refused_with: str = "",
+    folder: Path,
+    poster: MediaBlob | None = None,
+    filmstrip: MediaBlob | None = None,
+) -> None:
+    """Keep what was measured (fields of ``Footage``) and move the analysis ``folder`` into its place.
+
+    ``refused_with`` is the code of the gate's refusal, if it refused. Raises ``LeaseLost``: the folder is untouched.
+    """
+    footage = claim.item()
+    assert isinstance(footage, Footage)  # noqa: S101 - the claim's kind says so
+    state = AnalysisState.REFUSED if refused_with else _verdict(findings)
+    with transaction.atomic():
+        claim.update(
+            **measured,
+            **_settled(state),
+            findings=findings,
+            error_code=refused_with,
+            poster=poster,
+            filmstrip=filmstrip,
+        )
+        # Last in the transaction: when the move fails, the row is as if nothing had happened.
+        analysis_folders.put_in_place(folder, footage)
+
+
+def refuse(claim: Claim, *, code: str, findings: list[dict[str, Any]] | None = None) -> None:
+    """The file cannot be used. Raises ``LeaseLost``."""
+    claim.update(
+        **_settled(AnalysisState.REFUSED),
+        error_code=code,
+        findings=findings or [{"code": code, "level": "refused", "figure": None}],
+    )
+
+
+def give_back(claim: Claim, *, code: str) -> bool:
+    """The machine was at fault: wait for another try, or refuse with ``code`` when attempts are spent.
+
+    Returns whether it waits again. Raises ``LeaseLost``.
+    """
+    if claim.attempt >= MAX_ATTEMPTS:
+        refuse(claim, code=code)
+        return False
+    with transaction.atomic():
+        claim.update(**_released(AnalysisState.WAITING))
+        wake_analysers()
+    return True
+
+
+def reap() -> list[Footage | AudioTake]:
+    """Take back what lost its lease: to wait again, or refused when attempts are spent. Returns what was refused.
+
+    Also wakes an analyser when something waits: a ticket may have been lost with its worker.
+    """
+    now = timezone.now()
+    refused: list[Footage | AudioTake] = []
+    for model in _MODELS.values():
+        lost = model._default_manager.filter(state=AnalysisState.RUNNING, lease_expires_at__lt=now)
+        for item in lost:
+            # Conditional once more: it may have reported, finished or been claimed again since it was read.
+            same = lost.filter(pk=item.pk, lease_token=item.lease_token)
+            if item.attempts < MAX_ATTEMPTS:
+                same.update(**_released(AnalysisState.WAITING))
+            elif same.update(
+                **_settled(AnalysisState.REFUSED),
+                error_code=SPENT_CODE,
+                findings=[{"code": SPENT_CODE, "level": "refused", "figure": None}],
+            ):
+                refused.append(item)
+    if is_waiting():
+        wake_analysers()
+    return refused
+
+
+def is_waiting() -> bool:
+    """Whether anything waits to be looked at."""
+    return any(
+        model._default_manager.filter(state=AnalysisState.WAITING, archived_at=None).exists()
+        for model in _MODELS.values()
+    )
+
+
+def team_of(item: Footage | AudioTake) -> Team:
+    return item.presenter.team if isinstance(item, Footage) else item.script_version.script.team
+
+
+def _verdict(findings: list[dict[str, Any]]) -> AnalysisState:
+    warned = any(finding["level"] == "warning" for finding in findings)
+    return AnalysisState.WARNINGS if warned else AnalysisState.READY
+
+
+def _settled(state: AnalysisState) -> dict[str, Any]:
+    return {**_released(state), "analysed_at": timezone.now()}
+
+
+def _released(state: AnalysisState) -> dict[str, Any]:
+    return {"state": state, "stage": "", "progress": 0, "lease_token": None, "lease_expires_at": None}

@@ -1,0 +1,76 @@
+"""What the library's templates need: addresses of media, waveforms as shapes, and figures as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django import template
+from django.utils.translation import gettext_lazy as _
+
+from projects import languages, media
+from projects.models import MediaBlob
+
+register = template.Library()
+
+
+@register.simple_tag
+def media_url(blob: MediaBlob | None, name: str, *, download: bool = False) -> str:
+    """``{% media_url blob "poster.jpg" %}``; empty without a blob."""
+    return media.media_url(blob, name, download=download) if blob is not None else ""
+
+
+@register.filter
+def language_name(tag: str) -> str:
+    return languages.name(tag)
+
+
+@register.filter
+def clock(seconds: float | None) -> str:
+    """75.2 -> ``1:15``; nothing known -> empty."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@register.filter
+def rate(fps: float | None) -> str:
+    """29.97003 -> ``29.97``, 30.0 -> ``30``."""
+    return "" if fps is None else f"{fps:.2f}".rstrip("0").rstrip(".")
+
+
+@register.filter
+def waveform_path(peaks: Sequence[int]) -> str:
+    """Peaks (0 to 255) as a closed SVG path, mirrored about y = 50, one unit wide per peak."""
+    if not peaks:
+        return ""
+    heights = [max(1, min(255, int(peak))) / 255 * 48 for peak in peaks]
+    top = " ".join(f"{x},{50 - height:.1f}" for x, height in enumerate(heights))
+    bottom = " ".join(f"{x},{50 + height:.1f}" for x, height in reversed(list(enumerate(heights))))
+    return f"M{top} L{bottom} Z"
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    """A measured figure with as many digits as mean something."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+FIGURES = {
+    "cv_open": _("Match of sound and mouth"),
+    "io_px": _("Distance of the eyes, pixels"),
+    "yaw_p90": _("Turned aside, degrees"),
+    "tracked": _("Face followed, share of frames"),
+    "speech_s": _("Speech, seconds"),
+    "offset_ms": _("Sound behind picture, ms"),
+}
+"""The figures that mean something to people; the others are the engine's own."""
+
+
+@register.filter
+def named_figures(figures: dict[str, float]) -> list[tuple[str, str]]:
+    return [(str(label), figure(figures[key])) for key, label in FIGURES.items() if figures.get(key) is not None]

@@ -1,0 +1,117 @@
+"""Stored files, sent in part or whole: the one door to the media folder, and it asks who is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from urllib.parse import quote
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import content_disposition_header, parse_etags, parse_http_date_safe
+from django.views.decorators.http import require_safe
+
+from projects import access
+from projects.models import MediaBlob
+from projects.services import blobs
+
+X_ACCEL_PREFIX = "/internal-media/"
+"""The nginx location (``internal; alias <MEDIA_ROOT>/;``) that sends the files when ``X_ACCEL`` is set."""
+
+CHUNK = 1 << 18
+SHOWN = re.compile(r"(video|audio)/[\w.+-]+|image/(jpeg|png|webp)")
+"""What a browser may show in place; everything else is only ever saved."""
+RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+
+
+class UnsatisfiableRangeError(Exception):
+    """The range begins beyond the end of the file."""
+
+
+def byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """First and last byte (inclusive) of a single RFC 9110 range; None when the header is to be ignored.
+
+    Several ranges at once are ignored, as the RFC allows: no player asks for them.
+    """
+    found = RANGE.fullmatch(header.strip())
+    if found is None or found.group() == "bytes=-":
+        return None
+    first, last = found.groups()
+    if not first:  # the last n bytes
+        if int(last) == 0:
+            raise UnsatisfiableRangeError
+        return max(0, size - int(last)), size - 1
+    if last and int(last) < int(first):
+        return None
+    if int(first) >= size:
+        raise UnsatisfiableRangeError
+    return int(first), min(int(last), size - 1) if last else size - 1
+
+
+def _wanted(request: HttpRequest, blob: MediaBlob, etag: str) -> tuple[int, int] | None:
+    header = request.headers.get("Range")
+    if header is None or request.method != "GET":
+        return None
+    if condition := request.headers.get("If-Range"):
+        if condition.startswith(('"', "W/")):
+            if condition != etag:  # weak tags never match here
+                return None
+        elif parse_http_date_safe(condition) != int(blob.created_at.timestamp()):
+            return None
+    return byte_range(header, blob.size)
+
+
+def _slice(path: Path, first: int, last: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(first)
+        left = last - first + 1
+        while left > 0 and (chunk := file.read(min(CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
+
+
+def _headers(request: HttpRequest, blob: MediaBlob, name: str, etag: str) -> dict[str, str]:
+    save = "download" in request.GET or not SHOWN.fullmatch(blob.content_type)
+    return {
+        "Content-Type": blob.content_type,
+        "Content-Disposition": content_disposition_header(save, name) or "inline",
+        "Accept-Ranges": "bytes",
+        "ETag": etag,
+        "Last-Modified": formatdate(blob.created_at.timestamp(), usegmt=True),
+        # Content never changes under its address; what may change is who may see it.
+        "Cache-Control": "private, max-age=600",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; media-src 'self'; img-src 'self'; style-src 'unsafe-inline'",
+    }
+
+
+@login_required
+@require_safe
+def media(request: HttpRequest, public_id: str, name: str) -> HttpResponseBase:
+    """``GET`` with single ranges (206, 416), ``If-Range`` and ``If-None-Match``; ``HEAD``. ``?download`` saves."""
+    blob = access.get_blob_for_user(request.user, public_id)
+    etag = f'"{blob.sha256}"'
+    headers = _headers(request, blob, name, etag)
+    tags = parse_etags(request.headers.get("If-None-Match", ""))
+    if "*" in tags or etag in {tag.removeprefix("W/") for tag in tags}:
+        return HttpResponse(status=304, headers={k: headers[k] for k in ("ETag", "Cache-Control", "Last-Modified")})
+    if settings.X_ACCEL:  # nginx reads Range itself
+        return HttpResponse(headers={**headers, "X-Accel-Redirect": X_ACCEL_PREFIX + quote(blob.path)})
+    path = blobs.local_path(blob)
+    if not path.is_file():
+        raise Http404
+    try:
+        wanted = _wanted(request, blob, etag)
+    except UnsatisfiableRangeError:
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{blob.size}", "Accept-Ranges": "bytes"})
+    first, last = wanted or (0, blob.size - 1)
+    headers["Content-Length"] = str(last - first + 1)
+    if request.method == "HEAD":
+        return HttpResponse(headers=headers)
+    if wanted:
+        headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
+    return StreamingHttpResponse(_slice(path, first, last), status=206 if wanted else 200, headers=headers)

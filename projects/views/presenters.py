@@ -1,0 +1,170 @@
+"""Presenters and their footage: what there is, what the analysis says of it, and bringing in more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from projects import access, selectors
+from projects.models import Presenter, Role, Team
+from projects.services import footage as footage_services
+from projects.services import presenters as services
+from projects.services.uploads import FOOTAGE_TYPES
+from projects.views.base import back, fragment, mark_of, numbered, offer_undo, page, signed_in
+
+PAGE = 48
+
+
+def _listing(request: HttpRequest, team: Team) -> dict[str, Any]:
+    search, archived = request.GET.get("q", "").strip(), "archived" in request.GET
+    shown = numbered(request, selectors.presenters(team, search=search, archived=archived), size=PAGE)
+    cards = selectors.presenter_cards(shown)
+    query = request.GET.copy()
+    query.pop("seen", None)
+    query.pop("page", None)
+    return {
+        "page_obj": shown,
+        "cards": cards,
+        "moving": any(card.footage and not card.footage.settled for card in cards),
+        "search": search,
+        "archived": archived,
+        "query": query.urlencode(),
+    }
+
+
+@login_required
+@require_safe
+def presenters(request: HttpRequest, team_id: str) -> HttpResponse:
+    team = access.get_team_for_user(request.user, team_id)
+    listing = _listing(request, team)
+    listing["mark"] = mark_of(card.mark for card in listing["cards"])
+    return page(request, "projects/presenters.html", team, accepted=FOOTAGE_TYPES, **listing)
+
+
+@login_required
+@require_safe
+def presenters_changes(request: HttpRequest, team_id: str) -> HttpResponse:
+    """The cards of one page of the list, as they are now."""
+    team = access.get_team_for_user(request.user, team_id)
+    listing = _listing(request, team)
+    marks = [card.mark for card in listing["cards"]]
+    return fragment(request, "projects/_presenter_cards.html", team, marks, **listing)
+
+
+@login_required
+@require_POST
+def presenter_new(request: HttpRequest, team_id: str) -> HttpResponse:
+    team = access.get_team_for_user(request.user, team_id, need=Role.CREATOR)
+    made = services.create_presenter(
+        actor=signed_in(request), team=team, name=request.POST.get("name", ""), notes=request.POST.get("notes", "")
+    )
+    return redirect("projects:presenter", made.public_id)
+
+
+def _footage(presenter: Presenter) -> dict[str, Any]:
+    shown = selectors.footage_of(presenter)
+    return {
+        "presenter": presenter,
+        "footage": shown,
+        "archived_footage": selectors.footage_of(presenter, archived=True),
+        "moving": any(not view.settled for view in shown),
+        "mark": mark_of(view.mark for view in shown),
+    }
+
+
+@login_required
+@require_safe
+def presenter(request: HttpRequest, public_id: str) -> HttpResponse:
+    found = access.get_presenter_for_user(request.user, public_id)
+    context = _footage(found)
+    return page(request, "projects/presenter.html", found.team, accepted=FOOTAGE_TYPES, **context)
+
+
+@login_required
+@require_safe
+def presenter_changes(request: HttpRequest, public_id: str) -> HttpResponse:
+    """The footage of the presenter's page, as it is now."""
+    found = access.get_presenter_for_user(request.user, public_id)
+    context = _footage(found)
+    context.pop("mark")
+    return fragment(
+        request, "projects/_footage_list.html", found.team, [view.mark for view in context["footage"]], **context
+    )
+
+
+@login_required
+@require_POST
+def presenter_edit(request: HttpRequest, public_id: str) -> HttpResponse:
+    found = access.get_presenter_for_user(request.user, public_id, need=Role.CREATOR)
+    services.rename_presenter(
+        actor=signed_in(request),
+        presenter=found,
+        name=request.POST.get("name", ""),
+        notes=request.POST.get("notes"),
+    )
+    return redirect("projects:presenter", found.public_id)
+
+
+@login_required
+@require_POST
+def presenter_archive(request: HttpRequest, public_id: str) -> HttpResponse:
+    found = access.get_presenter_for_user(request.user, public_id, need=Role.CREATOR)
+    services.archive_presenter(actor=signed_in(request), presenter=found)
+    offer_undo(
+        request,
+        sentence=_("%(name)s is in the archive now.") % {"name": found.name},
+        url=reverse("projects:presenter_restore", args=[found.public_id]),
+    )
+    return redirect("projects:presenters", found.team.public_id)
+
+
+@login_required
+@require_POST
+def presenter_restore(request: HttpRequest, public_id: str) -> HttpResponse:
+    found = access.get_presenter_for_user(request.user, public_id, need=Role.CREATOR)
+    services.restore_presenter(actor=signed_in(request), presenter=found)
+    return redirect("projects:presenter", found.public_id)
+
+
+@login_required
+@require_safe
+def footage(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Footage is shown on its presenter's page."""
+    found = access.get_footage_for_user(request.user, public_id)
+    return redirect(f"{reverse('projects:presenter', args=[found.presenter.public_id])}#footage-{found.public_id}")
+
+
+@login_required
+@require_POST
+def footage_archive(request: HttpRequest, public_id: str) -> HttpResponse:
+    found = access.get_footage_for_user(request.user, public_id, need=Role.CREATOR)
+    footage_services.archive_footage(actor=signed_in(request), footage=found)
+    offer_undo(
+        request,
+        sentence=_("%(name)s is in the archive now.") % {"name": found.name},
+        url=reverse("projects:footage_restore", args=[found.public_id]),
+    )
+    return back(request, reverse("projects:presenter", args=[found.presenter.public_id]))
+
+
+@login_required
+@require_POST
+def footage_restore(request: HttpRequest, public_id: str) -> HttpResponse:
+    found = access.get_footage_for_user(request.user, public_id, need=Role.CREATOR)
+    footage_services.restore_footage(actor=signed_in(request), footage=found)
+    return back(request, reverse("projects:presenter", args=[found.presenter.public_id]))
+
+
+@login_required
+@require_POST
+def footage_analyse(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Look at it again."""
+    found = access.get_footage_for_user(request.user, public_id, need=Role.CREATOR)
+    footage_services.reanalyse_footage(actor=signed_in(request), footage=found)
+    return back(request, reverse("projects:presenter", args=[found.presenter.public_id]))

@@ -1,0 +1,133 @@
+"""Resumable uploads: the tus 1.0 core with its creation and termination extensions (https://tus.io).
+
+``POST /uploads/`` with ``Upload-Length`` and ``Upload-Metadata`` (filename, purpose, team, and where it is to go:
+presenter, script, language, project) answers 201 with the ``Location`` to ``PATCH``. The answer to the last ``PATCH``
+says in ``HeyGem-Created`` where the new thing is shown and in ``HeyGem-Created-Id`` what its public id is.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from projects import access
+from projects.middleware import answer
+from projects.models import AudioTake, Footage, Role, Upload
+from projects.problems import HeyGemError
+from projects.services import uploads
+
+P = ParamSpec("P")
+VERSION = "1.0.0"
+CONTENT = "application/offset+octet-stream"
+
+
+def tus(
+    view: Callable[Concatenate[HttpRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """Sign-in and protocol version are checked for every request but ``OPTIONS``; every answer names the version."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if not request.user.is_authenticated:
+            response = answer(request, HeyGemError("signed_out"))
+        elif request.method != "OPTIONS" and request.headers.get("Tus-Resumable") != VERSION:
+            response = HttpResponse(status=412, headers={"Tus-Version": VERSION})
+        else:
+            response = view(request, *args, **kwargs)
+        response["Tus-Resumable"] = VERSION
+        response["Cache-Control"] = "no-store"
+        return response
+
+    return wrapped
+
+
+def metadata(header: str) -> dict[str, str]:
+    """``filename d29ybGQ=,purpose Zm9v`` -> names and UTF-8 values. Raises ``HeyGemError('bad_upload')``."""
+    values: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in header.split(","))):
+        key, _, value = pair.partition(" ")
+        try:
+            values[key] = base64.b64decode(value, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise HeyGemError("bad_upload") from error
+    return values
+
+
+def _number(request: HttpRequest, name: str) -> int:
+    value = request.headers.get(name, "")
+    if not (value.isascii() and value.isdigit() and len(value) < 16):
+        raise HeyGemError("bad_upload")
+    return int(value)
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # noqa: S101 - ``tus`` lets nobody else in
+    return request.user
+
+
+@require_http_methods(["OPTIONS", "POST"])
+@tus
+def start(request: HttpRequest) -> HttpResponse:
+    if request.method == "OPTIONS":
+        largest = max(uploads.kind_of(purpose).limit for purpose in Upload.Purpose.values)
+        headers = {"Tus-Version": VERSION, "Tus-Extension": "creation,termination", "Tus-Max-Size": str(largest)}
+        return HttpResponse(status=204, headers=headers)
+    asked = metadata(request.headers.get("Upload-Metadata", ""))
+    size = _number(request, "Upload-Length")
+    team = access.get_team_for_user(request.user, asked.pop("team", ""), need=Role.CREATOR)
+    purpose = asked.pop("purpose", "")
+    if purpose not in Upload.Purpose.values:
+        raise HeyGemError("bad_upload")
+    name = asked.pop("filename", "") or asked.pop("name", "")
+    upload = uploads.start(actor=_user(request), team=team, purpose=purpose, name=name, size=size, target=asked)
+    return HttpResponse(status=201, headers={"Location": reverse("projects:upload", args=[upload.public_id])})
+
+
+@require_http_methods(["HEAD", "PATCH", "DELETE", "OPTIONS"])
+@tus
+def upload(request: HttpRequest, public_id: str) -> HttpResponse:
+    if request.method == "OPTIONS":
+        return HttpResponse(status=204, headers={"Tus-Version": VERSION, "Tus-Extension": "creation,termination"})
+    found = access.get_upload_for_user(request.user, public_id)
+    if request.method == "DELETE":
+        uploads.abandon(upload=found)
+        return HttpResponse(status=204)
+    if request.method == "HEAD":
+        headers = {"Upload-Offset": str(found.offset), "Upload-Length": str(found.size)}
+        return HttpResponse(status=200, headers=headers | _created(uploads.created(found)))
+    return _append(request, found)
+
+
+def _append(request: HttpRequest, found: Upload) -> HttpResponse:
+    if request.content_type != CONTENT:
+        return HttpResponse(status=415)
+    offset = _number(request, "Upload-Offset")
+    made = None
+    if found.finished_at is None:
+        try:
+            uploads.append(upload=found, offset=offset, source=request)
+        except UnreadablePostError:  # the connection broke: what came before counts, nobody hears the answer
+            return HttpResponse(status=400, headers={"Upload-Offset": str(found.offset)})
+    elif offset != found.size:
+        raise HeyGemError("upload_conflict")
+    if found.offset == found.size:
+        made = uploads.finish(upload=found)
+    return HttpResponse(status=204, headers={"Upload-Offset": str(found.offset)} | _created(made))
+
+
+def _created(made: Footage | AudioTake | None) -> dict[str, str]:
+    if made is None:
+        return {}
+    if isinstance(made, Footage):
+        url = reverse("projects:presenter", args=[made.presenter.public_id])
+    else:
+        url = reverse("projects:script", args=[made.script_version.script.public_id])
+    return {"HeyGem-Created": url, "HeyGem-Created-Id": made.public_id}
