@@ -31,6 +31,12 @@ PROBLEMS = (
         _("Wait for it, or cancel it first."),
         409,
     ),
+    Problem(
+        "up_to_date",
+        _("This is up to date: the same footage, take, preset and engine would give the same video."),
+        _("Change the footage, the take or the preset, or look at the version that is there."),
+        409,
+    ),
     Problem("cell_unknown", _("This cell is not on the board any more."), _("Reload the page."), 404),
     Problem("nothing_to_export", _("There is nothing finished to pack yet."), _("Render some cells first."), 409),
     Problem("nothing_to_retry", _("Nothing here has failed."), _("Reload the page to see how it stands."), 409),

@@ -1,0 +1,213 @@
+"""Starting and trying again: what a press of a button does to many cells at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from projects.access import require
+from projects.models import AnalysisState, AudioTake, Footage, Project, Role, Team
+from projects.problems import HeyGemError
+from projects.services import audit, blobs
+from rendering import states
+from rendering.cells import CellKey
+from rendering.fingerprint import fingerprint
+from rendering.layout import Cell, Record, load_layout, load_records
+from rendering.models import Deliverable, JobState, Preset, RenderBatch, RenderJob, RenderVersion
+from rendering.services.deliverables import ensure_deliverables, next_revision
+from rendering.services.presets import default_preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A cell that would be rendered, and from what."""
+
+    cell: Cell
+    footage: Footage
+    take: AudioTake
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A cell that is left out. ``code`` is in the catalogue."""
+
+    key: CellKey
+    code: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchPlan:
+    ready: tuple[Planned, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def plan_batch(
+    *, actor: User, project: Project, cells: Sequence[CellKey] | None = None, preset: Preset | None = None
+) -> BatchPlan:
+    """What :func:`start_batch` would do now. ``cells=None``: those that nothing was made for yet."""
+    require(actor, project.team, Role.VIEWER)
+    return _plan(project, cells, (preset or default_preset(project.team)).snapshot())
+
+
+@transaction.atomic
+def start_batch(
+    *,
+    actor: User,
+    project: Project,
+    cells: Sequence[CellKey] | None = None,
+    preset: Preset | None = None,
+    priority: int = 0,
+) -> RenderBatch:
+    """Queue every cell that can be rendered; a cell that cannot never stops the others (see :func:`plan_batch`).
+
+    What the team has rendered before from the same bytes with the same options is done at once. Footage and takes may
+    still be waiting for their analysis. When nothing is left: raises the cells' common reason, or
+    ``nothing_to_render``.
+    """
+    require(actor, project.team, Role.CREATOR)
+    if preset is not None and preset.team_id != project.team_id:
+        raise ValueError("a team renders with its own presets")
+    preset = preset or default_preset(project.team)
+    next_revision(project)  # two presses of the button take turns
+    plan = _plan(project, cells, preset.snapshot())
+    if not plan.ready:
+        raise HeyGemError(_why_nothing(plan.skipped))
+    batch = RenderBatch.objects.create(
+        team=project.team, project=project, created_by=actor, preset_name=preset.name, preset=preset.snapshot()
+    )
+    _fill(batch, plan.ready, priority)
+    audit.record(
+        action="batch.started",
+        actor=actor,
+        team=project.team,
+        subject=batch,
+        project=project.public_id,
+        cells=len(plan.ready),
+        preset=preset.name,
+    )
+    return batch
+
+
+def _plan(project: Project, keys: Sequence[CellKey] | None, options: Mapping[str, object]) -> BatchPlan:
+    board = {cell.key: cell for cell in load_layout(project).cells()}
+    records = load_records(Deliverable.objects.filter(project=project))
+    ready: list[Planned] = []
+    skipped: list[Skipped] = []
+    for key in dict.fromkeys(board if keys is None else keys):
+        cell = board.get(key)
+        record = records.get(cell.place) if cell else None
+        if keys is None and record is not None and (record.is_busy or record.newest or record.has_failed):
+            continue
+        answer = _plan_cell(key, cell, record, options)
+        if isinstance(answer, Planned):
+            ready.append(answer)
+        else:
+            skipped.append(answer)
+    return BatchPlan(ready=tuple(ready), skipped=tuple(skipped))
+
+
+def _plan_cell(
+    key: CellKey, cell: Cell | None, record: Record | None, options: Mapping[str, object]
+) -> Planned | Skipped:
+    if cell is None:
+        return Skipped(key=key, code="cell_unknown")
+    if cell.footage is None:
+        return Skipped(key=key, code="no_footage")
+    if cell.take is None:
+        return Skipped(key=key, code="no_take")
+    for material in (cell.footage, cell.take):
+        if material.state == AnalysisState.REFUSED:
+            return Skipped(key=key, code=material.error_code)
+    if record is not None and record.is_busy:
+        return Skipped(key=key, code="already_rendering")
+    mark = fingerprint(cell.footage, cell.take, options)
+    newest = record.newest if record else None
+    if newest is not None and newest.fingerprint == mark and is_stored(newest):
+        return Skipped(key=key, code="up_to_date")
+    return Planned(cell=cell, footage=cell.footage, take=cell.take, fingerprint=mark)
+
+
+def _why_nothing(skipped: Sequence[Skipped]) -> str:
+    codes = {skip.code for skip in skipped}
+    return codes.pop() if len(codes) == 1 else "nothing_to_render"
+
+
+def _fill(batch: RenderBatch, planned: Sequence[Planned], priority: int) -> None:
+    """One job per cell; those whose video the team has already are done at once."""
+    rows = ensure_deliverables(batch.project, [item.cell.place for item in planned])
+    known = _known_versions(batch.team, {item.fingerprint for item in planned})
+    for item in planned:
+        job = states.enqueue(
+            batch=batch,
+            deliverable=rows[item.cell.place],
+            footage=item.footage,
+            take=item.take,
+            fingerprint=item.fingerprint,
+            priority=priority,
+        )
+        if item.fingerprint in known:
+            states.succeed_at_once(job, known[item.fingerprint])
+
+
+def _known_versions(team: Team, fingerprints: set[str]) -> dict[str, RenderVersion]:
+    """Versions of the team, by fingerprint, whose video is still there."""
+    versions = RenderVersion.objects.filter(fingerprint__in=fingerprints, deliverable__project__team=team)
+    return {
+        version.fingerprint: version
+        for version in versions.select_related("video", "poster").order_by("pk")
+        if is_stored(version)
+    }
+
+
+def is_stored(version: RenderVersion) -> bool:
+    return blobs.local_path(version.video).exists()
+
+
+@transaction.atomic
+def retry_failed(*, actor: User, batch: RenderBatch | None = None, project: Project | None = None) -> list[RenderJob]:
+    """A new job, in the same batch, for each cell whose last job failed; made from what would be used today.
+
+    Cells that still have nothing usable are left out. Raises ``nothing_to_retry``.
+    """
+    board = batch.project if batch is not None else project
+    if board is None:
+        raise ValueError("retry_failed needs a batch or a project")
+    require(actor, board.team, Role.CREATOR)
+    next_revision(board)
+    failed = failed_now(RenderJob.objects.filter(deliverable__project=board))
+    if batch is not None:
+        failed = failed.filter(batch=batch)
+    cells = {cell.place: cell for cell in load_layout(board).cells()}
+    started: list[RenderJob] = []
+    for old in failed.select_related("batch", "deliverable__project"):
+        cell = cells.get((old.deliverable.presenter_id, old.deliverable.script_id, old.deliverable.language))
+        answer = _plan_cell(cell.key, cell, None, old.batch.preset) if cell else None
+        if isinstance(answer, Planned):
+            started.append(_again(old, answer))
+    if not started:
+        raise HeyGemError("nothing_to_retry")
+    audit.record(action="batch.retried", actor=actor, team=board.team, subject=batch or board, jobs=len(started))
+    return started
+
+
+def _again(old: RenderJob, planned: Planned) -> RenderJob:
+    return states.enqueue(
+        batch=old.batch,
+        deliverable=old.deliverable,
+        footage=planned.footage,
+        take=planned.take,
+        fingerprint=planned.fingerprint,
+        priority=old.priority,
+        retry_of=old,
+    )
+
+
+def failed_now(jobs: QuerySet[RenderJob]) -> QuerySet[RenderJob]:
+    """Failed jobs that nothing has come after."""
+    later = RenderJob.objects.filter(deliverable=OuterRef("deliverable"), pk__gt=OuterRef("pk"))
+    return jobs.filter(state=JobState.FAILED).exclude(Exists(later))
