@@ -71,8 +71,10 @@ class RenderJob(Kept):
         QUEUED <-> HELD          a person holds it
         QUEUED -> RUNNING        claimed: attempts + 1, lease granted
         RUNNING -> SUCCEEDED     creates a RenderVersion
-        RUNNING -> QUEUED        transient error or lost worker, attempts left (not before a back-off)
+        RUNNING -> QUEUED        transient error or lost worker, attempts left (not before a back-off);
+                                 or the worker was stopped (the attempt is given back)
         RUNNING -> FAILED(code)  permanent error, or attempts spent
+        QUEUED, HELD -> FAILED   the footage or the take was refused
         any unfinished -> CANCELLED
 
     Only ``rendering.states`` writes ``state``. Final states never change; a retry is a new job.

@@ -7,7 +7,10 @@ from django.utils.translation import gettext_lazy as _
 
 
 class WorkerNode(models.Model):
-    """A process that claims jobs. Registers itself; ``state`` is what a person asked of it."""
+    """A process of a cluster that takes work. Registers itself; ``state`` is what a person asked of it.
+
+    ``busy_since`` is set while it works on a ticket, so an idle one beside waiting tickets shows a stuck cluster.
+    """
 
     class State(models.TextChoices):
         ACTIVE = "active", _("Active")
@@ -15,14 +18,16 @@ class WorkerNode(models.Model):
         DRAINING = "draining", _("Draining")
         QUARANTINED = "quarantined", _("Quarantined")
 
-    name = models.CharField(max_length=120, unique=True, help_text=_("host and device"))
+    name = models.CharField(max_length=160, unique=True, help_text=_("host and cluster"))
     host = models.CharField(max_length=120)
+    cluster = models.CharField(max_length=20, blank=True, default="")
     pid = models.PositiveIntegerField(default=0)
     device = models.CharField(max_length=80, blank=True, default="")
     engine = models.CharField(max_length=20, blank=True, default="")
     backends = models.JSONField(default=list, blank=True)
     state = models.CharField(max_length=11, choices=State.choices, default=State.ACTIVE)
     failures_in_row = models.PositiveSmallIntegerField(default=0)
+    busy_since = models.DateTimeField(null=True, blank=True)
     last_seen_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, editable=False)
 
