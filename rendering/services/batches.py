@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
@@ -13,7 +13,7 @@ from projects.access import require
 from projects.models import AnalysisState, AudioTake, Footage, Project, Role, Team
 from projects.problems import HeyGemError
 from projects.services import audit, blobs
-from rendering import states
+from rendering import queue, states
 from rendering.cells import CellKey
 from rendering.fingerprint import fingerprint
 from rendering.layout import Cell, Record, load_layout, load_records
@@ -81,6 +81,7 @@ def start_batch(
         team=project.team, project=project, created_by=actor, preset_name=preset.name, preset=preset.snapshot()
     )
     _fill(batch, plan.ready, priority)
+    queue.top_up()
     audit.record(
         action="batch.started",
         actor=actor,
@@ -150,7 +151,7 @@ def _fill(batch: RenderBatch, planned: Sequence[Planned], priority: int) -> None
             fingerprint=item.fingerprint,
             priority=priority,
         )
-        if item.fingerprint in known:
+        if job is not None and item.fingerprint in known:
             states.succeed_at_once(job, known[item.fingerprint])
 
 
@@ -188,14 +189,16 @@ def retry_failed(*, actor: User, batch: RenderBatch | None = None, project: Proj
         cell = cells.get((old.deliverable.presenter_id, old.deliverable.script_id, old.deliverable.language))
         answer = _plan_cell(cell.key, cell, None, old.batch.preset) if cell else None
         if isinstance(answer, Planned):
-            started.append(_again(old, answer))
+            job = _again(old, answer)
+            started += [job] if job else []
     if not started:
         raise HeyGemError("nothing_to_retry")
+    queue.top_up()
     audit.record(action="batch.retried", actor=actor, team=board.team, subject=batch or board, jobs=len(started))
     return started
 
 
-def _again(old: RenderJob, planned: Planned) -> RenderJob:
+def _again(old: RenderJob, planned: Planned) -> RenderJob | None:
     return states.enqueue(
         batch=old.batch,
         deliverable=old.deliverable,

@@ -11,7 +11,7 @@ from django.db.models import Model
 from projects.access import includes, require
 from projects.models import Project, Role, Team
 from projects.services import audit
-from rendering import states
+from rendering import queue, states
 from rendering.access import require_own_or_manager
 from rendering.cells import CellKey
 from rendering.layout import load_layout
@@ -31,7 +31,7 @@ def cancel_batch(*, actor: User, batch: RenderBatch) -> int:
 
 
 def cancel_cells(*, actor: User, project: Project, cells: Iterable[CellKey] | None = None) -> int:
-    """Stop what is unfinished in these cells, or on the whole board; others' jobs only where the actor may stop them."""
+    """Stop what is unfinished in these cells, or on the whole board, as far as the actor may stop it."""
     role = require(actor, project.team, Role.CREATOR)
     jobs = RenderJob.objects.filter(deliverable__project=project, state__in=UNFINISHED).select_related("deliverable")
     if not includes(role, Role.MANAGER):
@@ -69,5 +69,6 @@ def release(*, actor: User, job: RenderJob) -> bool:
     require_own_or_manager(actor, job.team, job.batch.created_by_id)
     released = bool(states.release(job))
     if released:
+        queue.top_up()
         audit.record(action="job.released", actor=actor, team=job.team, subject=job)
     return released
