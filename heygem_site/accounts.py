@@ -17,7 +17,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
-from projects.models import Invitation
+from projects.problems import HeyGemError
+from projects.services import teams
 
 LINK_SALT = "heygem.one-time-link"
 
@@ -36,8 +37,11 @@ def holds_invitation(request: HttpRequest) -> bool:
     token = rest.strip("/")
     if not found or not token or "/" in token:
         return False
-    invitation = Invitation.objects.filter(token_hash=hashlib.sha256(token.encode()).hexdigest()).first()
-    return invitation is not None and invitation.is_open
+    try:
+        teams.open_invitation(token)
+    except HeyGemError:
+        return False
+    return True
 
 
 def throttled_name(request: HttpRequest | None, credentials: dict[str, Any] | None = None) -> str:

@@ -28,7 +28,9 @@ class Context(logging.Filter):
 class OneLine(logging.Formatter):
     """Line breaks in a message become visible marks; a traceback follows, each of its lines indented."""
 
-    converter = time.gmtime
+    @staticmethod
+    def converter(seconds: float | None) -> time.struct_time:
+        return time.gmtime(seconds)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s %(context)s%(message)s", "%Y-%m-%d %H:%M:%S")

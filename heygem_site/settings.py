@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -55,6 +56,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "projects.middleware.Problems",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "heygem_site.urls"
@@ -72,6 +74,7 @@ TEMPLATES = [
                 "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "projects.context.teams",
             ]
         },
     }
@@ -162,6 +165,13 @@ UPLOAD_MAX_TAKE_BYTES = env.integer("UPLOAD_MAX_TAKE_MB", default=512, low=1) * 
 
 # The engine runs as a child process of a worker; nothing else knows how to start it.
 ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "rendering.engine", "serve"])
+
+# The queue. Only progress extends a lease, and a silent engine is ended before its worker would lose the job.
+LEASE_SECONDS = env.integer("LEASE_SECONDS", default=90, low=1)
+ENGINE_SILENCE_SECONDS = env.integer("ENGINE_SILENCE_SECONDS", default=60, low=1)
+MAX_ATTEMPTS = env.integer("MAX_ATTEMPTS", default=3, low=1)
+BACKOFF_SECONDS = env.integer("BACKOFF_SECONDS", default=10, low=0)  # doubled after each further attempt
+WORKER_NAME = env.text("WORKER_NAME", default=socket.gethostname())
 
 # Projects may not import rendering, so they name what wakes the analysers.
 ANALYSIS_TASK = "rendering.tasks.analyse"

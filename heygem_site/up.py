@@ -1,0 +1,238 @@
+"""``./heygem up``: from a fresh folder to a running site, with no question asked."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import importlib
+import logging
+import os
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from heygem_site import secret_key
+from heygem_site.processes import Command, Log, Supervisor, parse_procfile, wants_colour
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNNING = ROOT / "var" / "up.lock"
+BAR = "─" * 72
+
+
+class RefusedError(Exception):
+    """Why the site is not started, in a sentence."""
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./heygem up", description="Run the site on this machine until Ctrl-C.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (0.0.0.0: every network)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+    parser.add_argument("--no-demo", action="store_true", help="do not make the demo presenter and its videos")
+    options = parser.parse_args(argv)
+    if not 0 < options.port < 65536:
+        parser.error("--port must be between 1 and 65535")
+    return options
+
+
+@contextlib.contextmanager
+def only_one(path: Path, address: str) -> Iterator[None]:
+    """Holds the lock of this folder. Raises ``RefusedError`` with the address of the one that runs already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            found = lock.read().strip() or "its address is not known yet"
+            raise RefusedError(
+                f"Another ./heygem up is already running here ({where}). Stop it first, or use it."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}, {address}\n")
+        lock.flush()
+        try:
+            yield
+        finally:
+            lock.truncate(0)
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises ``RefusedError`` when nothing can listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            raise RefusedError(f"Port {port} is reserved for the system. Choose one above 1023 with --port.") from None
+        except socket.gaierror:
+            raise RefusedError(f"There is no address {host} on this machine (--host).") from None
+        except OSError as error:
+            if error.errno == 99:  # EADDRNOTAVAIL
+                raise RefusedError(f"There is no address {host} on this machine (--host).") from None
+            raise RefusedError(
+                f"Port {port} is taken by another program. Choose another: ./heygem up --port {port + 1}"
+            ) from None
+
+
+def own_addresses(host: str) -> list[str]:
+    """The names under which people reach a site that listens on ``host``."""
+    names = ["localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        names = [*names[:3], socket.gethostname()]
+        with contextlib.suppress(OSError):
+            names += [str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: asks which of our addresses would be used
+            names.append(probe.getsockname()[0])
+    return list(dict.fromkeys(names))
+
+
+def environment(options: argparse.Namespace) -> dict[str, str]:
+    """What the processes are given: this Python first on PATH, and what the Procfile fills in."""
+    env = dict(os.environ)
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
+    env["HOST"] = f"[{options.host}]" if ":" in options.host else options.host
+    env["PORT"] = str(options.port)
+    env.setdefault("WEB_CONCURRENCY", "2")
+    env.setdefault("DJANGO_SETTINGS_MODULE", "heygem_site.settings")
+    env["PYTHONUNBUFFERED"] = "1"
+    if env.get("HEYGEM_ENV", "local") == "local" and not (env.get("ALLOWED_HOSTS") or env.get("ALLOWED_HOSTS_FILE")):
+        env["ALLOWED_HOSTS"] = ",".join(own_addresses(options.host))
+    return env
+
+
+def prepare_database() -> None:
+    """Migrate, and say so when there was anything to do. Raises ``RefusedError`` when it cannot be reached."""
+    from django.conf import settings
+    from django.core.management import call_command
+    from django.db import OperationalError, connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    try:
+        executor = MigrationExecutor(connection)
+        waiting = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+        if waiting:
+            print(f"  database: {waiting} changes to make")
+            call_command("migrate", interactive=False, verbosity=0)
+    except OperationalError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RefusedError(f"The database cannot be used: {reason}. Check DATABASE_URL.") from error
+    if settings.PRODUCTION:
+        call_command("collectstatic", interactive=False, verbosity=0)
+    settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
+    if not os.access(settings.MEDIA_ROOT, os.W_OK | os.X_OK):
+        raise RefusedError(f"Nothing can be written to {settings.MEDIA_ROOT}. Change its owner, or set MEDIA_ROOT.")
+
+
+def greeting(address: str, email: str, password: str | None, link: str | None, *, demo: bool) -> str:
+    """What a person reads when the site answers."""
+    lines = ["", BAR, f"  HeyGem is running: {address}", ""]
+    if password:
+        lines += [
+            f"  Sign in as  {email}",
+            f"  password    {password}   (shown this once)",
+            f"  or open     {link}",
+            "              (signs in once, within the hour)",
+        ]
+    else:
+        lines += [f"  Sign in as {email}. A new one-time link: ./heygem manage one_time_link {email}"]
+    if demo:
+        lines += ["", "  The demo presenter is being filmed; its videos appear on the board within minutes."]
+    return "\n".join([*lines, "", "  Ctrl-C stops everything.", BAR, ""])
+
+
+def answers(address: str) -> bool:
+    """Whether the web process serves by now."""
+    try:
+        with urllib.request.urlopen(f"{address}/healthz", timeout=2) as response:  # noqa: S310 - our own address
+            return response.status == 200
+    except urllib.error.HTTPError:
+        return True  # it serves; what is wrong with it is in its log
+    except OSError:
+        return False
+
+
+def stuck_clusters() -> list[str]:
+    """Clusters that let tickets wait. A database that is away is no reason to restart anything."""
+    from django.db import DatabaseError, close_old_connections
+
+    close_old_connections()
+    try:
+        return list(importlib.import_module("rendering.workers").stuck_clusters())
+    except DatabaseError:
+        logging.getLogger("heygem.up").warning("the database does not answer")
+        return []
+
+
+def demo_is_wanted(options: argparse.Namespace) -> bool:
+    from rendering.services import demo
+
+    return not options.no_demo and not demo.is_made()
+
+
+def run(options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    env = environment(options)
+    os.environ.update(env)
+    secret_key.ensure()
+
+    import django
+
+    django.setup()
+    from django.conf import settings
+
+    prepare_database()
+    from heygem_site import accounts, owner
+
+    operator, password = owner.ensure_owner(os.environ.get("HEYGEM_OWNER_EMAIL", "owner@example.com").strip())
+    demo = demo_is_wanted(options)
+    inside = f"http://{_reachable(options.host)}:{options.port}"
+    outside = (os.environ.get("SITE_URL") or inside).rstrip("/")
+    link = outside + accounts.one_time_path(operator) if password else None
+    commands = parse_procfile((ROOT / "Procfile").read_text(encoding="utf-8"), env)
+    once = [Command("demo", (sys.executable, "manage.py", "seed_demo"))] if demo else []
+    names = [command.name for command in [*commands, *once]] + ["up"]
+    log = Log(sys.stdout, names, colour=wants_colour(sys.stdout, os.environ))
+    supervisor = Supervisor(
+        commands,
+        once=once,
+        env=env,
+        cwd=ROOT,
+        log=log,
+        stuck=stuck_clusters,
+        is_ready=lambda: answers(inside),
+        ready=lambda: print(greeting(outside, operator.email, password, link, demo=demo), flush=True),
+    )
+    print(f"  {settings.HEYGEM_ENV} site, ready to start after {time.monotonic() - began:.1f}s", flush=True)
+    return supervisor.run()
+
+
+def _reachable(host: str) -> str:
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"  # noqa: S104
+    return f"[{host}]" if ":" in host else host
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    from django.core.exceptions import ImproperlyConfigured
+
+    options = arguments(sys.argv[1:] if argv is None else argv)
+    try:
+        with only_one(RUNNING, f"http://{_reachable(options.host)}:{options.port}"):
+            check_port(options.host, options.port)
+            return run(options)
+    except (RefusedError, ImproperlyConfigured) as reason:
+        print(reason, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
