@@ -1,0 +1,18 @@
+"""What keeps the disk from filling: run daily by the ``worker`` cluster, or by hand (``manage.py clean_media``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from projects.services import blobs, uploads
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    partial_files: int
+    stored_files: int
+
+
+def clean_media() -> Cleaned:
+    """Remove uploads nobody went on with and stored files that nothing points at any more."""
+    return Cleaned(partial_files=uploads.clean_incoming(), stored_files=blobs.delete_unreferenced())

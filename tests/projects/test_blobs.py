@@ -1,0 +1,67 @@
+"""Stored files: once per team, whole or not at all, and gone when nothing needs them."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from projects.models import MediaBlob
+from projects.problems import HeyGemError
+from projects.services import blobs
+from tests import factories
+
+NOW = timedelta(seconds=-60)
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_the_same_bytes_are_stored_once_per_team(team, charlie, media):
+    first = blobs.store(team, io.BytesIO(b"moving pictures"), "video/mp4")
+    assert blobs.store(team, io.BytesIO(b"moving pictures"), "video/mp4") == first
+    assert blobs.local_path(first).read_bytes() == b"moving pictures"
+    assert len(files(media)) == 1
+    theirs = blobs.store(charlie.teams.get(), io.BytesIO(b"moving pictures"), "video/mp4")
+    assert theirs != first
+    assert len(files(media)) == 2
+
+
+def test_a_path_is_copied_unless_it_is_given_away(team, tmp_path):
+    source = tmp_path / "a.mp4"
+    source.write_bytes(b"one")
+    kept = blobs.store(team, source, "video/mp4")
+    assert source.exists()
+    source.write_bytes(b"two")
+    moved = blobs.store(team, source, "video/mp4", move=True)
+    assert not source.exists()
+    assert [blobs.local_path(blob).read_bytes() for blob in (kept, moved)] == [b"one", b"two"]
+
+
+def test_nothing_at_all_is_refused_and_leaves_nothing(team, media):
+    with pytest.raises(HeyGemError) as error:
+        blobs.store(team, io.BytesIO(b""), "video/mp4")
+    assert error.value.code == "empty_upload"
+    assert files(media) == []
+
+
+def test_a_file_the_disk_lost_is_put_back_by_the_next_upload(team):
+    blob = blobs.store(team, io.BytesIO(b"x"), "video/mp4")
+    blobs.local_path(blob).unlink()
+    blobs.store(team, io.BytesIO(b"x"), "video/mp4")
+    assert blobs.local_path(blob).read_bytes() == b"x"
+
+
+def test_only_what_nothing_points_at_is_removed(team, presenter, media):
+    used = factories.blob(team, b"used")
+    poster = factories.blob(team, b"poster", "image/jpeg")
+    unused = factories.blob(team, b"unused")
+    factories.footage(presenter, blob=used, poster=poster)
+    assert blobs.delete_unreferenced(older_than=timedelta(hours=1)) == 0
+    assert blobs.delete_unreferenced(older_than=NOW) == 1
+    assert set(MediaBlob.objects.all()) == {used, poster}
+    assert not blobs.local_path(unused).exists()
+    assert len(files(media)) == 2
