@@ -168,7 +168,9 @@ ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "r
 
 # The queue. Only progress extends a lease, and a silent engine is ended before its worker would lose the job.
 LEASE_SECONDS = env.integer("LEASE_SECONDS", default=90, low=1)
-ENGINE_SILENCE_SECONDS = env.integer("ENGINE_SILENCE_SECONDS", default=60, low=1)
+ENGINE_SILENCE_SECONDS = env.integer(
+    "ENGINE_SILENCE_SECONDS", default=max(1, LEASE_SECONDS * 2 // 3), low=1, high=LEASE_SECONDS
+)
 MAX_ATTEMPTS = env.integer("MAX_ATTEMPTS", default=3, low=1)
 BACKOFF_SECONDS = env.integer("BACKOFF_SECONDS", default=10, low=0)  # doubled after each further attempt
 WORKER_NAME = env.text("WORKER_NAME", default=socket.gethostname())

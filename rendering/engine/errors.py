@@ -122,6 +122,18 @@ FAILURES: dict[str, Failure] = {
             "suspect",
         ),
         Failure(
+            "engine_hung",
+            _("The engine stopped making progress."),
+            _("It is tried again by itself; tell the operator if it keeps failing."),
+            "suspect",
+        ),
+        Failure(
+            "worker_lost",
+            _("The machine that was rendering this went away."),
+            _("It is tried again by itself; tell the operator if it keeps failing."),
+            "suspect",
+        ),
+        Failure(
             "device_error",
             _("The graphics device reported an error."),
             _("It is tried again on another machine; tell the operator if it keeps failing."),

@@ -1,0 +1,345 @@
+"""The only writer of ``RenderJob.state``.
+
+Every change is a conditional UPDATE: it names the state (and, while running, the lease's token) that it starts from,
+and looks at the row count. No row means that somebody got there first. Every change bumps the job's ``revision`` and
+the board's (:func:`touch`), in one transaction, the board's row first: that is the lock that orders changes. The one
+exception is :func:`claim`, which is called while other rows are locked and leaves the touch to its caller.
+A job that begins to wait wakes a machine in the same transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Max, OuterRef, Q, Subquery
+from django.utils import timezone
+
+from projects.models import AudioTake, Footage, MediaBlob
+from rendering.models import (
+    UNFINISHED,
+    Board,
+    Deliverable,
+    JobState,
+    RenderAttempt,
+    RenderBatch,
+    RenderJob,
+    RenderVersion,
+    WorkerNode,
+)
+from rendering.tickets import wake_gpu
+
+Kind = Literal["permanent", "transient", "suspect"]
+"""permanent: never tried again. transient: again after a back-off. suspect: the same, and the machine is doubted."""
+
+WORKER_LOST = "worker_lost"
+LONGEST_BACKOFF_S = 600
+LOG_LIMIT = 20_000
+"""Characters of an attempt's log that are kept, from its end."""
+
+
+class LeaseLost(Exception):  # noqa: N818 - an event, not an error of anybody's
+    """The job belongs to somebody else by now: stop and write nothing."""
+
+
+class CancelRequested(Exception):  # noqa: N818 - the same
+    """A person asked for the job to be stopped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a worker hands in: the stored video, and what is known about it."""
+
+    video: MediaBlob
+    poster: MediaBlob | None
+    engine: str
+    tier: str
+    width: int
+    height: int
+    fps: float
+    duration_s: float
+    quality: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def touch(deliverable_id: int) -> None:
+    """Give the cell the board's next revision. Holds the board's row until the transaction ends."""
+    boards = Board.objects.filter(project__deliverables=deliverable_id)
+    while not boards.update(revision=F("revision") + 1):
+        Board.objects.get_or_create(project_id=Deliverable.objects.values_list("project_id").get(pk=deliverable_id)[0])
+    current = Board.objects.filter(project=OuterRef("project")).values("revision")
+    Deliverable.objects.filter(pk=deliverable_id).update(revision=Subquery(current))
+
+
+def _change(job: RenderJob, start: Q, **changes: Any) -> bool:
+    """Move ``job`` if it is still where ``start`` says. False: somebody got there first."""
+    touch(job.deliverable_id)
+    return bool(RenderJob.objects.filter(start, pk=job.pk).update(revision=F("revision") + 1, **changes))
+
+
+def _held_by(token: UUID | None) -> Q:
+    return Q(state=JobState.RUNNING, lease_token=token)
+
+
+def _freed(state: JobState, **more: Any) -> dict[str, Any]:
+    """The columns of a job that nobody runs any more."""
+    return {"state": state, "lease_token": None, "lease_expires_at": None, **more}
+
+
+def _end_attempt(job: RenderJob, outcome: RenderAttempt.Outcome, *, code: str = "", log: str = "") -> None:
+    RenderAttempt.objects.filter(job=job, outcome=RenderAttempt.Outcome.RUNNING).update(
+        outcome=outcome, error_code=code, log=log[-LOG_LIMIT:], ended_at=timezone.now()
+    )
+
+
+def backoff(attempts: int) -> timedelta:
+    """How long to wait before the next try after ``attempts`` tries."""
+    return timedelta(seconds=min(settings.BACKOFF_SECONDS * 2 ** max(attempts - 1, 0), LONGEST_BACKOFF_S))
+
+
+# What people do
+
+
+@transaction.atomic
+def enqueue(
+    *,
+    batch: RenderBatch,
+    deliverable: Deliverable,
+    footage: Footage,
+    take: AudioTake,
+    fingerprint: str,
+    priority: int = 0,
+    held: bool = False,
+    retry_of: RenderJob | None = None,
+) -> RenderJob | None:
+    """A new job, QUEUED or HELD. None: the cell has unfinished work."""
+    touch(deliverable.pk)
+    if RenderJob.objects.filter(deliverable=deliverable, state__in=UNFINISHED).exists():
+        return None
+    if not held:
+        wake_gpu()
+    return RenderJob.objects.create(
+        batch=batch,
+        team_id=batch.team_id,
+        deliverable=deliverable,
+        footage=footage,
+        take=take,
+        fingerprint=fingerprint,
+        priority=priority,
+        retry_of=retry_of,
+        max_attempts=settings.MAX_ATTEMPTS,
+        state=JobState.HELD if held else JobState.QUEUED,
+        revision=1,
+    )
+
+
+def retry(job: RenderJob, *, batch: RenderBatch | None = None) -> RenderJob | None:
+    """A new job for what failed or was cancelled (final states never change). None: it did not, or is under way."""
+    if job.state not in (JobState.FAILED, JobState.CANCELLED):
+        return None
+    return enqueue(
+        batch=batch or job.batch,
+        deliverable=job.deliverable,
+        footage=job.footage,
+        take=job.take,
+        fingerprint=job.fingerprint,
+        priority=job.priority,
+        retry_of=job,
+    )
+
+
+@transaction.atomic
+def succeed_at_once(job: RenderJob, known: RenderVersion) -> RenderVersion | None:
+    """The video exists already, made from the same bytes with the same options: a waiting job is done for free."""
+    waiting = Q(state__in=[JobState.QUEUED, JobState.HELD])
+    if not _change(job, waiting, state=JobState.SUCCEEDED, progress=100, finished_at=timezone.now()):
+        return None
+    same = ("video", "poster", "engine", "tier", "width", "height", "fps", "duration_s", "quality", "seconds")
+    return _add_version_of(job, {name: getattr(known, name) for name in same})
+
+
+@transaction.atomic
+def hold(job: RenderJob) -> bool:
+    return _change(job, Q(state=JobState.QUEUED), state=JobState.HELD)
+
+
+@transaction.atomic
+def release(job: RenderJob) -> bool:
+    released = _change(job, Q(state=JobState.HELD), state=JobState.QUEUED)
+    if released:
+        wake_gpu()
+    return released
+
+
+@transaction.atomic
+def request_cancel(job: RenderJob) -> bool:
+    """Cancel unfinished work: at once when it waits, within about a second when it runs. False: it is finished."""
+    now = timezone.now()
+    waiting = Q(state__in=[JobState.QUEUED, JobState.HELD])
+    if _change(job, waiting, state=JobState.CANCELLED, cancel_requested_at=now, finished_at=now):
+        return True
+    return _change(job, Q(state=JobState.RUNNING, cancel_requested_at=None), cancel_requested_at=now) or (
+        RenderJob.objects.filter(pk=job.pk, state=JobState.RUNNING).exists()
+    )
+
+
+# What workers do
+
+
+def claim(job: RenderJob, worker: WorkerNode) -> UUID | None:
+    """Start an attempt: the lease's token, or None when somebody got there first.
+
+    Only ``queue.claim_next`` calls this; it touches the board afterwards, outside the transaction that locks the queue.
+    """
+    now = timezone.now()
+    token = uuid4()
+    claimed = RenderJob.objects.filter(
+        pk=job.pk, state=JobState.QUEUED, cancel_requested_at=None, attempts__lt=F("max_attempts")
+    ).update(
+        state=JobState.RUNNING,
+        attempts=F("attempts") + 1,
+        worker=worker,
+        lease_token=token,
+        lease_expires_at=now + timedelta(seconds=settings.LEASE_SECONDS),
+        stage="",
+        progress=0,
+        error_code="",
+        error_detail="",
+        started_at=now,
+        revision=F("revision") + 1,
+    )
+    if not claimed:
+        return None
+    last = RenderAttempt.objects.filter(job=job).aggregate(last=Max("number"))["last"] or 0
+    RenderAttempt.objects.create(job=job, number=last + 1, worker=worker, started_at=now)
+    return token
+
+
+def check(job: RenderJob, token: UUID) -> tuple[str, int]:
+    """Stage and percent as last written. Raises :class:`LeaseLost` or :class:`CancelRequested`; writes nothing."""
+    row = (
+        RenderJob.objects.filter(_held_by(token), pk=job.pk)
+        .values_list("stage", "progress", "cancel_requested_at")
+        .first()
+    )
+    if row is None:
+        raise LeaseLost
+    if row[2] is not None:
+        raise CancelRequested
+    return row[0], row[1]
+
+
+@transaction.atomic
+def report(job: RenderJob, token: UUID, stage: str, percent: int) -> None:
+    """Real progress was made: write it and extend the lease. Raises like :func:`check`."""
+    expires: dict[str, datetime] = {"lease_expires_at": timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)}
+    if check(job, token) == (stage, percent):  # nothing that a page would show
+        changed = bool(RenderJob.objects.filter(_held_by(token), pk=job.pk).update(**expires))
+    else:
+        changed = _change(job, _held_by(token), stage=stage, progress=percent, **expires)
+    if not changed:
+        raise LeaseLost
+
+
+@transaction.atomic
+def succeed(job: RenderJob, token: UUID, finished: Finished, *, log: str = "") -> RenderVersion:
+    """The job is done and its cell has a new version. Raises :class:`LeaseLost` for a late finisher."""
+    start = _held_by(token) & Q(cancel_requested_at=None)
+    now = timezone.now()
+    if not _change(job, start, **_freed(JobState.SUCCEEDED, stage="", progress=100, finished_at=now)):
+        check(job, token)
+        raise LeaseLost
+    _end_attempt(job, RenderAttempt.Outcome.SUCCEEDED, log=log)
+    return _add_version_of(job, {field.name: getattr(finished, field.name) for field in fields(finished)})
+
+
+def _add_version_of(job: RenderJob, made: dict[str, Any]) -> RenderVersion:
+    """The cell's next version; its first one is published by itself. The board is locked: numbers cannot collide."""
+    last = RenderVersion.objects.filter(deliverable=job.deliverable_id).aggregate(last=Max("number"))["last"] or 0
+    version = RenderVersion.objects.create(
+        deliverable_id=job.deliverable_id,
+        number=last + 1,
+        job=job,
+        created_by_id=job.batch.created_by_id,
+        footage_id=job.footage_id,
+        take_id=job.take_id,
+        preset=job.batch.preset,
+        fingerprint=job.fingerprint,
+        **made,
+    )
+    Deliverable.objects.filter(pk=job.deliverable_id, published=None).update(published=version)
+    return version
+
+
+@transaction.atomic
+def fail(
+    job: RenderJob, token: UUID, code: str, *, kind: Kind = "permanent", detail: str = "", log: str = ""
+) -> JobState:
+    """An attempt failed: FAILED, or QUEUED after a back-off. Returns the new state; raises :class:`LeaseLost`."""
+    return _failed(job, _held_by(token), RenderAttempt.Outcome.FAILED, code, kind, detail, log)
+
+
+@transaction.atomic
+def lose(job: RenderJob) -> JobState | None:
+    """The lease that ``job`` was read with is over. None: there was progress, or an end, since it was read."""
+    start = _held_by(job.lease_token) & Q(lease_expires_at=job.lease_expires_at)
+    try:
+        return _failed(job, start, RenderAttempt.Outcome.LOST, WORKER_LOST, "suspect", "", "")
+    except LeaseLost:
+        return None
+
+
+def _failed(
+    job: RenderJob, start: Q, outcome: RenderAttempt.Outcome, code: str, kind: Kind, detail: str, log: str
+) -> JobState:
+    """One end of an attempt: cancelled if that was asked for, again if it may be, failed otherwise."""
+    now = timezone.now()
+    told = {"error_code": code, "error_detail": detail[-LOG_LIMIT:]}
+    ended = {"finished_at": now}
+    again = Q(attempts__lt=F("max_attempts")) if kind != "permanent" else Q(pk__in=[])
+    wanted = Q(cancel_requested_at=None)
+    later = now + backoff(job.attempts)
+    if _change(job, start & ~wanted, **_freed(JobState.CANCELLED, **ended)):
+        state, outcome = JobState.CANCELLED, RenderAttempt.Outcome.CANCELLED
+    elif _change(
+        job,
+        start & wanted & again,
+        **_freed(JobState.QUEUED, stage="", progress=0, not_before=later, **told),
+    ):
+        state = JobState.QUEUED
+        wake_gpu(later)
+    elif _change(job, start & wanted, **_freed(JobState.FAILED, stage="", **told, **ended)):
+        state = JobState.FAILED
+    else:
+        raise LeaseLost
+    _end_attempt(job, outcome, code=code, log=log)
+    return state
+
+
+@transaction.atomic
+def cancelled(job: RenderJob, token: UUID, *, log: str = "") -> None:
+    """The worker obeyed a cancel. Raises :class:`LeaseLost`."""
+    if not _change(job, _held_by(token), **_freed(JobState.CANCELLED, stage="", finished_at=timezone.now())):
+        raise LeaseLost
+    _end_attempt(job, RenderAttempt.Outcome.CANCELLED, log=log)
+
+
+@transaction.atomic
+def give_back(job: RenderJob, token: UUID, *, log: str = "") -> None:
+    """The worker was told to stop: the job waits again and the attempt does not count. Raises :class:`LeaseLost`."""
+    waits = _freed(JobState.QUEUED, stage="", progress=0, attempts=F("attempts") - 1)
+    if not _change(job, _held_by(token), **waits):
+        raise LeaseLost
+    _end_attempt(job, RenderAttempt.Outcome.LOST, log=log)
+    wake_gpu()
+
+
+@transaction.atomic
+def refuse(job: RenderJob, code: str) -> bool:
+    """The footage or the take of a waiting job cannot be used."""
+    waiting = Q(state__in=[JobState.QUEUED, JobState.HELD])
+    return _change(job, waiting, state=JobState.FAILED, error_code=code, finished_at=timezone.now())

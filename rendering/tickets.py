@@ -1,0 +1,39 @@
+"""Tickets: rows of django-q2's table that say "a machine may render one job now", and nothing about which."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils import timezone
+from django_q.brokers.orm import ORM
+from django_q.models import OrmQ
+from django_q.tasks import async_task
+
+CLUSTER = "gpu"
+TASK = "rendering.tasks.render"
+MOST_WAITING = 16
+"""More tickets than that need not wait: each one that was worked on tops them up again."""
+
+
+class _Later(ORM):
+    """A broker whose tickets are not seen before a given time: to django-q2 they are locked until then."""
+
+    def __init__(self, list_key: str, at: datetime) -> None:
+        super().__init__(list_key)
+        self.at = at
+
+    def enqueue(self, task: str) -> int:
+        return int(OrmQ.objects.create(key=self.list_key, payload=task, lock=self.at).pk)
+
+
+def waiting(cluster: str = CLUSTER) -> int:
+    """Tickets that a cluster could take now. Locked ones do not count: their holder may be dead."""
+    return int(OrmQ.objects.filter(key=cluster, lock__lte=timezone.now()).count())
+
+
+def wake_gpu(at: datetime | None = None) -> None:
+    """One ticket, now or at a later time. Part of the caller's transaction: it appears only if that commits."""
+    if at is not None and at > timezone.now():
+        async_task(TASK, broker=_Later(CLUSTER, at))
+    elif waiting() < MOST_WAITING:
+        async_task(TASK, cluster=CLUSTER)

@@ -1,0 +1,132 @@
+"""The processes that work: registration, heartbeat, quarantine, and whether their cluster is stuck."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule
+
+from rendering.models import RenderAttempt, RenderJob, WorkerNode
+
+log = logging.getLogger("heygem.workers")
+
+CLUSTERS = ("worker", "gpu")
+QUARANTINE_AFTER = 3
+"""Different jobs that failed in a row on a worker in a way that makes it suspect."""
+SEEN_RECENTLY = timedelta(minutes=5)
+STUCK_AFTER = timedelta(seconds=30)
+"""A healthy cluster with an idle worker takes a waiting ticket within its polling interval."""
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine has that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@transaction.atomic
+def register(cluster: str) -> tuple[WorkerNode, bool]:
+    """This process as a worker of ``cluster`` on this machine, and whether it replaces one that has died.
+
+    The name is the machine's and the cluster's; a second process at the same time gets ``#2`` and so on.
+    """
+    number = 1
+    while True:
+        name = f"{settings.WORKER_NAME}/{cluster}" + (f"#{number}" if number > 1 else "")
+        node, created = WorkerNode.objects.select_for_update().get_or_create(
+            name=name, defaults={"host": settings.WORKER_NAME, "cluster": cluster, "pid": os.getpid()}
+        )
+        if created or node.pid == os.getpid() or not is_alive(node.pid):
+            break
+        number += 1
+    replaces = not created and node.pid != os.getpid()
+    if created or replaces:
+        node.pid, node.busy_since = os.getpid(), None
+        log.info("worker %s is process %s", node, node.pid)
+    node.last_seen_at = timezone.now()
+    node.save(update_fields=["pid", "busy_since", "last_seen_at"])
+    return node, replaces
+
+
+def describe(node: WorkerNode, *, engine: str, backends: Sequence[str], device: str) -> None:
+    """What the worker's engine said of itself when it was ready."""
+    WorkerNode.objects.filter(pk=node.pk).update(engine=engine, backends=list(backends), device=device)
+
+
+def beat(node: WorkerNode) -> None:
+    """The worker is there and works."""
+    WorkerNode.objects.filter(pk=node.pk).update(last_seen_at=timezone.now())
+
+
+def begin(node: WorkerNode) -> None:
+    """The worker has taken a ticket."""
+    now = timezone.now()
+    WorkerNode.objects.filter(pk=node.pk).update(busy_since=now, last_seen_at=now)
+
+
+def end(node: WorkerNode) -> None:
+    """The worker is done with its ticket."""
+    WorkerNode.objects.filter(pk=node.pk).update(busy_since=None, last_seen_at=timezone.now())
+
+
+def note_success(node: WorkerNode) -> None:
+    WorkerNode.objects.filter(pk=node.pk).exclude(failures_in_row=0).update(failures_in_row=0)
+
+
+def note_failure(node: WorkerNode, job: RenderJob) -> None:
+    """A failure that may be the worker's fault. Three different jobs in a row, and it gets no more of them.
+
+    One job that kills whatever it is given to is counted once. The last active worker is never put aside: there would
+    be nobody to try elsewhere, and a few damaged files could stop an installation that has one machine.
+    """
+    suspect = [RenderAttempt.Outcome.FAILED, RenderAttempt.Outcome.LOST]
+    if RenderAttempt.objects.filter(job=job, worker=node, outcome__in=suspect).count() > 1:
+        return
+    WorkerNode.objects.filter(pk=node.pk).update(failures_in_row=F("failures_in_row") + 1)
+    with transaction.atomic():
+        recently = timezone.now() - SEEN_RECENTLY
+        active = WorkerNode.objects.select_for_update().filter(
+            cluster=node.cluster, state=WorkerNode.State.ACTIVE, last_seen_at__gte=recently
+        )
+        others = [other for other in active.order_by("pk") if other.pk != node.pk]
+        if others and WorkerNode.objects.filter(
+            pk=node.pk, state=WorkerNode.State.ACTIVE, failures_in_row__gte=QUARANTINE_AFTER
+        ).update(state=WorkerNode.State.QUARANTINED):
+            log.error("worker %s is quarantined: its last %s jobs failed in suspect ways", node, QUARANTINE_AFTER)
+
+
+def stuck_clusters() -> list[str]:
+    """Clusters of this machine in which tickets wait beside idle workers: they must be started again.
+
+    django-q2 1.11 gets there when an idle worker is killed: it dies with the queue's lock, and its successor waits
+    for that lock for ever.
+    """
+    since = timezone.now() - STUCK_AFTER
+    stuck = []
+    for cluster in CLUSTERS:
+        here = WorkerNode.objects.filter(host=settings.WORKER_NAME, cluster=cluster)
+        idle = here.filter(busy_since=None, last_seen_at__lte=since)
+        busy = [node for node in here.exclude(busy_since=None) if is_alive(node.pid)]
+        if idle.exists() and not busy and OrmQ.objects.filter(key=cluster, lock__lte=since).exists():
+            stuck.append(cluster)
+    return stuck
+
+
+def schedule_upkeep() -> None:
+    """Once a minute, the shortest step that django-q2 knows, what was lost is taken back."""
+    Schedule.objects.update_or_create(
+        name="reap",
+        defaults={"func": "rendering.tasks.reap", "schedule_type": Schedule.MINUTES, "minutes": 1, "cluster": "worker"},
+    )
