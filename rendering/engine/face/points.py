@@ -32,11 +32,5 @@ MIRRORED = ((33, 263), (133, 362), (234, 454), (127, 356), (162, 389), (21, 251)
 
 FOREHEAD, CHIN = 10, 152
 
-OVAL = np.array(
-    (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
-    + (152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
-)
-"""The face's outline, clockwise from the forehead."""
-
-JAW = np.array((234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454))
-"""The lower part of :data:`OVAL` from ear to ear through the chin."""
+JAW = np.array((454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234))
+"""The lower outline of the face from the right ear through the chin to the left ear."""

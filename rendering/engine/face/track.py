@@ -93,10 +93,10 @@ class Track:
         points = geometry.smooth(self.points, self.runs, 7)
         return Steady(points, _poses(points, self.ok, self.template))
 
-    def lips(self) -> Array:
-        """(N, 40, 3) float32 IO: pose-normalised lip points, smoothed (savgol 5, 2)."""
+    def lips(self, window: int = 5) -> Array:
+        """(N, 40, 3) float32 IO: pose-normalised lip points, smoothed (savgol ``window``, 2)."""
         lips = geometry.normalise(self.points[:, LIPS], self.pose).astype(np.float32)
-        return geometry.smooth(lips, self.runs, 5)
+        return geometry.smooth(lips, self.runs, window)
 
     def save(self, path: Path) -> None:
         """Write as .npz."""

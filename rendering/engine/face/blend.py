@@ -1,0 +1,107 @@
+"""Stage 10: where the new mouth is laid over the frame, and how its colour is brought to the frame's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+NOSE_BASE = (98, 97, 2, 326, 327)
+CHEEKS = (205, 425, 207, 427, 192, 416)
+JAW_INSIDE = np.array((397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172))
+JAW_SHARE = 0.94
+"""The mask ends at this share of the face oval."""
+FEATHER = 0.16
+"""Width of the soft edge, IO."""
+SMALL = 96
+"""Longest side of the reduced picture on which mask and colour are worked out."""
+MAX_LOCAL = 10.0
+"""Grey levels by which the colour correction may vary over the mask."""
+EASE = 0.25
+"""Share of the newly measured correction that each frame takes over."""
+
+
+def outline(points: Array) -> Array:
+    """Polygon (k, 2) float px around what is replaced: below the nose, cheeks, inside of the jaw.
+
+    ``points`` (468, 3) px of the target frame.
+    """
+    flat = points[:, :2]
+    centre = flat[list(NOSE_BASE)].mean(axis=0)
+    jaw = centre + JAW_SHARE * (flat[JAW_INSIDE] - centre)
+    around = np.concatenate([flat[list(NOSE_BASE + CHEEKS)], jaw]).astype(np.float32)
+    return cv2.convexHull(around)[:, 0]
+
+
+def box_around(polygon: Array) -> tuple[int, int, int, int]:
+    """Even-aligned x, y, w, h around a polygon, two pixels wider."""
+    low, high = np.floor(polygon.min(axis=0)).astype(int) - 2, np.ceil(polygon.max(axis=0)).astype(int) + 3
+    x, y = int(low[0]) & ~1, int(low[1]) & ~1
+    return x, y, (int(high[0]) - x + 1) & ~1, (int(high[1]) - y + 1) & ~1
+
+
+class Mask:
+    """A feathered polygon over a box, worked out on a reduced picture."""
+
+    def __init__(self, polygon: Array, box: tuple[int, int, int, int], io: float) -> None:
+        x, y, w, h = box
+        self.size = (w, h)
+        shrink = min(1.0, SMALL / max(w, h))
+        self.small_size = (max(8, round(w * shrink)), max(8, round(h * shrink)))
+        fit = np.array(self.small_size) / np.array([w, h])
+        local = ((polygon - [x, y] + 0.5) * fit - 0.5).astype(np.float32)
+        inside = np.zeros(self.small_size[::-1], np.uint8)
+        cv2.fillPoly(inside, [np.round(local * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        depth = cv2.distanceTransform((inside > 127).astype(np.uint8), cv2.DIST_L2, 5)
+        depth += inside.astype(np.float32) / 255.0 - 1.0
+        share = np.clip(depth / (FEATHER * io * fit.mean()), 0, 1)
+        self.small = cv2.GaussianBlur(share * share * (3 - 2 * share), (3, 3), 0)
+        self.small[inside == 0] = 0
+        self.ring = ((self.small > 0.02) & (self.small < 0.75)).astype(np.float32)
+
+    def full(self) -> Array:
+        """(h, w) float32 0..1: share of the new picture."""
+        alpha = cv2.resize(self.small, self.size, interpolation=cv2.INTER_LINEAR)
+        alpha[alpha < 1 / 256] = 0
+        return alpha
+
+
+class Colour:
+    """The correction that makes new skin continue the old: measured on the ring, bounded, eased over time."""
+
+    def __init__(self) -> None:
+        self._median: Array | None = None
+        self._local: Array | None = None
+
+    def __call__(self, new: Array, own: Array, mask: Mask) -> Array:
+        """``new`` (h, w, 3) uint8 BGR corrected towards ``own`` of the same size, uint8."""
+        gap = _small(own, mask) - _small(new, mask)
+        ring = mask.ring > 0
+        if ring.sum() < 12:
+            return new
+        median = np.median(gap[ring], axis=0).astype(np.float32)
+        local = np.clip(self._spread(gap - median, mask), -MAX_LOCAL, MAX_LOCAL)
+        if self._median is not None and self._local is not None:
+            median = self._median + EASE * (median - self._median)
+            if self._local.shape != local.shape:
+                self._local = cv2.resize(self._local, mask.small_size, interpolation=cv2.INTER_LINEAR)
+            local = self._local + EASE * (local - self._local)
+        self._median, self._local = median, local
+        offset = cv2.resize(local + median, mask.size, interpolation=cv2.INTER_LINEAR)
+        return cv2.add(new, offset, dtype=cv2.CV_8U)
+
+    @staticmethod
+    def _spread(gap: Array, mask: Mask) -> Array:
+        """The ring's differences carried smoothly over the inside (normalised convolution)."""
+        sigma = max(mask.small_size) / 8
+        weight = cv2.GaussianBlur(mask.ring, (0, 0), sigma)
+        blurred = cv2.GaussianBlur(np.clip(gap, -40, 40) * mask.ring[..., None], (0, 0), sigma)
+        result: Array = blurred / (weight[..., None] + 1e-3)
+        return result
+
+
+def _small(picture: Array, mask: Mask) -> Array:
+    return cv2.resize(picture, mask.small_size, interpolation=cv2.INTER_AREA).astype(np.float32)

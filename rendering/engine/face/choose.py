@@ -1,0 +1,136 @@
+"""Which of the presenter's own frames lend their mouths (stage 7), and which frames carry a long take (the walk)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rendering.engine.errors import EngineError
+from rendering.engine.face.lips import LipSpace
+from rendering.engine.face.profile import library_frames
+from rendering.engine.face.track import Track
+
+Array = np.ndarray[Any, Any]
+
+CANDIDATES = 80
+JUMP_COST = 0.5
+POSE_COST = 0.02 / 25
+"""Cost per square degree between the lent mouth's pose and the target's."""
+MAX_LIBRARY = 6000
+"""Frames searched at most; a longer library is thinned evenly."""
+FAR = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """Frames whose mouths may be reused, in footage order."""
+
+    frames: Array
+    """(L,) int: frame numbers."""
+    codes: Array
+    """(L, 8) float32 mouth codes."""
+    pose: Array
+    """(L, 2) float32: yaw and pitch in degrees."""
+    successor: Array
+    """(L,) int: place in this library of the next frame, or -1 where footage breaks off."""
+
+    @classmethod
+    def of(cls, track: Track, lips: LipSpace) -> Library:
+        """The usable frames of ``track``."""
+        usable = np.flatnonzero(library_frames(track))
+        if len(usable) > MAX_LIBRARY:  # whole stretches are dropped, so that neighbours stay neighbours
+            stretch = np.arange(len(usable)) // 60
+            keep = np.unique(np.linspace(0, stretch[-1], MAX_LIBRARY // 60).astype(int))
+            usable = usable[np.isin(stretch, keep)]
+        place = {int(frame): index for index, frame in enumerate(usable)}
+        first = {start for start, _ in track.shots}
+        successor = [-1 if frame + 1 in first else place.get(int(frame) + 1, -1) for frame in usable]
+        pose = np.stack([track.yaw, track.pitch], axis=1)
+        codes = lips.encode_shapes(track.lips(7)[:, :, :2])
+        return cls(usable, codes[usable], pose[usable], np.array(successor, int))
+
+
+def choose(plan: Array, target_pose: Array, library: Library, weights: Array | None = None) -> Array:
+    """Frames (n,) int whose mouths follow ``plan`` (n, 8), drawn under ``target_pose`` (n, 2: yaw, pitch in degrees).
+
+    Least cost over time: shape distance ``|code - plan|^2 / 8`` (``weights`` (8,) per number) plus pose distance, and
+    for every jump a fixed cost plus the distance between what would have come next and what comes instead.
+    """
+    if not len(library.frames):
+        raise EngineError("no_face", "no frame is good enough to lend its mouth")
+    n, count = len(plan), len(library.frames)
+    weight = np.sqrt(np.ones(plan.shape[1]) if weights is None else weights)
+    codes, wanted = library.codes * weight, plan * weight
+    k = min(CANDIDATES, count)
+    following = np.where(library.successor >= 0, library.successor, np.arange(count))
+    chosen = np.empty((n, k), int)
+    back = np.zeros((n, k), int)
+    total = np.zeros(k)
+    for t in range(n):
+        cost = ((codes - wanted[t]) ** 2).sum(axis=1) / plan.shape[1]
+        if np.isfinite(target_pose[t]).all():
+            cost = cost + POSE_COST * ((library.pose - target_pose[t]) ** 2).sum(axis=1)
+        chosen[t] = np.argpartition(cost, k - 1)[:k] if k < count else np.arange(count)
+        if t == 0:
+            total = cost[chosen[0]]
+            continue
+        before, now = chosen[t - 1], chosen[t]
+        gap = codes[following[before]][:, None] - codes[now][None]
+        step = (gap**2).sum(axis=2) / plan.shape[1] + JUMP_COST
+        step[library.successor[before][:, None] == now[None]] = 0.0
+        reach = total[:, None] + step
+        back[t] = reach.argmin(axis=0)
+        total = reach[back[t], np.arange(k)] + cost[now]
+    path = np.empty(n, int)
+    best = int(total.argmin())
+    for t in range(n - 1, -1, -1):
+        path[t] = chosen[t, best]
+        best = back[t, best]
+    result: Array = library.frames[path]
+    return result
+
+
+MIN_STAGE_S = 3.0
+"""A long take is carried by a shot of at least this many seconds, where there is one."""
+
+
+def walk(track: Track, n_frames: int, fps: float) -> Array:
+    """Footage frames (n_frames,) int, one step forwards or backwards at a time, for a take of any length.
+
+    A take longer than the footage goes back and forth between frames in which head and shoulders rest, so that turning
+    round does not show; no frame is ever followed by another than its neighbour. The way back stays within the last
+    shot of three seconds.
+    """
+    if n_frames <= len(track):
+        return np.arange(n_frames)
+    start, stop = _stage(track, fps)
+    unrest = motion(track)[start:stop]
+    margin = max(1, (stop - start) // 4)
+    low = start + int(np.argmin(unrest[:margin]))
+    high = stop - margin + int(np.argmin(unrest[-margin:]))
+    order = list(range(high + 1))
+    if low == high:
+        order += [high] * (n_frames - len(order))
+    while len(order) < n_frames:
+        order += range(high - 1, low - 1, -1) if order[-1] == high else range(low + 1, high + 1)
+    return np.array(order[:n_frames])
+
+
+def _stage(track: Track, fps: float) -> tuple[int, int]:
+    """The last stretch of one shot with a face that lasts long enough, else the longest there is."""
+    stretches = track.runs or track.shots
+    long = [run for run in stretches if run[1] - run[0] >= MIN_STAGE_S * fps]
+    return long[-1] if long else max(stretches, key=lambda run: run[1] - run[0])
+
+
+def motion(track: Track) -> Array:
+    """(N,) float32 restlessness of head (IO per frame) and shoulders (grey levels / 20), over five frames."""
+    pose = track.steady.pose[2][:, :2] / np.nanmedian(track.io)
+    head = np.linalg.norm(np.diff(pose, axis=0, prepend=pose[:1]), axis=1)
+    thumbs = track.thumbs.astype(np.int16)
+    picture = np.abs(np.diff(thumbs, axis=0, prepend=thumbs[:1])).mean(axis=(1, 2)) / 20
+    unrest = np.nan_to_num(head, nan=FAR) + picture
+    result: Array = np.convolve(np.pad(unrest, 2, mode="edge"), np.ones(5) / 5, mode="valid").astype(np.float32)
+    return result

@@ -1,0 +1,139 @@
+"""A presenter's mouth in eight numbers: principal components of the pose-normalised lip points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rendering.engine.face.points import LIPS
+from rendering.engine.face.track import Track, opening_width
+
+Array = np.ndarray[Any, Any]
+
+SIZE = 8
+"""Numbers that describe a mouth."""
+HAND_OPENING, HAND_WIDTH = 0.05, 0.03
+"""IO per unit of the hand-made modes: what a talking mouth's standard deviations usually are."""
+MAX_FIT_FRAMES = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class LipSpace:
+    """Lip shapes as ``mean + code @ modes``; a code has one unit of standard deviation per dimension."""
+
+    mean: Array
+    """(40, 2) float32 IO, in the template's frontal frame: the middle of the footage's mouths."""
+    modes: Array
+    """(8, 40, 2) float32 IO per unit of code."""
+    depth: Array
+    """(40,) float32 IO: how deep each lip point lies; needed to draw a shape under a turned head."""
+    low: Array
+    high: Array
+    """(8,) float32: the footage's 1st and 99th percentile of each number."""
+    from_measures: Array
+    """(3, 8) float32: the usual code of a mouth, affine in (opening, width, 1)."""
+    hand_made: bool
+    """Whether the modes are the two general ones, for footage whose mouth never opens."""
+
+    @classmethod
+    def fit(cls, track: Track) -> LipSpace:
+        """Principal components of the followed frames."""
+        lips = track.lips()[track.ok]
+        lips = lips[:: max(1, len(lips) // MAX_FIT_FRAMES)]
+        flat = lips[:, :, :2].reshape(len(lips), -1).astype(np.float64)
+        mean = flat.mean(axis=0)
+        values, vectors = np.linalg.eigh(np.cov(flat.T))
+        spread = np.sqrt(np.clip(values[::-1][:SIZE], 1e-10, None))
+        modes = vectors[:, ::-1][:, :SIZE].T * spread[:, None]
+        # Which way an eigenvector points is arbitrary: let the first numbers grow with the opening.
+        codes = (flat - mean) @ np.linalg.pinv(modes)
+        measures = np.stack([*opening_width(lips), np.ones(len(lips))], axis=1)
+        sign = np.where(codes.T @ (measures[:, 0] - measures[:, 0].mean()) < 0, -1.0, 1.0)
+        codes, modes = codes * sign, modes * sign[:, None]
+        from_measures = np.linalg.lstsq(measures, codes, rcond=None)[0]
+        low, high = np.percentile(codes, [1, 99], axis=0)
+        return cls._of(mean.reshape(-1, 2), modes.reshape(SIZE, -1, 2), np.median(lips[:, :, 2], axis=0),
+                       low, high, from_measures, False)  # fmt: skip
+
+    @classmethod
+    def from_hand(cls, track: Track) -> LipSpace:
+        """The two general modes, opening and width, around this face's own resting mouth.
+
+        Per unit of opening, with u = x / x of the corner and b = 1 - u^2: upper lip dy -.10 b + .20 u^2, lower lip
+        dy .89 b + .20 u^2. Per unit of width: dx .5 u, upper dy -.13 b - .32 u^2, lower dy -.22 b - .32 u^2.
+        """
+        rest = np.median(track.lips()[track.ok], axis=0)
+        middle, half = rest[:, 0].mean(), np.abs(rest[:, 0] - rest[:, 0].mean()).max()
+        u = (rest[:, 0] - middle) / half
+        b = 1 - u**2
+        lower = _is_lower()
+        modes = np.zeros((SIZE, len(LIPS), 2))
+        modes[0, :, 1] = HAND_OPENING * (np.where(lower, 0.89, -0.10) * b + 0.20 * u**2)
+        modes[1, :, 0] = HAND_WIDTH * 0.5 * u
+        modes[1, :, 1] = HAND_WIDTH * (np.where(lower, -0.22, -0.13) * b - 0.32 * u**2)
+        low, high = np.zeros(SIZE), np.zeros(SIZE)
+        low[:2], high[:2] = (0.0, -1.5), (3.0, 1.5)
+        gap, wide = (float(value[0]) for value in opening_width(rest[None]))
+        from_measures = np.zeros((3, SIZE))
+        from_measures[0, 0], from_measures[2, 0] = 1 / HAND_OPENING, -gap / HAND_OPENING
+        from_measures[1, 1], from_measures[2, 1] = 1 / HAND_WIDTH, -wide / HAND_WIDTH
+        return cls._of(rest[:, :2], modes, rest[:, 2], low, high, from_measures, True)
+
+    @classmethod
+    def _of(cls, *values: Any) -> LipSpace:
+        return cls(*(np.asarray(value, np.float32) for value in values[:-1]), bool(values[-1]))
+
+    def encode(self, track: Track) -> Array:
+        """(N, 8) float32; NaN where the face was not followed."""
+        return self.encode_shapes(track.lips()[:, :, :2])
+
+    def encode_shapes(self, shapes: Array) -> Array:
+        """Codes (n, 8) of lip shapes (n, 40, 2) in IO."""
+        result: Array = ((shapes - self.mean).reshape(len(shapes), -1) @ self._inverse).astype(np.float32)
+        return result
+
+    def decode(self, codes: Array) -> Array:
+        """Lip points (n, 40, 2) in IO of codes (n, 8)."""
+        result: Array = self.mean + np.tensordot(codes, self.modes, axes=1)
+        return result
+
+    def opening_width(self, codes: Array) -> Array:
+        """Inner-lip opening and width, (n, 2) IO, of codes (n, 8)."""
+        return np.stack(opening_width(self.decode(codes)), axis=1)
+
+    def of_measures(self, measures: Array) -> Array:
+        """The usual codes (n, 8) of mouths with this opening and width, (n, 2) IO."""
+        result: Array = np.column_stack([measures, np.ones(len(measures))]) @ self.from_measures
+        return result.astype(np.float32)
+
+    @cached_property
+    def weights(self) -> Array:
+        """(8,) share of the visible movement that each number carries; they sum to 8."""
+        size = (self.modes.astype(np.float64) ** 2).sum(axis=(1, 2))
+        result: Array = (size / size.sum() * SIZE).astype(np.float32)
+        return result
+
+    @cached_property
+    def _inverse(self) -> Array:
+        return np.linalg.pinv(self.modes.reshape(SIZE, -1).astype(np.float64))
+
+    def save(self, path: Path) -> None:
+        """Write as .npz."""
+        np.savez(path, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+    @classmethod
+    def load(cls, path: Path) -> LipSpace:
+        """Read what :meth:`save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            return cls._of(*(stored[field.name] for field in fields(cls)))
+
+
+def _is_lower() -> Array:
+    """(40,) bool: points of the lower lip. Both contours run along the lower lip first; corners count as upper."""
+    place = np.arange(len(LIPS)) % (len(LIPS) // 2)
+    result: Array = (place > 0) & (place < 10)
+    return result
