@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from django.db.models import Max, QuerySet
 
-from projects.models import AudioTake, Footage, Presenter, Project, ProjectPresenter, ProjectScript, Script, ScriptVersion
+from projects.models import (
+    AudioTake,
+    Footage,
+    Presenter,
+    Project,
+    ProjectPresenter,
+    ProjectScript,
+    Script,
+    ScriptVersion,
+)
 from rendering.cells import CellKey
 from rendering.material import footage_by_presenter, takes_by_script
 from rendering.models import Deliverable, JobState, RenderJob, RenderVersion
@@ -112,15 +121,14 @@ class Record:
 
 def load_records(deliverables: QuerySet[Deliverable]) -> dict[Place, Record]:
     """Three queries, whatever the number of cells."""
-    rows = list(
-        deliverables.select_related("published__video", "published__poster", "published__created_by")
-    )
+    rows = list(deliverables.select_related("published__video", "published__poster", "published__created_by"))
+
     def latest(model: type[RenderJob] | type[RenderVersion]) -> QuerySet:
         own = model._default_manager.order_by()
         own = own.filter(deliverable__in=deliverables.order_by().values("pk"))
         return model._default_manager.filter(pk__in=own.values("deliverable").annotate(last=Max("pk")).values("last"))
 
-    job_rows = latest(RenderJob).select_related("footage", "take").defer(*_LONG)
+    job_rows = latest(RenderJob).select_related("footage", "take", "batch").defer(*_LONG)
     jobs = {job.deliverable_id: job for job in job_rows}
     version_rows = latest(RenderVersion).select_related("video", "poster", "created_by", "footage__blob", "take__blob")
     newest = {version.deliverable_id: version for version in version_rows.defer(*_LONG)}

@@ -1,5 +1,7 @@
 """Every list and view of what machines do. The caller has checked access to the project, team or cell it passes in."""
 
+from rendering.selectors.board import board, changes, findings_of, problem_view
+from rendering.selectors.line import estimate, machines_at_work, queue_position
 from rendering.selectors.shapes import (
     BatchView,
     BoardView,
@@ -17,6 +19,16 @@ from rendering.selectors.shapes import (
     RowView,
     stage_label,
 )
+from rendering.selectors.work import (
+    batch_progress,
+    batches_of,
+    cell,
+    cell_detail,
+    export_progress,
+    exports_of,
+    home,
+    presets_of,
+)
 
 __all__ = [
     "BatchView",
@@ -33,5 +45,20 @@ __all__ = [
     "ProblemView",
     "ProjectCard",
     "RowView",
+    "batch_progress",
+    "batches_of",
+    "board",
+    "cell",
+    "cell_detail",
+    "changes",
+    "estimate",
+    "export_progress",
+    "exports_of",
+    "findings_of",
+    "home",
+    "machines_at_work",
+    "presets_of",
+    "problem_view",
+    "queue_position",
     "stage_label",
 ]

@@ -147,6 +147,12 @@ class CellView:
         ) and (self.job is None or self.job.is_final)
 
     @property
+    def is_fillable(self) -> bool:
+        """Nothing was made of it yet, nothing is under way, and nothing is missing: "fill empty" would render it."""
+        waiting_idly = self.state == CellState.WAITING and not self.can_cancel
+        return waiting_idly or self.state in (CellState.EMPTY, CellState.CANCELLED)
+
+    @property
     def can_cancel(self) -> bool:
         return self.job is not None and not self.job.is_final
 
@@ -180,6 +186,8 @@ class Counts:
 
     total: int = 0
     by_state: dict[str, int] = field(default_factory=dict)
+    empty: int = 0
+    """Cells that "fill empty" would render."""
 
     def of(self, *states: CellState) -> int:
         return sum(self.by_state.get(state.value, 0) for state in states)
@@ -203,11 +211,6 @@ class Counts:
     @property
     def stale(self) -> int:
         return self.of(CellState.STALE)
-
-    @property
-    def empty(self) -> int:
-        """Cells that "fill empty" would render."""
-        return self.of(CellState.EMPTY)
 
     @property
     def percent_done(self) -> int:

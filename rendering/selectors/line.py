@@ -1,0 +1,146 @@
+"""Where a job stands in line, and how long it will take. Measured, or not said at all."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from projects.models import Team
+from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare, WorkerNode
+from rendering.workers import SEEN_RECENTLY
+
+RECENT = 40
+"""Finished attempts that an estimate looks back on."""
+TRUSTED_PERCENT = 10
+"""From here on a running job's own speed says more than that of others."""
+
+
+def machines_at_work() -> int:
+    """Machines that take jobs and have been heard of lately."""
+    alive = Q(busy_since__isnull=False) | Q(last_seen_at__gte=timezone.now() - SEEN_RECENTLY)
+    return WorkerNode.objects.filter(alive, state=WorkerNode.State.ACTIVE, cluster="gpu").count()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast this installation has rendered lately."""
+
+    per_second: float
+    """Seconds of work for a second of video, median."""
+    per_job: float
+    """Seconds of work for a job, median."""
+    machines: int
+
+
+def load_pace() -> Pace | None:
+    """None: nothing has been rendered yet, or no machine is at work. Two queries."""
+    recent = RenderAttempt.objects.filter(
+        outcome=RenderAttempt.Outcome.SUCCEEDED, ended_at__isnull=False, job__version__duration_s__gt=0
+    ).order_by("-pk")
+    rows = recent.values_list("started_at", "ended_at", "job__version__duration_s")[:RECENT]
+    worked = [((ended - started).total_seconds(), seconds) for started, ended, seconds in rows]
+    machines = machines_at_work()
+    if not worked or not machines:
+        return None
+    return Pace(
+        per_second=median(work / seconds for work, seconds in worked),
+        per_job=median(work for work, _ in worked),
+        machines=machines,
+    )
+
+
+def video_seconds(job: RenderJob) -> float | None:
+    """How long the job's video will be; None while its take or footage has not been measured."""
+    take, footage = job.take.duration_s, job.footage.duration_s
+    if job.batch.preset.get("when_shorter") != "rest":
+        return take
+    return max(take, footage) if take is not None and footage is not None else None
+
+
+class Line:
+    """The queue as one team sees it. Seven small queries; then every answer is free.
+
+    The order in which teams take turns is the queue's (``rendering.queue.next_jobs``); where it depends on what others
+    do next, the later place is told.
+    """
+
+    def __init__(self, team: Team) -> None:
+        self.pace = load_pace()
+        shares = {share.team_id: share for share in TeamShare.objects.all()}
+        paused = {team_id for team_id, share in shares.items() if share.paused_at is not None}
+        self._weight = {team_id: share.weight for team_id, share in shares.items()}
+        self._team = team.pk
+        self._is_paused = team.pk in paused
+        queued = RenderJob.objects.filter(state=JobState.QUEUED).exclude(team__in=paused).order_by()
+        self._waiting: dict[int, Counter[int]] = {}
+        for team_id, priority, number in queued.values_list("team", "priority").annotate(number=Count("pk")):
+            self._waiting.setdefault(team_id, Counter())[priority] = number
+        self._rank: dict[int, int] = {}
+        seen: Counter[int] = Counter()
+        for pk, priority in queued.filter(team=team).order_by("pk").values_list("pk", "priority"):
+            self._rank[pk] = seen[priority]
+            seen[priority] += 1
+        self._at_work = list(
+            RenderJob.objects.filter(state=JobState.RUNNING)
+            .select_related("take", "footage", "batch")
+            .only(
+                "progress",
+                "started_at",
+                "state",
+                "take__duration_s",
+                "footage__duration_s",
+                "batch__preset",
+            )
+        )
+
+    def position(self, job: RenderJob) -> int | None:
+        """1 is next. None for what is not in line, or whose team is paused."""
+        rank = self._rank.get(job.pk)
+        if rank is None or self._is_paused:
+            return None
+        ahead = rank
+        for team_id, waiting in self._waiting.items():
+            ahead += sum(number for priority, number in waiting.items() if priority > job.priority)
+            if team_id != self._team:
+                ratio = self._weight.get(team_id, 1) / self._weight.get(self._team, 1)
+                ahead += min(waiting[job.priority], math.ceil((rank + 0.5) * ratio))
+        return ahead + 1
+
+    def eta_s(self, job: RenderJob) -> float | None:
+        """Seconds until the job is done; None when that is not known."""
+        if job.state == JobState.RUNNING:
+            return self._remaining(job)
+        position, own = self.position(job), self._work(job)
+        if self.pace is None or position is None or own is None:
+            return None
+        begun = [self._remaining(running) for running in self._at_work]
+        before = sum(self.pace.per_job if rest is None else rest for rest in begun)
+        return (before + (position - 1) * self.pace.per_job) / self.pace.machines + own
+
+    def _work(self, job: RenderJob) -> float | None:
+        """Seconds of work for the whole job."""
+        seconds = video_seconds(job)
+        return None if self.pace is None or seconds is None else seconds * self.pace.per_second
+
+    def _remaining(self, job: RenderJob) -> float | None:
+        left = 1 - job.progress / 100
+        if job.progress >= TRUSTED_PERCENT and job.started_at is not None:
+            elapsed = (timezone.now() - job.started_at).total_seconds()
+            return elapsed / job.progress * 100 * left
+        work = self._work(job)
+        return None if work is None else work * left
+
+
+def queue_position(job: RenderJob) -> int | None:
+    """1 is next; None for what is not in line."""
+    return Line(job.team).position(job) if job.state == JobState.QUEUED else None
+
+
+def estimate(job: RenderJob) -> float | None:
+    """Seconds until ``job`` is done, from what was measured lately; None when that is not known."""
+    return None if job.is_final else Line(job.team).eta_s(job)
