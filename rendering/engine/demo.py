@@ -17,8 +17,8 @@ from rendering.engine.voice.speak import Speech, speak
 from rendering.engine.voice.visemes import Phoneme, closures, mouth
 
 PRESENTER_NAME = "Eileen Collins (NASA portrait)"
-OPENING_IO, WIDTH_IO = 0.30, 0.13
-"""A wide open mouth, and how much rounding or spreading moves the corners, in eye distances."""
+OPENING_IO, WIDTH_IO = 0.24, 0.09
+"""A wide open mouth, and how much rounding or spreading moves the corners, in IO (outer eye corners' distance)."""
 _SPEECH_RATE = 48000
 
 # Aesop, read aloud: nothing that could be taken for the astronaut's own words.
@@ -39,7 +39,7 @@ _READING = {
 
 @dataclass(frozen=True)
 class Truth:
-    """What the mouth really does in generated footage. ``opening``, ``width`` (frames,) float32 in eye distances."""
+    """What the mouth really does in generated footage. ``opening``, ``width`` (frames,) float32 in IO."""
 
     opening: np.ndarray
     width: np.ndarray
@@ -141,7 +141,7 @@ def _reading(language: str, seconds: float, variant: str) -> Speech:
 
 
 def _speech_motion(phonemes: list[Phoneme], times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Opening and change of width, both (n,) in eye distances."""
+    """Opening and change of width, both (n,) in IO."""
     target = mouth(phonemes, times).astype(np.float64)
     opening = OPENING_IO * np.clip(target[:, 0], 0, 1.1)
     for start, end in closures(phonemes):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-IO_PX = 43.6
-"""Distance between the eyes' middles in the photo: the unit of opening and width."""
+IO_PX = 63.0
+"""Distance of the outer eye corners in the photo (IO): the unit of opening and width, as everywhere in the engine."""
 _TILT = np.deg2rad(2.8)
 _MOUTH_MIDDLE = np.array([222.7, 143.2])
 _OUTER_LOWER = [(205.5, 147.6), (209.9, 151.3), (215.4, 153.9), (222.0, 154.9), (228.7, 154.5), (234.5, 152.4), (239.5, 149.1)]  # fmt: skip  # noqa: E501
@@ -36,7 +36,7 @@ _REGION = (166.0, 76.0, 284.0, 202.0)
 """Left, top, right, bottom of what the face's own movements may touch."""
 _HEAD = (226.0, 100.0)
 
-REST_WIDTH = 0.84
+REST_WIDTH = 0.58
 """Inner width of the resting mouth, IO."""
 _CAVITY = np.array([26, 20, 44], np.float32)
 _LASHES = np.array([38, 44, 62], np.float32)
@@ -244,7 +244,7 @@ class Puppet:
         )
         inside = _fill([*top_px, *bottom_px[::-1]], upper)
         face = upper + cv2.GaussianBlur(below, (0, 0), 0.55 * self.scale)[..., None] * (lower - upper)
-        lit = self.teeth * (0.45 + 0.55 * min(1.0, max(pose.opening, 0.0) / 0.08))
+        lit = self.teeth * (0.45 + 0.55 * min(1.0, max(pose.opening, 0.0) / 0.055))
         inner = self.teeth_alpha * lit + (1 - self.teeth_alpha) * self._cavity(bottom_px, pose.opening)
         alpha = cv2.GaussianBlur(inside, (0, 0), 0.35 * self.scale)[..., None]
         return face + alpha * (inner - face)
@@ -254,7 +254,7 @@ class Puppet:
         layer[:] = _CAVITY
         tongue = np.zeros(layer.shape[:2], np.float32)
         middle = bottom[len(bottom) // 2] + [0, 1.2 * self.scale]
-        axes = (round(0.24 * IO_PX * self.scale), max(1, round(0.42 * opening * IO_PX * self.scale)))
+        axes = (round(0.166 * IO_PX * self.scale), max(1, round(0.42 * opening * IO_PX * self.scale)))
         cv2.ellipse(tongue, (round(middle[0]), round(middle[1])), axes, 0, 0, 360, 0.75, -1, cv2.LINE_AA)
         tongue = cv2.GaussianBlur(tongue, (0, 0), 1.3 * self.scale)[..., None]
         return layer + tongue * (_TONGUE - layer)

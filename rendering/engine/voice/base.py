@@ -1,0 +1,69 @@
+"""The base model: from any voice to how far the mouth opens and how wide it is. Inference needs numpy alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rendering.engine.voice.features import DIMENSIONS, HOP_S, at_times
+
+CHANNELS = 64
+DILATIONS = (1, 2, 4, 8)
+FRAME_S = 0.02
+WEIGHTS = Path(__file__).with_name("base.npz")
+FIGURES = Path(__file__).with_name("base.json")
+"""How the committed weights were made and what they reached, as ``train-base`` prints it."""
+
+Weights = dict[str, np.ndarray]
+
+
+def halve(heard: np.ndarray) -> np.ndarray:
+    """Features (T, 41) at 100 Hz -> (ceil(T/2), 41) at 50 Hz, pairs averaged."""
+    if len(heard) % 2:
+        heard = np.concatenate([heard, heard[-1:]])
+    return 0.5 * (heard[0::2] + heard[1::2])
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A temporal convolution net: 41 -> 64 channels, four residual layers (kernel 3, dilations 1 2 4 8), 64 -> 2.
+
+    ``weights``: ``in.w`` (64, 41), ``in.b``, ``k.w`` (64, 64, 3), ``k.b`` for k in 0..3, ``out.w`` (2, 64), ``out.b``.
+    """
+
+    weights: Weights
+
+    def predict(self, heard: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+        """Features (T, 41) at 100 Hz -> (n, 2) float32 at ``times_s``: opening and width, about mean 0 and sd 1."""
+        return at_times(self.forward(halve(heard)), np.asarray(times_s) - HOP_S / 2, 1 / FRAME_S)
+
+    def forward(self, frames: np.ndarray) -> np.ndarray:
+        """Features (t, 41) at 50 Hz -> (t, 2) float32."""
+        if frames.ndim != 2 or frames.shape[1] != DIMENSIONS:
+            raise ValueError(f"features (t, {DIMENSIONS}) expected, got {frames.shape}")
+        hidden = np.maximum(frames @ self.weights["in.w"].T + self.weights["in.b"], 0)
+        for layer, dilation in enumerate(DILATIONS):
+            kernel = self.weights[f"{layer}.w"]
+            padded = np.pad(hidden, ((dilation, dilation), (0, 0)))
+            taps = [padded[tap * dilation : tap * dilation + len(hidden)] @ kernel[:, :, tap].T for tap in range(3)]
+            hidden = hidden + np.maximum(taps[0] + taps[1] + taps[2] + self.weights[f"{layer}.b"], 0)
+        return (hidden @ self.weights["out.w"].T + self.weights["out.b"]).astype(np.float32)
+
+    def save(self, path: Path) -> None:
+        """Write as .npz in half precision (about 106 KB)."""
+        np.savez(path, **{name: value.astype(np.float16) for name, value in self.weights.items()})
+
+
+def load_base(path: Path = WEIGHTS) -> BaseModel:
+    """Read a base model; the committed one by default."""
+    with np.load(path, allow_pickle=False) as stored:
+        return BaseModel({name: stored[name].astype(np.float32) for name in stored.files})
+
+
+def base_figures() -> dict[str, float | int | str]:
+    """Seed, data and scores of the committed weights."""
+    figures: dict[str, float | int | str] = json.loads(FIGURES.read_text())
+    return figures

@@ -1,0 +1,54 @@
+"""The base model as a torch module, for training and for the joint fine-tune."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from rendering.engine.voice.base import CHANNELS, DILATIONS, BaseModel
+from rendering.engine.voice.features import DIMENSIONS
+
+
+class BaseNet(nn.Module):
+    """(batch, 41, t) at 50 Hz -> (batch, 2, t)."""
+
+    def __init__(self, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(DIMENSIONS, CHANNELS, 1)
+        self.layers = nn.ModuleList(nn.Conv1d(CHANNELS, CHANNELS, 3, padding=d, dilation=d) for d in DILATIONS)
+        self.last = nn.Conv1d(CHANNELS, 2, 1)
+        self.dropout = nn.Dropout1d(dropout)
+
+    def forward(self, heard: torch.Tensor) -> torch.Tensor:
+        hidden = torch.relu(self.first(heard))
+        for layer in self.layers:
+            hidden = hidden + self.dropout(torch.relu(layer(hidden)))
+        answer: torch.Tensor = self.last(hidden)
+        return answer
+
+    def to_model(self) -> BaseModel:
+        """The same weights for numpy."""
+
+        def plain(tensor: torch.Tensor) -> np.ndarray:
+            return tensor.detach().cpu().numpy().astype(np.float32)
+
+        weights = {"in.w": plain(self.first.weight)[:, :, 0], "in.b": plain(self.first.bias)}
+        for index, layer in enumerate(self.layers):
+            weights |= {f"{index}.w": plain(layer.weight), f"{index}.b": plain(layer.bias)}
+        weights |= {"out.w": plain(self.last.weight)[:, :, 0], "out.b": plain(self.last.bias)}
+        return BaseModel(weights)
+
+    @classmethod
+    def from_model(cls, model: BaseModel, dropout: float = 0.1) -> BaseNet:
+        """A trainable copy of ``model``."""
+        net, weights = cls(dropout), model.weights
+        with torch.no_grad():
+            net.first.weight.copy_(torch.from_numpy(weights["in.w"][:, :, None]))
+            net.first.bias.copy_(torch.from_numpy(weights["in.b"]))
+            for index, layer in enumerate(net.layers):
+                layer.weight.copy_(torch.from_numpy(weights[f"{index}.w"]))
+                layer.bias.copy_(torch.from_numpy(weights[f"{index}.b"]))
+            net.last.weight.copy_(torch.from_numpy(weights["out.w"][:, :, None]))
+            net.last.bias.copy_(torch.from_numpy(weights["out.b"]))
+        return net
