@@ -18,7 +18,7 @@ def ensure(path: Path = FILE) -> bool:
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)  # the default database lives there too
     if os.environ.get("SECRET_KEY") or os.environ.get("SECRET_KEY_FILE") or path.exists():
         return False
-    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as sink:

@@ -49,9 +49,8 @@ def only_one(path: Path, address: str) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             found = lock.read().strip() or "its address is not known yet"
-            raise RefusedError(
-                f"Another ./heygem up is already running here ({where}). Stop it first, or use it."
-            ) from None
+            sentence = f"Another ./heygem up is already running here ({found}). Stop it first, or use it."
+            raise RefusedError(sentence) from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()}, {address}\n")
         lock.flush()

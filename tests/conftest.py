@@ -18,3 +18,13 @@ def media(settings: Settings, tmp_path: Path) -> Path:
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.MEDIA_ROOT.mkdir()
     return settings.MEDIA_ROOT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With ``--dist loadgroup`` a file's tests run on one worker, so what they share is made once; browsers and real
+    clusters each keep to one worker, so that two cores are not asked for six."""
+    for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
+        group = next((name for name in ("qcluster", "e2e") if item.get_closest_marker(name)), item.path.stem)
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -1,0 +1,163 @@
+"""Settings from the environment: each parser's good values, and the sentence for each bad one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from heygem_site import env
+
+STRONG = {
+    "SECRET_KEY": "k9Qw2-Zr8_Ty4uP1sDf6gHj3lXc7vBn5mAe0oIi2Rr4Tt6Yy8Uu1",
+    "DEBUG": False,
+    "ALLOWED_HOSTS": ["heygem.example.com"],
+    "SESSION_COOKIE_SECURE": True,
+    "CSRF_COOKIE_SECURE": True,
+    "CSRF_TRUSTED_ORIGINS": ["https://heygem.example.com"],
+}
+
+
+def test_a_variable_is_read_and_stripped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAME", "  value ")
+    assert env.text("NAME") == "value"
+
+
+def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAME", "")
+    assert env.text("NAME", default="d") == "d"
+
+
+def test_a_file_holds_the_value_and_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("from the file\n")
+    monkeypatch.setenv("NAME", "from the variable")
+    monkeypatch.setenv("NAME_FILE", str(file))
+    assert env.text("NAME") == "from the file"
+
+
+def test_a_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NAME_FILE", str(tmp_path / "absent"))
+    with pytest.raises(ImproperlyConfigured, match=r"NAME_FILE names .*absent, which cannot be read"):
+        env.text("NAME")
+
+
+@pytest.mark.parametrize(("value", "meant"), [("yes", True), ("ON", True), ("1", True), ("No", False), ("0", False)])
+def test_booleans_are_words(monkeypatch: pytest.MonkeyPatch, value: str, meant: bool) -> None:
+    monkeypatch.setenv("FLAG", value)
+    assert env.boolean("FLAG", default=not meant) is meant
+
+
+@pytest.mark.parametrize(
+    ("parse", "value", "sentence"),
+    [
+        (lambda: env.boolean("X", default=False), "maybe", "X must be yes or no, not 'maybe'"),
+        (lambda: env.integer("X", default=1), "many", "X must be a whole number, not 'many'"),
+        (lambda: env.integer("X", default=1, low=1, high=9), "10", "X must be between 1 and 9, not 10"),
+        (lambda: env.integer("X", default=1, low=1), "0", "X must be at least 1, not 0"),
+        (lambda: env.choice("X", default="a", of=("a", "b")), "c", "X must be one of a, b, not 'c'"),
+        (lambda: env.origins("X"), "example.com", "X must hold addresses such as https://"),
+        (lambda: env.origins("X"), "https://example.com/path", "X must hold addresses such as https://"),
+        (lambda: env.command("X", default=[]), "run 'it", "X is not a command line"),
+        (lambda: env.folder("X", default=Path("/")), "relative/path", "X must be an absolute path"),
+        (lambda: env.database("X", default=""), "mysql://h/db", "X must begin with sqlite:/// or postgresql://"),
+        (lambda: env.database("X", default=""), "sqlite://file.sqlite3", "X must name a file"),
+        (lambda: env.database("X", default=""), "postgresql://user@host", "must end with the name of a database"),
+        (lambda: env.database("X", default=""), "postgresql://user@host:port/db", "X has the port 'port'"),
+        (lambda: env.database("X", default=""), "postgresql://user@host:99999/db", "X has the port '99999'"),
+        (lambda: env.email("X"), "mail.example.com", "X must look like smtp://"),
+    ],
+)
+def test_a_wrong_value_is_a_sentence_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, parse: object, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv("X", value)
+    with pytest.raises(ImproperlyConfigured) as raised:
+        parse()  # type: ignore[operator]
+    assert sentence in str(raised.value)
+
+
+def test_a_password_never_appears_in_the_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "postgresql://user:hunter2@host:wrong/db")
+    with pytest.raises(ImproperlyConfigured) as raised:
+        env.database("X", default="")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_folder_that_is_a_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("X", str(tmp_path / "file"))
+    with pytest.raises(ImproperlyConfigured, match="which is not a folder"):
+        env.folder("X", default=tmp_path)
+
+
+def test_sqlite_takes_an_absolute_path_and_locks_from_the_first_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "sqlite:////srv/hey%20gem/db.sqlite3")
+    found = env.database("X", default="")
+    assert found["NAME"] == "/srv/hey gem/db.sqlite3"
+    assert found["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    assert "journal_mode=WAL" in found["OPTIONS"]["init_command"]
+
+
+def test_postgresql_is_taken_apart_and_unquoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "postgresql://user:p%40ss%2Fword@db.example.com:5433/heygem")
+    found = env.database("X", default="")
+    assert (found["USER"], found["PASSWORD"], found["HOST"], found["PORT"], found["NAME"]) == (
+        "user",
+        "p@ss/word",
+        "db.example.com",
+        "5433",
+        "heygem",
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("postgresql://u@[::1]:5433/db", "::1", "5433"),
+        ("postgresql://u@[::1]/db", "::1", ""),
+        ("postgresql://u@%2Fvar%2Frun%2Fpostgresql/db", "/var/run/postgresql", ""),
+        ("postgresql:///db?host=/var/run/postgresql", "/var/run/postgresql", ""),
+    ],
+)
+def test_postgresql_hosts_may_be_ipv6_or_a_socket(
+    monkeypatch: pytest.MonkeyPatch, address: str, host: str, port: str
+) -> None:
+    monkeypatch.setenv("X", address)
+    found = env.database("X", default="")
+    assert (found["HOST"], found["PORT"]) == (host, port)
+
+
+def test_mail_goes_to_the_log_unless_a_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.email("X")["EMAIL_BACKEND"].endswith("console.EmailBackend")
+    monkeypatch.setenv("X", "smtps://me:word@mail.example.com")
+    found = env.email("X")
+    assert (found["EMAIL_PORT"], found["EMAIL_USE_SSL"], found["EMAIL_USE_TLS"]) == (465, True, False)
+    monkeypatch.setenv("X", "smtp://mail.example.com?tls=no")
+    found = env.email("X")
+    assert (found["EMAIL_PORT"], found["EMAIL_USE_SSL"], found["EMAIL_USE_TLS"]) == (587, False, False)
+
+
+def test_strong_settings_may_face_the_public() -> None:
+    assert env.weaknesses(STRONG) == []
+
+
+@pytest.mark.parametrize(
+    ("weak", "named"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY"),
+        ({"SECRET_KEY": "short"}, "SECRET_KEY"),
+        ({"SECRET_KEY": "a" * 80}, "SECRET_KEY"),
+        ({"SECRET_KEY": "django-insecure-" + STRONG["SECRET_KEY"]}, "SECRET_KEY"),  # type: ignore[operator]
+        ({"DEBUG": True}, "DEBUG"),
+        ({"ALLOWED_HOSTS": ["*"]}, "ALLOWED_HOSTS"),
+        ({"ALLOWED_HOSTS": []}, "ALLOWED_HOSTS"),
+        ({"SESSION_COOKIE_SECURE": False}, "SESSION_COOKIE_SECURE"),
+        ({"CSRF_COOKIE_SECURE": False}, "CSRF_COOKIE_SECURE"),
+        ({"CSRF_TRUSTED_ORIGINS": ["http://heygem.example.com"]}, "CSRF_TRUSTED_ORIGINS"),
+    ],
+)
+def test_each_weak_setting_is_refused_by_name(weak: dict[str, object], named: str) -> None:
+    (sentence,) = env.weaknesses({**STRONG, **weak})
+    assert sentence.startswith(named)
