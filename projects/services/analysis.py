@@ -15,23 +15,28 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from projects.models import AnalysisState, AudioTake, Footage, MediaBlob, Team
+from projects.models import AnalysisState, AudioTake, Footage, MediaBlob
 from projects.services import analysis_folders
 from projects.services.waking import wake_analysers
 
-LEASE = timedelta(seconds=90)
-"""Extended by progress alone: an analyser that hangs loses it."""
 MAX_ATTEMPTS = 3
 SPENT_CODE = "engine_crashed"
 """What footage or a take is refused with when every attempt was lost with its machine."""
+
+
+def _expiry() -> datetime:
+    """When a lease granted now ends. Extended by progress alone: an analyser that hangs loses it."""
+    return timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
+
 
 Kind = Literal["take", "footage"]
 _MODELS: dict[Kind, type[Footage] | type[AudioTake]] = {"take": AudioTake, "footage": Footage}
@@ -92,7 +97,7 @@ def _claim_oldest(kind: Kind) -> Claim | None:
         progress=0,
         attempts=F("attempts") + 1,
         lease_token=token,
-        lease_expires_at=timezone.now() + LEASE,
+        lease_expires_at=_expiry(),
         error_code="",
     )
     return Claim(kind=kind, pk=oldest["pk"], token=token, attempt=oldest["attempts"] + 1 if won else 0)
@@ -100,7 +105,7 @@ def _claim_oldest(kind: Kind) -> Claim | None:
 
 def report(claim: Claim, *, stage: str, percent: int) -> None:
     """Progress within a stage. Extends the lease; raises ``LeaseLost`` when there is nothing left to extend."""
-    claim.update(stage=stage[:20], progress=min(max(percent, 0), 100), lease_expires_at=timezone.now() + LEASE)
+    claim.update(stage=stage[:20], progress=min(max(percent, 0), 100), lease_expires_at=_expiry())
 
 
 def finish_take(claim: Claim, *, measured: Mapping[str, Any], findings: list[dict[str, Any]]) -> None:
@@ -161,6 +166,13 @@ def give_back(claim: Claim, *, code: str) -> bool:
     return True
 
 
+def put_back(claim: Claim) -> None:
+    """The worker was told to stop: it waits again and the attempt does not count. Raises ``LeaseLost``."""
+    with transaction.atomic():
+        claim.update(**_released(AnalysisState.WAITING), attempts=F("attempts") - 1)
+        wake_analysers()
+
+
 def reap() -> list[Footage | AudioTake]:
     """Take back what lost its lease: to wait again, or refused when attempts are spent. Returns what was refused.
 
@@ -192,10 +204,6 @@ def is_waiting() -> bool:
         model._default_manager.filter(state=AnalysisState.WAITING, archived_at=None).exists()
         for model in _MODELS.values()
     )
-
-
-def team_of(item: Footage | AudioTake) -> Team:
-    return item.presenter.team if isinstance(item, Footage) else item.script_version.script.team
 
 
 def _verdict(findings: list[dict[str, Any]]) -> AnalysisState:

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import F
 
 from projects.models import AudioTake, Footage, Project, ProjectPresenter, ProjectScript, ScriptVersion
+from rendering import queue
 from rendering.models import Board, Deliverable
 
 Place = tuple[int, int, str]
@@ -79,3 +80,18 @@ def touch_take(take: AudioTake) -> None:
     for column in columns.select_related("project"):
         presenters = ProjectPresenter.objects.filter(project=column.project).values_list("presenter_id", flat=True)
         touch_cells(column.project, [(presenter, script, language) for presenter in presenters])
+
+
+def touch_material(item: Footage | AudioTake) -> None:
+    """Every cell that is made from it."""
+    if isinstance(item, Footage):
+        touch_footage(item)
+    else:
+        touch_take(item)
+
+
+def material_settled(item: Footage | AudioTake) -> None:
+    """Its analysis has ended, one way or the other: jobs that waited for it may start, or fail with its code."""
+    touch_material(item)
+    queue.fail_refused()
+    queue.top_up()

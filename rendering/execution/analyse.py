@@ -1,0 +1,168 @@
+"""What an analysis ticket of the ``worker`` cluster does: claim footage or a take, have the engine look, keep it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from projects.models import AudioTake, Footage, MediaBlob, Team
+from projects.problems import HeyGemError
+from projects.services import analysis, analysis_folders, blobs
+from projects.services.waking import wake_analysers
+from rendering import tickets
+from rendering.engine.errors import EngineError
+from rendering.execution.child import EngineChild, engine
+from rendering.execution.node import this_worker
+from rendering.execution.stopping import WorkerStopping
+from rendering.execution.upkeep import Upkeep
+from rendering.services import deliverables
+
+log = logging.getLogger("heygem.analysis")
+
+WRITE_S = 0.5
+"""Progress is written at most twice a second."""
+CLUSTER = "worker"
+
+
+def run_ticket() -> str:
+    """Look at one thing, or none. Returns what became of it, for django-q2's log; always returns in time."""
+    node = this_worker(CLUSTER)
+    if not analysis.is_waiting():  # an engine is not started for nothing
+        return "nothing to do"
+    child = engine()
+    upkeep = Upkeep(node)
+    try:
+        # Before the claim: starting may take longer than a lease.
+        child.ensure_ready(upkeep)
+    except WorkerStopping:
+        return "stopped"
+    except EngineError as error:
+        log.error("the engine cannot be started (%s)\n%s", error, child.log_tail())
+        raise
+    claim = analysis.claim_for_analysis()
+    if claim is None:
+        return "nothing to do"
+    told = Look(claim, child, upkeep).run()
+    if analysis.is_waiting() and not tickets.waiting(CLUSTER):  # its ticket was lost with a worker
+        wake_analysers()
+    return told
+
+
+def reap() -> int:
+    """Take back what lost analysers held. Returns how many are refused now: their attempts are spent."""
+    refused = analysis.reap()
+    for item in refused:
+        deliverables.material_settled(item)
+    return len(refused)
+
+
+class Look:
+    """One try at one thing."""
+
+    def __init__(self, claim: analysis.Claim, child: EngineChild, upkeep: Upkeep) -> None:
+        self.claim, self.child, self.upkeep = claim, child, upkeep
+        self.progress: tuple[str, int] | None = None
+        """Heard from the engine, not yet written."""
+        self.last_step: tuple[str, int] = ("", -1)
+        self.written_at = 0.0
+
+    def run(self) -> str:
+        """Whatever happens, the thing is handed on: usable, refused, waiting again, or somebody else's."""
+        try:
+            item = self.claim.item()
+            log.info("%s %s: attempt %s", self.claim.kind, item.public_id, self.claim.attempt)
+            deliverables.touch_material(item)
+            told = self._look_at(item)
+            deliverables.material_settled(item)
+        except analysis.LeaseLost:
+            return f"{self.claim.kind} {self.claim.pk}: lease lost"
+        log.info("%s %s: %s", self.claim.kind, item.public_id, told)
+        return f"{self.claim.kind} {item.public_id}: {told}"
+
+    def _look_at(self, item: Footage | AudioTake) -> str:
+        try:
+            if isinstance(item, Footage):
+                self._prepare(item)
+            else:
+                self._measure(item)
+        except WorkerStopping:
+            analysis.put_back(self.claim)
+            return "given back"
+        except EngineError as error:
+            return self._fail(error)
+        except (OSError, HeyGemError) as error:
+            log.exception("%s %s: the analysis cannot be stored", self.claim.kind, item.public_id)
+            return self._fail(EngineError("io_error", f"{type(error).__name__}: {error}"))
+        return "done"
+
+    def _fail(self, error: EngineError) -> str:
+        log.warning("%s: %s\n%s", self.claim.kind, error, self.child.log_tail())
+        if error.failure.kind == "permanent":
+            analysis.refuse(self.claim, code=error.code)
+            return f"refused, {error.code}"
+        # A machine's fault three times over is told as what it is to the reader: the engine does not survive this file.
+        code = analysis.SPENT_CODE if error.failure.kind == "suspect" else error.code
+        return f"{error.code}, " + ("waits again" if analysis.give_back(self.claim, code=code) else "refused")
+
+    def _prepare(self, footage: Footage) -> None:
+        with analysis_folders.new_folder() as folder:
+            args = {"footage": str(blobs.local_path(footage.blob)), "out": str(folder), "options": {}}
+            found = self.child.run("prepare", args, report=self._hear, poll=self._poll)
+            findings = list(found["findings"])
+            refused = [finding["code"] for finding in findings if finding["level"] == "refused"]
+            team = footage.presenter.team
+            analysis.finish_footage(
+                self.claim,
+                measured=_footage_fields(found),
+                findings=findings,
+                refused_with=(refused or ["bad_media"])[0] if found["verdict"] == "refused" else "",
+                folder=folder,
+                poster=_picture(team, folder / "poster.jpg"),
+                filmstrip=_picture(team, folder / "filmstrip.jpg"),
+            )
+
+    def _measure(self, take: AudioTake) -> None:
+        args = {"audio": str(blobs.local_path(take.blob)), "limits": {}}
+        found = self.child.run("take", args, report=self._hear, poll=self._poll)
+        findings = list(found["findings"])
+        refused = [finding["code"] for finding in findings if finding["level"] == "refused"]
+        if refused:
+            analysis.refuse(self.claim, code=refused[0], findings=findings)
+            return
+        kept = ("duration_s", "loudness_lufs", "peak_dbfs", "waveform", "speech_spans")
+        analysis.finish_take(self.claim, measured={name: found[name] for name in kept}, findings=findings)
+
+    def _hear(self, stage: str, done: int, total: int) -> None:
+        """The engine's progress. Only a step that it had not reported yet counts as such."""
+        if (stage, done) != self.last_step:
+            self.last_step = (stage, done)
+            self.progress = (stage, int(100 * min(max(done / total, 0.0), 1.0)) if total > 0 else 0)
+        self._poll()
+
+    def _poll(self) -> None:
+        """Write what was heard, if it is time."""
+        now = time.monotonic()
+        if self.progress is not None and now - self.written_at >= WRITE_S:
+            (stage, percent), self.progress, self.written_at = self.progress, None, now
+            analysis.report(self.claim, stage=stage, percent=percent)
+        self.upkeep()
+
+
+def _footage_fields(found: dict[str, Any]) -> dict[str, Any]:
+    """Columns of ``Footage`` from the engine's ``PreparedFootage``."""
+    same = ("width", "height", "fps", "duration_s", "has_audio", "speech_spans")
+    figures = {**found["figures"], "frames": found["frames"]}
+    if found["offset_ms"] is not None:
+        figures["offset_ms"] = found["offset_ms"]
+    return {
+        **{name: found[name] for name in same},
+        "tier": found["tier"] or "",
+        "figures": figures,
+        "analysis_engine": found["engine"],
+    }
+
+
+def _picture(team: Team, path: Path) -> MediaBlob | None:
+    return blobs.store(team, path, "image/jpeg") if path.exists() and path.stat().st_size else None
