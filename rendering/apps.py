@@ -9,8 +9,10 @@ class RenderingConfig(AppConfig):
 
     def ready(self) -> None:
         from projects import problems
+        from rendering.execution import pulse
         from rendering.execution.catalogue import engine_problems
         from rendering.problems import PROBLEMS
 
         problems.register(engine_problems())
         problems.register(PROBLEMS)
+        pulse.connect()

@@ -125,8 +125,10 @@ def stuck_clusters() -> list[str]:
 
 
 def schedule_upkeep() -> None:
-    """Once a minute, the shortest step that django-q2 knows, what was lost is taken back."""
-    Schedule.objects.update_or_create(
-        name="reap",
-        defaults={"func": "rendering.tasks.reap", "schedule_type": Schedule.MINUTES, "minutes": 1, "cluster": "worker"},
-    )
+    """Once a minute, the shortest step that django-q2 knows, what was lost is taken back; once a day, disks are tidied."""
+    every = {
+        "rendering.tasks.reap": {"schedule_type": Schedule.MINUTES, "minutes": 1},
+        "projects.tasks.clean_media": {"schedule_type": Schedule.DAILY},
+    }
+    for task, rhythm in every.items():
+        Schedule.objects.update_or_create(name=task, defaults={"func": task, "cluster": "worker", **rhythm})

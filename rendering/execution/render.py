@@ -1,0 +1,183 @@
+"""What a ticket of the ``gpu`` cluster does: claim one job, let the engine render it, hand in the video."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from projects.problems import HeyGemError
+from projects.services import blobs
+from rendering import queue, states, workers
+from rendering.engine.contract import RENDER_STAGES
+from rendering.engine.errors import EngineError
+from rendering.execution import stopping
+from rendering.execution.child import EngineChild, engine
+from rendering.execution.node import this_worker
+from rendering.execution.stopping import WorkerStopping
+from rendering.execution.upkeep import Upkeep
+from rendering.models import WorkerNode
+
+log = logging.getLogger("heygem.render")
+
+WRITE_S = 0.5
+"""Progress is written at most twice a second."""
+CHECK_S = 0.3
+"""Whether the job is still wanted is looked at somewhat more often."""
+SHARE = {"prepare": 3, "listen": 7, "lip-sync": 15, "compose": 65, "check": 10}
+"""Percent of a job that each of the engine's stages takes, about."""
+PUBLISH = "publish"
+"""The last stage, ours: the video is stored."""
+OLD_FOLDER_S = 3600
+
+
+def run_ticket() -> str:
+    """Render one job, or none. Returns what became of it, for django-q2's log; always returns in time."""
+    if stopping.requested():
+        return "stopped"
+    node = this_worker("gpu")
+    child = engine()
+    if not queue.claimable().exists():  # an engine is not started for nothing
+        queue.reap()
+        return "nothing to do"
+    upkeep = Upkeep(node)
+    try:
+        # Before the claim: starting may take longer than a lease.
+        child.ensure_ready(upkeep)
+    except WorkerStopping:
+        return "stopped"
+    except EngineError as error:
+        log.error("the engine cannot be started (%s)\n%s", error, child.log_tail())
+        raise
+    workers.describe(node, **{name: child.info.get(name, "") for name in ("engine", "backends", "device")})
+    claim = queue.claim_next(node)
+    told = "nothing to do" if claim is None else Attempt(claim, node, child, upkeep).run()
+    queue.reap()
+    return told
+
+
+class Attempt:
+    """One try at one job."""
+
+    def __init__(self, claim: queue.Claim, node: WorkerNode, child: EngineChild, upkeep: Upkeep) -> None:
+        self.job, self.token = claim.job, claim.token
+        self.node, self.child, self.upkeep = node, child, upkeep
+        self.progress: tuple[str, int] | None = None
+        """Heard from the engine, not yet written."""
+        self.last_step: tuple[str, int] = ("", -1)
+        self.written_at = self.checked_at = 0.0
+
+    def run(self) -> str:
+        """Whatever happens, the job is handed on: done, failed, waiting again, or somebody else's."""
+        job = self.job
+        log.info("job %s: attempt %s of %s", job.public_id, job.attempts, job.max_attempts)
+        try:
+            with work_folder(self.token.hex) as folder:
+                told = self._render(folder)
+        except states.LeaseLost:
+            told = "lease lost"
+        log.info("job %s: %s", job.public_id, told)
+        return f"{job.public_id}: {told}"
+
+    def _render(self, folder: Path) -> str:
+        try:
+            result = self.child.run("render", self._request(folder), report=self._hear, poll=self._poll)
+            self._write((PUBLISH, 99))
+            version = states.succeed(self.job, self.token, self._store(result), log=self.child.log_tail())
+        except states.CancelRequested:
+            states.cancelled(self.job, self.token, log=self.child.log_tail())
+            return "cancelled"
+        except WorkerStopping:
+            states.give_back(self.job, self.token, log=self.child.log_tail())
+            return "given back"
+        except EngineError as error:
+            return self._fail(error.code, error.failure.kind, error.detail)
+        except (OSError, HeyGemError) as error:
+            log.exception("job %s: the video cannot be stored", self.job.public_id)
+            return self._fail("io_error", "transient", f"{type(error).__name__}: {error}")
+        workers.note_success(self.node)
+        return f"version {version.number}"
+
+    def _fail(self, code: str, kind: states.Kind, detail: str) -> str:
+        state = states.fail(self.job, self.token, code, kind=kind, detail=detail, log=self.child.log_tail())
+        if kind == "suspect":
+            workers.note_failure(self.node, self.job)
+        return f"{code} ({detail}), now {state}" if detail else f"{code}, now {state}"
+
+    def _request(self, folder: Path) -> dict[str, Any]:
+        """The engine's ``RenderRequest``."""
+        return {
+            "footage": str(blobs.local_path(self.job.footage.blob)),
+            "analysis": str(blobs.media_root() / self.job.footage.analysis_path),
+            "audio": str(blobs.local_path(self.job.take.blob)),
+            "out": str(folder / "video.mp4"),
+            "options": self.job.batch.preset,
+        }
+
+    def _store(self, result: dict[str, Any]) -> states.Finished:
+        video = blobs.store(self.job.team, Path(result["video"]), "video/mp4", move=True)
+        picture = Path(result["video"]).with_suffix(".jpg")
+        poster = blobs.store(self.job.team, picture, "image/jpeg", move=True) if picture.exists() else None
+        same = ("engine", "tier", "width", "height", "fps", "duration_s", "quality", "seconds")
+        return states.Finished(
+            video=video, poster=poster or self.job.footage.poster, **{name: result[name] for name in same}
+        )
+
+    def _hear(self, stage: str, done: int, total: int) -> None:
+        """The engine's progress. Only a step that it had not reported yet counts as such."""
+        if (stage, done) != self.last_step:
+            self.last_step = (stage, done)
+            self.progress = (stage, overall(stage, done, total))
+
+    def _poll(self) -> None:
+        """Write what was heard, if it is time; look whether the job is still wanted."""
+        now = time.monotonic()
+        if self.progress is not None and now - self.written_at >= WRITE_S:
+            self._write(self.progress)
+        elif now - self.checked_at >= CHECK_S:
+            self.checked_at = now
+            states.check(self.job, self.token)
+        self.upkeep()
+
+    def _write(self, progress: tuple[str, int]) -> None:
+        self.progress, self.written_at = None, time.monotonic()
+        self.checked_at = self.written_at
+        states.report(self.job, self.token, *progress)
+
+
+def overall(stage: str, done: int, total: int) -> int:
+    """Percent of the whole job, 0..99, from progress within one of the engine's stages."""
+    before = 0
+    for name in RENDER_STAGES:
+        if name == stage:
+            break
+        before += SHARE[name]
+    within = SHARE.get(stage, 0) * min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
+    return min(int(before + within), 99)
+
+
+@contextlib.contextmanager
+def work_folder(name: str) -> Iterator[Path]:
+    """A folder for one attempt, on the disk where the video will stay, removed with all that is left in it."""
+    root = blobs.media_root() / "work"
+    sweep(root)
+    folder = root / name
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(root: Path) -> None:
+    """Remove folders that killed workers left behind."""
+    with contextlib.suppress(FileNotFoundError):
+        for folder in root.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+                if time.time() - newest > OLD_FOLDER_S:
+                    shutil.rmtree(folder, ignore_errors=True)

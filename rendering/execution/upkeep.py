@@ -1,0 +1,31 @@
+"""What a worker does beside its work, while it waits for the engine to speak."""
+
+from __future__ import annotations
+
+import time
+
+from rendering import queue, workers
+from rendering.models import WorkerNode
+
+BEAT_S = 10.0
+REAP_S = 60.0
+
+
+class Upkeep:
+    """Call it often: it says now and then that the worker lives, and once a minute takes back what others lost.
+
+    So lost jobs are taken back also while every worker is busy with something long.
+    """
+
+    def __init__(self, node: WorkerNode) -> None:
+        self.node = node
+        self.beat_at = self.reap_at = time.monotonic()
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now - self.beat_at >= BEAT_S:
+            self.beat_at = now
+            workers.beat(self.node)
+        if now - self.reap_at >= REAP_S:
+            self.reap_at = now
+            queue.reap()

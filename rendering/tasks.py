@@ -1,0 +1,28 @@
+"""What tickets call: fetch by id, call the service, nothing else."""
+
+from __future__ import annotations
+
+from rendering import queue
+from rendering.execution import analyse as analyser
+from rendering.execution import render as renderer
+from rendering.services import exports
+
+
+def render() -> str:
+    """A machine may render one job now."""
+    return renderer.run_ticket()
+
+
+def analyse() -> str:
+    """A machine may look at one footage or take now."""
+    return analyser.run_ticket()
+
+
+def export(export_id: int) -> None:
+    exports.build_export(export_id)
+
+
+def reap() -> None:
+    """Once a minute: take back what was lost with its worker."""
+    analyser.reap()
+    queue.reap()
