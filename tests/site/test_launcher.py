@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHELL = shutil.which("dash") or "/bin/sh"
-TOOLS = [
+TOOLS = ["dirname", "readlink", "cut", "sha256sum", "cat", "mkdir", "rm", "df", "awk", "grep", "tail", "wc", "date"]
+TOOLS += ["sleep", "sed", "id"]
     "dirname",
     "readlink",
     "cut",
