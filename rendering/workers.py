@@ -125,7 +125,7 @@ def stuck_clusters() -> list[str]:
 
 
 def schedule_upkeep() -> None:
-    """Once a minute, the shortest step that django-q2 knows, what was lost is taken back; once a day, disks are tidied."""
+    """Every minute (the shortest step of django-q2) take back what was lost; every day tidy the disk."""
     every = {
         "rendering.tasks.reap": {"schedule_type": Schedule.MINUTES, "minutes": 1},
         "projects.tasks.clean_media": {"schedule_type": Schedule.DAILY},
