@@ -12,6 +12,9 @@ Array = np.ndarray[Any, Any]
 NOSE_BASE = (98, 97, 2, 326, 327)
 CHEEKS = (205, 425, 207, 427, 192, 416)
 JAW_INSIDE = np.array((397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172))
+JAW_AROUND = np.array((288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58))
+NECK = 0.32
+"""IO beyond the jaw over which the picture gives way to a moving chin."""
 JAW_SHARE = 0.94
 """The mask ends at this share of the face oval."""
 FEATHER = 0.16
@@ -36,6 +39,16 @@ def outline(points: Array) -> Array:
     return cv2.convexHull(around)[:, 0]
 
 
+def neck(points: Array, io: float) -> Array:
+    """Polygon (k, 2) float32 px from the cheeks to beyond the jaw: where the picture gives way to a moving chin."""
+    flat = points[:, :2]
+    centre = flat[list(NOSE_BASE)].mean(axis=0)
+    jaw = flat[JAW_AROUND]
+    away = (jaw - centre) / np.linalg.norm(jaw - centre, axis=1)[:, None]
+    around = np.concatenate([jaw + NECK * io * away, flat[list(CHEEKS[:2])]]).astype(np.float32)
+    return cv2.convexHull(around)[:, 0]
+
+
 def box_around(polygon: Array) -> tuple[int, int, int, int]:
     """Even-aligned x, y, w, h around a polygon, two pixels wider."""
     low, high = np.floor(polygon.min(axis=0)).astype(int) - 2, np.ceil(polygon.max(axis=0)).astype(int) + 3
@@ -57,7 +70,7 @@ class Mask:
         cv2.fillPoly(inside, [np.round(local * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         depth = cv2.distanceTransform((inside > 127).astype(np.uint8), cv2.DIST_L2, 5)
         depth += inside.astype(np.float32) / 255.0 - 1.0
-        share = np.clip(depth / (FEATHER * io * fit.mean()), 0, 1)
+        share = np.clip(depth / np.float32(FEATHER * io * fit.mean()), 0, 1)
         self.small = cv2.GaussianBlur(share * share * (3 - 2 * share), (3, 3), 0)
         self.small[inside == 0] = 0
         self.ring = ((self.small > 0.02) & (self.small < 0.75)).astype(np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rendering.engine.errors import EngineError
-from rendering.engine.face.lips import LipSpace
+from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.profile import library_frames
 from rendering.engine.face.track import Track
 
@@ -33,6 +33,8 @@ class Library:
     """(L, 8) float32 mouth codes."""
     pose: Array
     """(L, 2) float32: yaw and pitch in degrees."""
+    weights: Array
+    """(8,) float32: how much each number of a code shows."""
     successor: Array
     """(L,) int: place in this library of the next frame, or -1 where footage breaks off."""
 
@@ -47,21 +49,19 @@ class Library:
         place = {int(frame): index for index, frame in enumerate(usable)}
         first = {start for start, _ in track.shots}
         successor = [-1 if frame + 1 in first else place.get(int(frame) + 1, -1) for frame in usable]
-        pose = np.stack([track.yaw, track.pitch], axis=1)
-        codes = lips.encode_shapes(track.lips(7)[:, :, :2])
-        return cls(usable, codes[usable], pose[usable], np.array(successor, int))
+        return cls(usable, lips.encode(track, 7)[usable], head_turn(track)[usable], lips.weights, np.array(successor, int))
 
 
-def choose(plan: Array, target_pose: Array, library: Library, weights: Array | None = None) -> Array:
+def choose(plan: Array, target_pose: Array, library: Library) -> Array:
     """Frames (n,) int whose mouths follow ``plan`` (n, 8), drawn under ``target_pose`` (n, 2: yaw, pitch in degrees).
 
-    Least cost over time: shape distance ``|code - plan|^2 / 8`` (``weights`` (8,) per number) plus pose distance, and
-    for every jump a fixed cost plus the distance between what would have come next and what comes instead.
+    Least cost over time: shape distance ``|code - plan|^2 / 8``, each number weighted by how much it shows, plus pose
+    distance, and for every jump a fixed cost plus the distance between what would have come next and what comes instead.
     """
     if not len(library.frames):
         raise EngineError("no_face", "no frame is good enough to lend its mouth")
     n, count = len(plan), len(library.frames)
-    weight = np.sqrt(np.ones(plan.shape[1]) if weights is None else weights)
+    weight = np.sqrt(library.weights)
     codes, wanted = library.codes * weight, plan * weight
     k = min(CANDIDATES, count)
     following = np.where(library.successor >= 0, library.successor, np.arange(count))

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from rendering.engine.face import geometry
-from rendering.engine.face.blend import Colour, Mask, box_around, outline
-from rendering.engine.face.lips import LipSpace
+from rendering.engine.face.blend import Colour, Mask, box_around, neck, outline
+from rendering.engine.face.lips import HAND_OPENING, HAND_WIDTH, SIZE, LipSpace, head_turn
 from rendering.engine.face.paint import paint_inside
 from rendering.engine.face.points import LIPS
 from rendering.engine.face.profile import Patches, region
@@ -27,22 +27,38 @@ MAX_STRETCH = 0.07
 """IO that a lip point of a lent mouth may be moved; beyond it patches look stretched."""
 FADE = (1 / 3, 2 / 3)
 """Share of the new mouth in the two frames of a cross-fade."""
+STILL = 0.25
+"""Pixels of movement that are not worth a warp."""
 EDGE_FRAMES = 3
 """Frames over which the new mouth fades in and out beside frames without a face."""
 
-FIXED = np.array((2, 98, 327, 97, 326, 50, 280, 205, 425, 187, 411, 58, 288, 172, 397, 136, 365, 149, 378, 152))
-"""Nose base, cheeks and jaw: points that stay where the target frame has them."""
-SOFT = {18: 0.95, 200: 0.75, 199: 0.45, 175: 0.2, 202: 0.6, 422: 0.6, 206: 0.3, 426: 0.3}
-"""Points between lips and outline, and how far they follow the lent mouth."""
-SOFT_POINTS = np.array(list(SOFT))
-SOFT_SHARE = np.array(list(SOFT.values()))[:, None]
-IS_CHIN = np.array([point not in (206, 426) for point in SOFT])[:, None]
-CHIN_SHARE = 0.7
-"""How far the chin follows the lower lip."""
-LOWEST = int(np.flatnonzero(LIPS == 17)[0])
+FIXED = np.array((2, 98, 327, 97, 326, 58, 288, 132, 361))
+"""Nose base and the sides of the jaw: points that stay where the target frame has them."""
+CHIN = (18, 200, 199, 175, 202, 422, 204, 424)
+CHEEKS = (206, 426, 50, 280, 205, 425, 187, 411)
+JAW = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)
+AROUND = np.array(CHIN + CHEEKS + JAW)
+"""Points that move with the mouth, as :func:`following` learns from the footage."""
+MAX_FOLLOW = 0.15
+"""IO that a point around the mouth may move."""
 INNER_LOWER = np.arange(20, 31)
 INNER_UPPER = np.array([20, *range(39, 29, -1)])
 """Places in :data:`LIPS` of the inner contour from the left corner to the right."""
+
+
+def following(track: Track, codes: Array) -> Array:
+    """How the points around the mouth move with it, (8, k, 2) IO per unit of code, in the template's frame.
+
+    Ridge regression of :data:`AROUND` on the codes (N, 8), with the head's turn as a nuisance.
+    """
+    ok = track.ok & np.isfinite(codes).all(axis=1)
+    pose = tuple(part[ok] for part in track.steady.pose)
+    places = geometry.normalise(track.steady.points[ok][:, AROUND], pose)[:, :, :2].reshape(int(ok.sum()), -1)
+    turned = head_turn(track)[ok]
+    inputs = np.concatenate([codes[ok], (turned - turned.mean(axis=0)) / 5], axis=1)
+    ridge = 0.02 * len(inputs) * np.eye(inputs.shape[1])
+    gain = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ (places - places.mean(axis=0)))
+    return gain[: codes.shape[1]].reshape(codes.shape[1], -1, 2)
 
 
 def shape(plan: Array, lent: Array, lips: LipSpace) -> Array:
@@ -54,6 +70,15 @@ def shape(plan: Array, lent: Array, lips: LipSpace) -> Array:
     share = np.minimum(1.0, MAX_STRETCH / np.maximum(reach, 1e-9))
     result: Array = (lent + share[:, None] * (wanted - lent)).astype(np.float32)
     return result
+
+
+def by_hand(track: Track) -> Array:
+    """What :func:`following` would learn, for footage whose mouth never opens: the chin's part of the general modes."""
+    drop = np.zeros((SIZE, len(AROUND), 2))
+    depth = np.clip((track.template[AROUND, 1] - track.template[17, 1]) / 0.25 + 0.5, 0, 1)
+    side = np.clip(1 - np.abs(track.template[AROUND, 0]) / 0.6, 0, 1) ** 0.5
+    drop[0, :, 1], drop[1, :, 1] = 0.45 * HAND_OPENING * depth * side, -0.15 * HAND_WIDTH * depth * side
+    return drop
 
 
 def jumps(chosen: Array) -> Array:
@@ -84,10 +109,10 @@ class Composer:
         self._track, self._lips, self._patches = track, lips, patches
         self._order = np.asarray(order, int)
         self._chosen = self._order if chosen is None or patches is None else np.asarray(chosen, int)
-        self._mouths = track.lips(7)
-        lent = np.nan_to_num(lips.encode_shapes(self._mouths[:, :, :2]))
-        self._lent = lent
+        self._lent = lent = np.nan_to_num(lips.encode(track, 7))
+        self._turned = head_turn(track)
         self._shape = plan if patches is None else shape(plan, lent[self._chosen], lips)
+        self._follow = following(track, lent) if not lips.hand_made else by_hand(track)
         self._weight = fade_in_out(track.ok[self._order])
         self._jump = jumps(self._chosen) if patches is not None else np.zeros(len(self._order), bool)
         self._colour = Colour()
@@ -102,11 +127,13 @@ class Composer:
         if self._weight[t] <= 0:
             self._colour, self._old = Colour(), None
             return False
-        points = self._track.steady.points[index]
-        polygon = outline(points)
-        box = box_around(polygon)
-        mask = Mask(polygon, box, float(self._track.io[index]))
-        own = frame.bgr(box)
+        points, io = self._track.steady.points[index][:, :2], float(self._track.io[index])
+        moved = points.copy()
+        moved[AROUND] = self._around(t)
+        face, throat = outline(moved), neck(points, io)
+        box = box_around(np.concatenate([face, throat]))
+        mask, below = Mask(face, box, io), Mask(throat, box, io)
+        own = self._give_way(frame.bgr(box), points, moved, box, io)
         if self._jump[t]:
             self._old, self._colour = (int(self._chosen[t - 1]), self._colour), Colour()
         if self._patches is None:
@@ -114,8 +141,28 @@ class Composer:
         else:
             picture = self._colour(self._lend(int(self._chosen[t]), t, box), own, mask)
             picture = self._cross_fade(picture, own, mask, box, t)
-        frame.blend(box, picture, mask.full() * self._weight[t])
+        inner, outer = mask.full(), below.full()
+        picture = cv2.blendLinear(picture, own, inner, 1 - inner)
+        frame.blend(box, picture, np.maximum(inner, outer) * self._weight[t])
         return True
+
+    def _around(self, t: int) -> Array:
+        """Where the points around the mouth go in output frame ``t``, (k, 2) px: its own, moved with the mouth."""
+        index = int(self._order[t])
+        steady = self._track.steady
+        change = np.tensordot(self._shape[t] - self._lent[index], self._follow, axes=1)
+        change *= np.minimum(1, MAX_FOLLOW / np.maximum(np.linalg.norm(change, axis=1), 1e-9))[:, None]
+        scale, rotation, _ = (part[index] for part in steady.pose)
+        result: Array = steady.points[index][AROUND, :2] + scale * change @ rotation[:2, :2].T
+        return result
+
+    def _give_way(self, own: Array, points: Array, moved: Array, box: tuple[int, int, int, int], io: float) -> Array:
+        """The frame's own picture in the box with jaw and cheeks where the new mouth takes them."""
+        if np.abs(moved - points).max() < STILL:
+            return own
+        held = np.concatenate([points[FIXED], neck(points, io)])
+        target, source = np.concatenate([moved[AROUND], held]), np.concatenate([points[AROUND], held])
+        return Warp(box, target, source)(own, box[:2])
 
     def _lend(self, lender: int, t: int, box: tuple[int, int, int, int]) -> Array:
         """The box filled with the mouth of frame ``lender``, bent to the shape of output frame ``t``."""
@@ -130,16 +177,12 @@ class Composer:
         steady, index = self._track.steady, int(self._order[t])
         pose = tuple(part[index : index + 1] for part in steady.pose)
         lender_pose = tuple(part[lender : lender + 1] for part in steady.pose)
-        moving = np.concatenate([LIPS, SOFT_POINTS])
-        normal = geometry.normalise(steady.points[lender : lender + 1, moving], lender_pose)
-        change = self._lips.decode(self._shape[t : t + 1])[0] - self._lips.decode(self._lent[lender : lender + 1])[0]
-        normal[0, : len(LIPS), :2] += change
-        normal[0, len(LIPS) :, :2] += CHIN_SHARE * change[LOWEST] * IS_CHIN
+        normal = geometry.normalise(steady.points[lender : lender + 1, LIPS], lender_pose)
+        normal[0, :, :2] += self._lips.decode(self._shape[t] - self._lent[lender]) - self._lips.mean
+        normal[0, :, :2] += np.tensordot(self._turned[index] - self._turned[lender], self._lips.turn, axes=1)
         placed = geometry.project(normal, pose)[0, :, :2]
-        own = steady.points[index][:, :2]
-        soft = own[SOFT_POINTS] + SOFT_SHARE * (placed[len(LIPS) :] - own[SOFT_POINTS])
-        target = np.concatenate([placed[: len(LIPS)], soft, own[FIXED]])
-        return target, np.concatenate([moving, FIXED])
+        target = np.concatenate([placed, self._around(t), steady.points[index][FIXED, :2]])
+        return target, np.concatenate([LIPS, AROUND, FIXED])
 
     def _cross_fade(self, picture: Array, own: Array, mask: Mask, box: tuple[int, int, int, int], t: int) -> Array:
         """At a jump, the mouth that was shown before goes on for two frames and fades out."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rendering.engine.face import geometry
 from rendering.engine.face.points import LIPS
 from rendering.engine.face.track import Track, opening_width
 
@@ -19,6 +20,8 @@ SIZE = 8
 HAND_OPENING, HAND_WIDTH = 0.05, 0.03
 """IO per unit of the hand-made modes: what a talking mouth's standard deviations usually are."""
 MAX_FIT_FRAMES = 20_000
+DAMPING = 9.0
+"""Square degrees of head motion under which its influence on the lips is not trusted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,12 @@ class LipSpace:
     modes: Array
     """(8, 40, 2) float32 IO per unit of code."""
     depth: Array
-    """(40,) float32 IO: how deep each lip point lies; needed to draw a shape under a turned head."""
+    """(40,) float32 IO: how deep each lip point usually lies."""
+    turn: Array
+    """(2, 40, 2) float32 IO per degree of yaw and pitch: how the mesh moves the lips of a turning head. Codes are free
+    of it, or half of a shape's smaller numbers would be head motion."""
+    pose: Array
+    """(2,) float32: yaw and pitch, in degrees, at which ``turn`` vanishes."""
     low: Array
     high: Array
     """(8,) float32: the footage's 1st and 99th percentile of each number."""
@@ -42,8 +50,10 @@ class LipSpace:
     @classmethod
     def fit(cls, track: Track) -> LipSpace:
         """Principal components of the followed frames."""
-        lips = track.lips()[track.ok]
-        lips = lips[:: max(1, len(lips) // MAX_FIT_FRAMES)]
+        step = max(1, int(track.ok.sum()) // MAX_FIT_FRAMES)
+        lips, turned = track.lips()[track.ok][::step], head_turn(track)[track.ok][::step]
+        turn, pose = _turn(lips[:, :, :2], turned)
+        lips[:, :, :2] -= np.tensordot(turned - pose, turn, axes=1)
         flat = lips[:, :, :2].reshape(len(lips), -1).astype(np.float64)
         mean = flat.mean(axis=0)
         values, vectors = np.linalg.eigh(np.cov(flat.T))
@@ -57,7 +67,7 @@ class LipSpace:
         from_measures = np.linalg.lstsq(measures, codes, rcond=None)[0]
         low, high = np.percentile(codes, [1, 99], axis=0)
         return cls._of(mean.reshape(-1, 2), modes.reshape(SIZE, -1, 2), np.median(lips[:, :, 2], axis=0),
-                       low, high, from_measures, False)  # fmt: skip
+                       turn, pose, low, high, from_measures, False)  # fmt: skip
 
     @classmethod
     def from_hand(cls, track: Track) -> LipSpace:
@@ -81,18 +91,21 @@ class LipSpace:
         from_measures = np.zeros((3, SIZE))
         from_measures[0, 0], from_measures[2, 0] = 1 / HAND_OPENING, -gap / HAND_OPENING
         from_measures[1, 1], from_measures[2, 1] = 1 / HAND_WIDTH, -wide / HAND_WIDTH
-        return cls._of(rest[:, :2], modes, rest[:, 2], low, high, from_measures, True)
+        return cls._of(
+            rest[:, :2], modes, rest[:, 2], np.zeros((2, len(LIPS), 2)), np.zeros(2), low, high, from_measures, True
+        )
 
     @classmethod
     def _of(cls, *values: Any) -> LipSpace:
         return cls(*(np.asarray(value, np.float32) for value in values[:-1]), bool(values[-1]))
 
-    def encode(self, track: Track) -> Array:
-        """(N, 8) float32; NaN where the face was not followed."""
-        return self.encode_shapes(track.lips()[:, :, :2])
+    def encode(self, track: Track, window: int = 5) -> Array:
+        """(N, 8) float32 codes of the mouths smoothed over ``window`` frames; NaN where the face was not followed."""
+        return self.encode_shapes(track.lips(window)[:, :, :2], head_turn(track))
 
-    def encode_shapes(self, shapes: Array) -> Array:
-        """Codes (n, 8) of lip shapes (n, 40, 2) in IO."""
+    def encode_shapes(self, shapes: Array, pose: Array) -> Array:
+        """Codes (n, 8) of lip shapes (n, 40, 2) in IO, seen under ``pose`` (n, 2: yaw and pitch in degrees)."""
+        shapes = shapes - np.tensordot(pose - self.pose, self.turn, axes=1)
         result: Array = ((shapes - self.mean).reshape(len(shapes), -1) @ self._inverse).astype(np.float32)
         return result
 
@@ -130,6 +143,21 @@ class LipSpace:
         """Read what :meth:`save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             return cls._of(*(stored[field.name] for field in fields(cls)))
+
+
+def head_turn(track: Track) -> Array:
+    """(N, 2) float32: yaw and pitch in degrees, smoothed."""
+    return geometry.smooth(np.stack([track.yaw, track.pitch], axis=1), track.runs, 7)
+
+
+def _turn(shapes: Array, pose: Array) -> tuple[Array, Array]:
+    """Least-squares ``turn`` and its neutral ``pose`` for shapes (n, 40, 2), damped where the head hardly turns."""
+    middle = np.median(pose, axis=0)
+    away = np.clip(pose - middle, -40, 40)
+    flat = shapes.reshape(len(shapes), -1)
+    damping = DAMPING * len(shapes) * np.eye(2)
+    turn = np.linalg.solve(away.T @ away + damping, away.T @ (flat - flat.mean(axis=0)))
+    return turn.reshape(2, -1, 2), middle
 
 
 def _is_lower() -> Array:
