@@ -68,12 +68,12 @@ def get_preset_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEW
     return preset
 
 
-def require_own_or_manager(user: AnyUser, team: Team, created_by_id: int | None) -> None:
-    """Creators may stop what they began; what others began is for managers to stop."""
+def require_own_or_manager(user: AnyUser, team: Team, created_by_id: int | None, *, own: Role = Role.CREATOR) -> None:
+    """People whose role is at least ``own`` may stop what they began; what others began is for managers to stop."""
     role = role_of(user, team)
     if role is None:
         raise Http404
-    if not includes(role, Role.CREATOR if created_by_id == user.pk else Role.MANAGER):
+    if not includes(role, own if created_by_id == user.pk else Role.MANAGER):
         raise HeyGemError("not_allowed")
 
 

@@ -202,6 +202,6 @@ def manifest_json(export: Export, rows: Sequence[dict[str, Any]]) -> bytes:
 @transaction.atomic
 def delete_export(*, actor: User, export: Export) -> None:
     """Forget a ZIP, also while it is being packed; the videos in it stay. The file goes when nothing needs it."""
-    require_own_or_manager(actor, export.team, export.created_by_id)
+    require_own_or_manager(actor, export.team, export.created_by_id, own=Role.REVIEWER)
     audit.record(action="export.deleted", actor=actor, team=export.team, subject=export.public_id, label=export.name)
     export.delete()
