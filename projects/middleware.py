@@ -26,7 +26,8 @@ def answer(request: HttpRequest, error: HeyGemError) -> HttpResponse:
     if wants_json(request):
         return JsonResponse(problem, status=error.problem.status)
     if request.headers.get("HX-Request"):
-        response = render(request, "projects/problem_fragment.html", {"problem": problem}, status=error.problem.status)
+        toast = {"sentence": error.sentence, "remedy": error.remedy, "level": "error"}
+        response = render(request, "components/toast.html", toast, status=error.problem.status)
         response["HX-Retarget"], response["HX-Reswap"] = "#toasts", "beforeend"
         return response
     return render(request, "projects/problem.html", {"problem": problem}, status=error.problem.status)

@@ -11,6 +11,7 @@ from itertools import groupby
 
 from django.db.models import Count, Prefetch, Q, QuerySet, Sum
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 
 from projects import labels, languages, problems
 from projects.models import (
@@ -162,13 +163,15 @@ def footage_of(presenter: Presenter, *, archived: bool = False) -> list[Analysed
 @dataclass(frozen=True, kw_only=True)
 class ScriptCard:
     script: Script
-    languages: tuple[tuple[str, str, str], ...]
-    """Tag, the language's own name, and the state of its take ("" when there is none)."""
+    languages: tuple[tuple[str, str, str, str], ...]
+    """Tag, the language's own name, the state of its take ("" when there is none) and that state in words."""
     excerpt: str
 
     @property
     def settled(self) -> bool:
-        return not any(state in (AnalysisState.WAITING, AnalysisState.RUNNING) for _, _, state in self.languages)
+        return not any(
+            state in (AnalysisState.WAITING, AnalysisState.RUNNING) for _tag, _name, state, _words in self.languages
+        )
 
     @property
     def mark(self) -> str:
@@ -197,7 +200,8 @@ def script_cards(page: Iterable[Script]) -> list[ScriptCard]:
             of_language = list(group)
             live = sorted((take for version in of_language for take in version.live_takes), key=lambda take: -take.pk)  # type: ignore[attr-defined]
             best = next((take for take in live if take.is_usable), live[0] if live else None)
-            spoken.append((tag, languages.name(tag), best.state if best else ""))
+            words = best.get_state_display() if best else gettext("No recording yet")
+            spoken.append((tag, languages.name(tag), best.state if best else "", words))
             excerpt = excerpt or of_language[0].text[:160]
         cards.append(ScriptCard(script=script, languages=tuple(spoken), excerpt=excerpt))
     return cards

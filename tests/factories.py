@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import uuid
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from projects.models import (
     AnalysisState,
@@ -66,6 +69,11 @@ def blob(team: Team, content: bytes | None = None, content_type: str = "video/mp
 
 def presenter(team: Team, name: str = "", **fields: Any) -> Presenter:
     return Presenter.objects.create(team=team, name=name or f"Presenter {next(_numbers)}", **fields)
+
+
+def leased() -> dict[str, Any]:
+    """What a row needs while a machine works on it."""
+    return {"lease_token": uuid.uuid4(), "lease_expires_at": timezone.now() + timedelta(seconds=90)}
 
 
 def footage(presenter: Presenter, state: str = AnalysisState.READY, **fields: Any) -> Footage:

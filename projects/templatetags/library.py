@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django import template
 from django.utils.translation import gettext_lazy as _
 
-from projects import languages, media
+from projects import labels, languages, media
 from projects.models import MediaBlob
 
 register = template.Library()
@@ -22,6 +22,11 @@ def media_url(blob: MediaBlob | None, name: str, *, download: bool = False) -> s
 @register.filter
 def language_name(tag: str) -> str:
     return languages.name(tag)
+
+
+@register.filter
+def action_label(action: str) -> str:
+    return str(labels.ACTIONS.get(action, action))
 
 
 @register.filter

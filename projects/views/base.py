@@ -34,9 +34,8 @@ def page(request: HttpRequest, template: str, team: Team, **context: Any) -> Htt
     return render(request, template, {"team": team, "role": role, "may": may(role), "undo": undo, **context})
 
 
-def fragment(request: HttpRequest, template: str, team: Team, marks: Iterable[str], **context: Any) -> HttpResponse:
-    """A part of a page that asks for itself again: 204 while it still shows what is (``seen`` holds its mark)."""
-    mark = mark_of(marks)
+def fragment(request: HttpRequest, template: str, team: Team, *, mark: str, **context: Any) -> HttpResponse:
+    """A part of a page that asks for itself again: 204 while it still shows what is (``?seen=`` is its ``mark``)."""
     if request.GET.get("seen") == mark:
         return HttpResponse(status=204)
     role = access.role_of(request.user, team)
@@ -46,6 +45,11 @@ def fragment(request: HttpRequest, template: str, team: Team, marks: Iterable[st
 def mark_of(marks: Iterable[str]) -> str:
     """Changes whenever anything shown changes."""
     return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:16]
+
+
+def number(text: str | None) -> int:
+    """A whole number from an address; nonsense is 0."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def numbered(request: HttpRequest, rows: QuerySet[Any], *, size: int) -> Page[Any]:

@@ -15,8 +15,7 @@ from projects import access, selectors
 from projects.models import Presenter, Role, Team
 from projects.services import footage as footage_services
 from projects.services import presenters as services
-from projects.services.uploads import FOOTAGE_TYPES
-from projects.views.base import back, fragment, mark_of, numbered, offer_undo, page, signed_in
+from projects.views.base import back, fragment, mark_of, number, numbered, offer_undo, page, signed_in
 
 PAGE = 48
 
@@ -31,6 +30,7 @@ def _listing(request: HttpRequest, team: Team) -> dict[str, Any]:
     return {
         "page_obj": shown,
         "cards": cards,
+        "mark": mark_of(card.mark for card in cards),
         "moving": any(card.footage and not card.footage.settled for card in cards),
         "search": search,
         "archived": archived,
@@ -42,9 +42,7 @@ def _listing(request: HttpRequest, team: Team) -> dict[str, Any]:
 @require_safe
 def presenters(request: HttpRequest, team_id: str) -> HttpResponse:
     team = access.get_team_for_user(request.user, team_id)
-    listing = _listing(request, team)
-    listing["mark"] = mark_of(card.mark for card in listing["cards"])
-    return page(request, "projects/presenters.html", team, accepted=FOOTAGE_TYPES, **listing)
+    return page(request, "projects/presenters.html", team, **_listing(request, team))
 
 
 @login_required
@@ -52,9 +50,7 @@ def presenters(request: HttpRequest, team_id: str) -> HttpResponse:
 def presenters_changes(request: HttpRequest, team_id: str) -> HttpResponse:
     """The cards of one page of the list, as they are now."""
     team = access.get_team_for_user(request.user, team_id)
-    listing = _listing(request, team)
-    marks = [card.mark for card in listing["cards"]]
-    return fragment(request, "projects/_presenter_cards.html", team, marks, **listing)
+    return fragment(request, "projects/_presenter_cards.html", team, **_listing(request, team))
 
 
 @login_required
@@ -72,9 +68,10 @@ def _footage(presenter: Presenter) -> dict[str, Any]:
     return {
         "presenter": presenter,
         "footage": shown,
-        "archived_footage": selectors.footage_of(presenter, archived=True),
-        "moving": any(not view.settled for view in shown),
+        # What the page's poller says back, so that only what changed is sent.
         "mark": mark_of(view.mark for view in shown),
+        "moving": ",".join(view.item.public_id for view in shown if not view.settled),
+        "last": max((view.item.pk for view in shown), default=0),
     }
 
 
@@ -82,19 +79,26 @@ def _footage(presenter: Presenter) -> dict[str, Any]:
 @require_safe
 def presenter(request: HttpRequest, public_id: str) -> HttpResponse:
     found = access.get_presenter_for_user(request.user, public_id)
-    context = _footage(found)
-    return page(request, "projects/presenter.html", found.team, accepted=FOOTAGE_TYPES, **context)
+    archived = selectors.footage_of(found, archived=True)
+    return page(request, "projects/presenter.html", found.team, archived_footage=archived, **_footage(found))
 
 
 @login_required
 @require_safe
 def presenter_changes(request: HttpRequest, public_id: str) -> HttpResponse:
-    """The footage of the presenter's page, as it is now."""
+    """The footage that was ``moving`` when the page was drawn, as it is now, and what came after ``last``."""
     found = access.get_presenter_for_user(request.user, public_id)
     context = _footage(found)
-    context.pop("mark")
+    moving, last = request.GET.get("moving", "").split(","), number(request.GET.get("last"))
     return fragment(
-        request, "projects/_footage_list.html", found.team, [view.mark for view in context["footage"]], **context
+        request,
+        "projects/_footage_changes.html",
+        found.team,
+        changed=[view for view in context["footage"] if view.item.public_id in moving and view.item.pk <= last],
+        # Each goes before the first: the newest last.
+        fresh=[view for view in reversed(context["footage"]) if view.item.pk > last],
+        first=not last,
+        **context,
     )
 
 

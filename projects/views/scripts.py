@@ -8,16 +8,17 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from projects import access, languages, selectors
 from projects.models import AudioTake, Role, Script, Team
 from projects.services import scripts as services
-from projects.services.uploads import TAKE_TYPES
-from projects.views.base import back, fragment, mark_of, numbered, offer_undo, page, signed_in
+from projects.views.base import back, fragment, mark_of, number, numbered, offer_undo, page, signed_in
 
 PAGE = 50
+LANGUAGE_KEY = "take_language"
 
 
 def _listing(request: HttpRequest, team: Team) -> dict[str, Any]:
@@ -27,9 +28,11 @@ def _listing(request: HttpRequest, team: Team) -> dict[str, Any]:
     query = request.GET.copy()
     query.pop("seen", None)
     query.pop("page", None)
+    query.pop("language", None)
     return {
         "page_obj": shown,
         "cards": cards,
+        "mark": mark_of(card.mark for card in cards),
         "moving": any(not card.settled for card in cards),
         "search": search,
         "archived": archived,
@@ -41,10 +44,18 @@ def _listing(request: HttpRequest, team: Team) -> dict[str, Any]:
 @require_safe
 def scripts(request: HttpRequest, team_id: str) -> HttpResponse:
     team = access.get_team_for_user(request.user, team_id)
-    listing = _listing(request, team)
-    listing["mark"] = mark_of(card.mark for card in listing["cards"])
+    language = request.GET.get("language", "")
+    if language not in languages.OFFERED:
+        language = request.session.get(LANGUAGE_KEY) or get_language() or "en"
+    elif language != request.session.get(LANGUAGE_KEY):
+        request.session[LANGUAGE_KEY] = language  # the next files are likely in the same one
     return page(
-        request, "projects/scripts.html", team, accepted=TAKE_TYPES, language_choices=languages.choices(), **listing
+        request,
+        "projects/scripts.html",
+        team,
+        language=language,
+        language_choices=languages.choices(),
+        **_listing(request, team),
     )
 
 
@@ -53,9 +64,7 @@ def scripts(request: HttpRequest, team_id: str) -> HttpResponse:
 def scripts_changes(request: HttpRequest, team_id: str) -> HttpResponse:
     """The rows of one page of the list, as they are now."""
     team = access.get_team_for_user(request.user, team_id)
-    listing = _listing(request, team)
-    marks = [card.mark for card in listing["cards"]]
-    return fragment(request, "projects/_script_rows.html", team, marks, **listing)
+    return fragment(request, "projects/_script_rows.html", team, **_listing(request, team))
 
 
 @login_required
@@ -77,8 +86,13 @@ def _spoken(script: Script) -> dict[str, Any]:
     return {
         "script": script,
         "languages": shown,
-        "moving": any(not view.settled for view in views),
-        "marks": [f"{language.tag}:{language.version.pk}" for language in shown] + [view.mark for view in views],
+        # What the page's poller says back, so that only what changed is sent.
+        "mark": mark_of(
+            [f"{language.tag}:{language.version.pk}" for language in shown] + [view.mark for view in views]
+        ),
+        "moving": ",".join(view.item.public_id for view in views if not view.settled),
+        "last": max((view.item.pk for view in views), default=0),
+        "known": ",".join(language.tag for language in shown),
     }
 
 
@@ -88,13 +102,14 @@ def script(request: HttpRequest, public_id: str) -> HttpResponse:
     found = access.get_script_for_user(request.user, public_id)
     context = _spoken(found)
     written = {language.tag for language in context["languages"]}
+    choices = [choice for choice in languages.choices() if choice[0] not in written]
+    adding = request.GET.get("add", "")
     return page(
         request,
         "projects/script.html",
         found.team,
-        accepted=TAKE_TYPES,
-        language_choices=[choice for choice in languages.choices() if choice[0] not in written],
-        mark=mark_of(context.pop("marks")),
+        language_choices=choices,
+        adding=adding if adding in dict(choices) else "",
         **context,
     )
 
@@ -102,11 +117,31 @@ def script(request: HttpRequest, public_id: str) -> HttpResponse:
 @login_required
 @require_safe
 def script_changes(request: HttpRequest, public_id: str) -> HttpResponse:
-    """The languages and takes of the script's page, as they are now."""
+    """The takes that were ``moving`` when the page was drawn, as they are now; the takes that came after ``last``;
+    and whole languages that were not ``known``. What people may be typing or listening to is left alone."""
     found = access.get_script_for_user(request.user, public_id)
     context = _spoken(found)
+    known, moving = request.GET.get("known", "").split(","), request.GET.get("moving", "").split(",")
+    last = number(request.GET.get("last"))
+    old = [language for language in context["languages"] if language.tag in known]
     return fragment(
-        request, "projects/_languages.html", found.team, context.pop("marks"), accepted=TAKE_TYPES, **context
+        request,
+        "projects/_takes_changes.html",
+        found.team,
+        new_languages=[language for language in context["languages"] if language.tag not in known],
+        old_languages=old,
+        changed=[
+            view
+            for language in old
+            for view in language.takes
+            if view.item.public_id in moving and view.item.pk <= last
+        ],
+        # Each goes before the first: the newest last.
+        fresh_takes=[
+            (language.tag, [view for view in reversed(language.takes) if view.item.pk > last]) for language in old
+        ],
+        first=not any(known),
+        **context,
     )
 
 
