@@ -39,7 +39,7 @@ def read_frames(path: Path, info: MediaInfo, *, start: int = 0, stop: int | None
     stop = video.frames if stop is None else min(stop, video.frames)
     if start >= stop:
         return
-    held: np.ndarray | av.VideoFrame | None = None
+    held: av.VideoFrame | None = None
     position = start
     for slot, picture in _pictures(path, video, start):
         if held is not None:
@@ -187,7 +187,7 @@ class FrameWalk:
             count = 0
             for frame in read_frames(self.path, self.info, start=start, stop=stop):
                 for plane in (frame.y, frame.u, frame.v):
-                    spool.write(np.ascontiguousarray(plane))
+                    spool.write(np.ascontiguousarray(plane).data)
                 count += 1
             for number in reversed(range(count)):
                 spool.seek(number * self.frame_bytes)

@@ -1,0 +1,318 @@
+"""Looking at footage once: probe, track, listen, learn, profile. Everything learned stays in one folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from rendering.engine import findings
+from rendering.engine.contract import (
+    ENGINE_VERSION,
+    Finding,
+    Limits,
+    PreparedFootage,
+    PrepareOptions,
+    Report,
+    silent,
+    to_json,
+)
+from rendering.engine.errors import EngineError
+from rendering.engine.face.lips import LipSpace
+from rendering.engine.face.profile import PatchWriter, library_frames
+from rendering.engine.face.track import Track, track_footage
+from rendering.engine.media.audio import read_audio, speech_spans
+from rendering.engine.media.frame import Frame
+from rendering.engine.media.probe import MediaInfo, VideoInfo, probe_footage
+from rendering.engine.voice.learn import VoiceModel, learn
+
+ANALYSIS, TRACK, LIPS, VOICE, PATCHES = "analysis.json", "track.npz", "lips.npz", "voice.npz", "patches.bin"
+POSTER, FILMSTRIP = "poster.jpg", "filmstrip.jpg"
+POSTER_HEIGHT, STRIP_HEIGHT, STRIP_TILES = 720, 96, 10
+
+
+def prepare(
+    footage: Path, out: Path, *, options: PrepareOptions | None = None, report: Report = silent
+) -> PreparedFootage:
+    """Analyse ``footage`` into the folder ``out`` (made if missing; what an earlier analysis left is replaced).
+
+    Footage that the gate refuses comes back with ``verdict`` "refused" and the reasons. A file that cannot be read as
+    footage at all raises: ``empty_file``, ``bad_media``, ``no_video``, ``too_large``, ``too_long``, ``too_short``,
+    ``low_rate``.
+    """
+    options = options or PrepareOptions()
+    out.mkdir(parents=True, exist_ok=True)
+    clock = _Clock()
+    with clock.time("probe"):
+        report("probe", 0, 1)
+        info, video = probe_footage(footage, options.limits)
+        _refuse_by_probe(video)
+        report("probe", 1, 1)
+    with clock.time("track"):
+        track = _follow(footage, out, info, video, options, report)
+    if track is None:
+        none_found = Finding(code="no_face", level="refused", figure=0.0)
+        return _keep(out, _refused(out, info, video, (none_found,), {}))
+    with clock.time("listen"):
+        report("listen", 0, 1)
+        audio = read_audio(footage, info=info) if info.audio is not None else None
+        spans = speech_spans(audio) if audio is not None else ()
+        report("listen", 1, 1)
+    with clock.time("learn"):
+        lips, model = learn_presenter(track, video, audio, report)
+    with clock.time("profile"):
+        report("profile", 0, 1)
+        result = _judge(out, info, video, track, model, spans, clock.seconds)
+        if result.tier == "C":
+            lips = LipSpace.from_hand(track)
+        track.save(out / TRACK)
+        lips.save(out / LIPS)
+        model.save(out / VOICE)
+        report("profile", 1, 1)
+    return _keep(out, result)
+
+
+def learn_presenter(
+    track: Track, video: VideoInfo, audio: np.ndarray | None, report: Report = silent
+) -> tuple[LipSpace, VoiceModel]:
+    """The mouth's space and the voice model, from a track and the footage's own sound (n,) 16 kHz or None."""
+    lips = LipSpace.fit(track)
+    measured = np.stack([track.opening, track.width], axis=1)
+    known = track.ok & (library_frames(track) if library_frames(track).sum() > 25 else track.ok)
+    return lips, learn(measured, lips.encode(track), known, float(video.fps), audio, report)
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[stage] = round(time.monotonic() - began, 3)
+
+
+def _refuse_by_probe(video: VideoInfo) -> None:
+    if video.duration_s < findings.MIN_FOOTAGE_S:
+        raise EngineError("too_short", f"{video.duration_s:.2f} s")
+    if float(video.fps) < findings.MIN_FPS:
+        raise EngineError("low_rate", f"{float(video.fps):.2f} fps")
+
+
+def _follow(
+    footage: Path, out: Path, info: MediaInfo, video: VideoInfo, options: PrepareOptions, report: Report
+) -> Track | None:
+    """Track the face and, in the same pass, keep patches, poster and filmstrip. None when no face is seen."""
+    pictures = _Pictures(video)
+    try:
+        with PatchWriter(out / PATCHES) as patches:
+
+            def keep(frame: Frame, points: np.ndarray | None) -> None:
+                pictures.add(frame, seen=points is not None)
+                patches.add(frame, points)
+
+            return track_footage(footage, info, face=options.face, report=report, on_frame=keep)
+    except EngineError as error:
+        if error.code != "no_face":
+            raise
+        (out / PATCHES).unlink(missing_ok=True)
+        return None
+    finally:
+        pictures.save(out)
+
+
+class _Pictures:
+    """Collects the poster (an early frame with a face) and the filmstrip (ten frames side by side)."""
+
+    def __init__(self, video: VideoInfo) -> None:
+        self.tiles: list[np.ndarray] = []
+        self.poster: np.ndarray | None = None
+        self.poster_is_final = False
+        self.poster_from = min(video.frames // 10, round(float(video.fps)))
+        self.tile_at = {round(tile) for tile in np.linspace(0, video.frames - 1, STRIP_TILES)}
+
+    def add(self, frame: Frame, *, seen: bool) -> None:
+        if frame.index in self.tile_at:
+            self.tiles.append(frame.small_bgr(STRIP_HEIGHT))
+        wanted = seen and frame.index >= self.poster_from and not self.poster_is_final
+        if self.poster is None or wanted:
+            self.poster = frame.small_bgr(POSTER_HEIGHT)
+            self.poster_is_final = wanted
+
+    def save(self, out: Path) -> None:
+        if self.poster is not None:
+            cv2.imwrite(str(out / POSTER), self.poster, [cv2.IMWRITE_JPEG_QUALITY, 88])
+        if self.tiles:
+            cv2.imwrite(str(out / FILMSTRIP), np.hstack(self.tiles), [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def _judge(
+    out: Path,
+    info: MediaInfo,
+    video: VideoInfo,
+    track: Track,
+    model: VoiceModel,
+    spans: tuple[tuple[float, float], ...],
+    seconds: Mapping[str, float],
+) -> PreparedFootage:
+    """Put the gate's question and write down its answer."""
+    seen = _seen(info, video, track, model)
+    figures = {
+        "cv_open": model.cv_open,
+        "cv_width": model.cv_width,
+        "offset_score": model.offset_score,
+        "opening_range": seen.opening_range,
+        "io_px": seen.io_px,
+        "yaw_p90": seen.yaw_p90,
+        "tracked": seen.tracked,
+        "speech_s": seen.speech_s,
+        "shots": float(seen.shots),
+        **{f"{stage}_s": value for stage, value in seconds.items()},
+    }
+    figures = {name: round(float(value), 3) for name, value in figures.items()}
+    refused = findings.refusals(seen)
+    if refused:
+        return _refused(out, info, video, refused, figures)
+    notes = findings.remarks(seen) + _media_notes(video)
+    return PreparedFootage(
+        engine=ENGINE_VERSION,
+        folder=out,
+        width=video.width,
+        height=video.height,
+        fps=float(video.fps),
+        frames=video.frames,
+        duration_s=video.duration_s,
+        has_audio=info.audio is not None,
+        tier=findings.tier_of(seen),
+        verdict="warnings" if any(note.level == "warning" for note in notes) else "ready",
+        findings=notes,
+        speech_spans=spans,
+        face_box=_face_box(track),
+        offset_ms=round(model.offset_ms, 1) if info.audio is not None else None,
+        figures=figures,
+    )
+
+
+def _seen(info: MediaInfo, video: VideoInfo, track: Track, model: VoiceModel) -> findings.Seen:
+    fps = float(video.fps)
+    lost = np.flatnonzero(np.concatenate([[True], track.ok, [True]]))
+    return findings.Seen(
+        duration_s=video.duration_s,
+        fps=fps,
+        tracked=float(track.ok.mean()),
+        longest_gap_s=float((np.diff(lost).max() - 1) / fps),
+        io_px=float(np.nanmedian(track.io)),
+        yaw_p90=float(np.nanpercentile(np.abs(track.yaw), 90)),
+        longest_shot_s=max((stop - start) / fps for start, stop in track.shots),
+        shots=len(track.shots),
+        has_audio=info.audio is not None,
+        speech_s=model.speech_s,
+        cv_open=model.cv_open,
+        offset_ms=model.offset_ms,
+        opening_range=model.opening_range,
+        personal=model.personal,
+    )
+
+
+def _media_notes(video: VideoInfo) -> tuple[Finding, ...]:
+    checks = (
+        ("variable_rate", video.variable_rate, round(float(video.fps), 3)),
+        ("odd_size", video.cropped, None),
+        ("hdr", bool(video.hdr), None),
+        ("interlaced", video.interlaced, None),
+    )
+    return tuple(Finding(code=code, level="info", figure=figure) for code, found, figure in checks if found)
+
+
+def _refused(
+    out: Path, info: MediaInfo, video: VideoInfo, why: tuple[Finding, ...], figures: dict[str, float]
+) -> PreparedFootage:
+    return PreparedFootage(
+        engine=ENGINE_VERSION,
+        folder=out,
+        width=video.width,
+        height=video.height,
+        fps=float(video.fps),
+        frames=video.frames,
+        duration_s=video.duration_s,
+        has_audio=info.audio is not None,
+        tier=None,
+        verdict="refused",
+        findings=why,
+        speech_spans=(),
+        face_box=None,
+        offset_ms=None,
+        figures=figures,
+    )
+
+
+def _face_box(track: Track) -> tuple[float, float, float, float]:
+    """Median bounds of the mesh, x y w h in 0..1."""
+    size = np.array(track.size, np.float64)
+    low = np.median(track.points[track.ok][:, :, :2].min(axis=1), axis=0) / size
+    high = np.median(track.points[track.ok][:, :, :2].max(axis=1), axis=0) / size
+    low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
+    x, y, width, height = (round(float(value), 4) for value in (*low, *(high - low)))
+    return x, y, width, height
+
+
+def _keep(out: Path, result: PreparedFootage) -> PreparedFootage:
+    """Write ``analysis.json`` last: a folder that has one is whole."""
+    (out / ANALYSIS).write_text(json.dumps(to_json(result), indent=1, ensure_ascii=False))
+    return result
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What ``render`` needs of a prepared folder."""
+
+    prepared: PreparedFootage
+    track: Track
+    lips: LipSpace
+    voice: VoiceModel
+
+
+def read_prepared(folder: Path) -> PreparedFootage:
+    """The result that ``prepare`` left in ``folder``. Raises ``stale_analysis``."""
+    try:
+        stored = json.loads((folder / ANALYSIS).read_text())
+    except (FileNotFoundError, json.JSONDecodeError) as error:
+        raise EngineError("stale_analysis", f"{folder}: {error}") from error
+    if stored.get("engine") != ENGINE_VERSION:
+        raise EngineError("stale_analysis", f"{stored.get('engine')} instead of {ENGINE_VERSION}")
+    box = stored["face_box"]
+    return PreparedFootage(
+        **{
+            **stored,
+            "folder": folder,
+            "findings": tuple(Finding(**item) for item in stored["findings"]),
+            "speech_spans": tuple((start, end) for start, end in stored["speech_spans"]),
+            "face_box": tuple(box) if box is not None else None,
+        }
+    )
+
+
+def read_analysis(folder: Path) -> Analysis:
+    """Everything for a render. Raises ``stale_analysis``, or the code that the footage was refused with."""
+    prepared = read_prepared(folder)
+    if prepared.verdict == "refused":
+        raise EngineError(prepared.findings[0].code, "the footage was refused")
+    return Analysis(prepared, Track.load(folder / TRACK), LipSpace.load(folder / LIPS), VoiceModel.load(folder / VOICE))
+
+
+def options_from_json(values: Mapping[str, Any]) -> PrepareOptions:
+    """``PrepareOptions`` from the protocol's plain types."""
+    face = values.get("face")
+    return PrepareOptions(
+        face=(float(face[0]), float(face[1])) if face else None, limits=Limits(**values.get("limits", {}))
+    )
