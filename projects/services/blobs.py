@@ -12,7 +12,7 @@ from typing import IO
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, ForeignObjectRel, OuterRef, QuerySet
 from django.db.models.deletion import ProtectedError
 from django.utils import timezone
 
@@ -107,7 +107,7 @@ def unreferenced(*, older_than: timedelta = timedelta(days=1)) -> QuerySet[Media
     """Blobs that no row of any app points at. The age leaves time for a service between storing and pointing."""
     blobs = MediaBlob.objects.filter(created_at__lt=timezone.now() - older_than)
     for relation in MediaBlob._meta.get_fields(include_hidden=True):
-        if relation.is_relation and relation.auto_created and not relation.concrete and relation.related_model:
+        if isinstance(relation, ForeignObjectRel):
             pointing = relation.related_model._base_manager.filter(**{relation.field.name: OuterRef("pk")})
             blobs = blobs.exclude(Exists(pointing))
     return blobs

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -62,7 +62,7 @@ def offer_undo(request: HttpRequest, *, sentence: str, url: str) -> None:
     request.session[UNDO] = {"sentence": sentence, "url": url}
 
 
-def back(request: HttpRequest, default: str | Model) -> HttpResponse:
+def back(request: HttpRequest, default: str) -> HttpResponse:
     """To where the form asked to return (``next``, this site only), else ``default``."""
     target = request.POST.get("next", "")
     if target and url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure()):

@@ -49,7 +49,7 @@ def team_settings(request: HttpRequest, team_id: str) -> HttpResponse:
 
 def _roles(role: str | None) -> list[tuple[str, str]]:
     """The roles that somebody with ``role`` may give."""
-    return [(value, label) for value, label in Role.choices if access.includes(role, value)]
+    return [(value, str(label)) for value, label in Role.choices if access.includes(role, value)]
 
 
 def _members_page(request: HttpRequest, team: Team, *, link: str = "") -> HttpResponse:
