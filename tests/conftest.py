@@ -8,8 +8,9 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from tests.cast import alice, bob, charlie, mona, presenter, project, rita, script, team, victor
+from tests.postgres import postgres
 
-__all__ = ["alice", "bob", "charlie", "mona", "presenter", "project", "rita", "script", "team", "victor"]
+__all__ = ["alice", "bob", "charlie", "mona", "postgres", "presenter", "project", "rita", "script", "team", "victor"]
 
 
 @pytest.fixture(autouse=True)

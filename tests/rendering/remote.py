@@ -1,0 +1,27 @@
+"""``python -m tests.rendering.remote``: does scenes on the site whose environment it has, asked by JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import django
+
+
+def serve() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygem_site.settings")
+    django.setup()
+    from tests.rendering import scenes
+
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer = getattr(scenes, asked["scene"])(**asked["args"])
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,197 @@
+"""What the tests do on a site with real clusters. Runs in a process that has that site's settings."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection, connections, transaction
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from projects.models import AnalysisState, Team
+from projects.services import analysis
+from rendering import queue, states, workers
+from rendering.models import (
+    Deliverable,
+    JobState,
+    Preset,
+    RenderAttempt,
+    RenderBatch,
+    RenderJob,
+    RenderVersion,
+    WorkerNode,
+)
+from tests import factories
+
+
+def order(team: str, modes: list[str], **job: Any) -> list[str]:
+    """One batch of ``team`` with a job per mode (``ok:0.2`` takes .2 s); their public ids."""
+    with transaction.atomic():
+        made = Team.objects.filter(name=team).first() or factories.team(team)
+        owner = User.objects.first() or factories.user("owner")
+        project = factories.project(made)
+        footage = factories.footage(
+            factories.presenter(made), blob=factories.blob(made, f"footage of {project.pk}".encode())
+        )
+        preset = Preset(team=made, name="-").snapshot()
+        batch = RenderBatch.objects.create(team=made, project=project, created_by=owner, preset_name="-", preset=preset)
+        return [_job(batch, footage, mode, **job) for mode in modes]
+
+
+def _job(batch: RenderBatch, footage: Any, mode: str, **job: Any) -> str:
+    script = factories.script(batch.team)
+    content = f"fake:{mode}\n{script.pk}".encode()
+    take = factories.take(script, blob=factories.blob(batch.team, content, "audio/wav"))
+    cell = Deliverable.objects.create(project=batch.project, presenter=footage.presenter, script=script, language="en")
+    made = states.enqueue(batch=batch, deliverable=cell, footage=footage, take=take, fingerprint=f"f{cell.pk}", **job)
+    assert made is not None
+    return made.public_id
+
+
+def jobs() -> dict[str, dict[str, Any]]:
+    """Everything known about every job, by public id."""
+    tries: dict[int, list[str]] = {}
+    for attempt in RenderAttempt.objects.order_by("number"):
+        tries.setdefault(attempt.job_id, []).append(f"{attempt.outcome} {attempt.error_code}".strip())
+    versions = list(RenderVersion.objects.values_list("job_id", "number"))
+    return {
+        job.public_id: {
+            "state": job.state,
+            "attempts": job.attempts,
+            "code": job.error_code,
+            "stage": job.stage,
+            "progress": job.progress,
+            "worker": job.worker.name if job.worker else "",
+            "token": str(job.lease_token),
+            "tries": tries.get(job.pk, []),
+            "versions": [number for owner, number in versions if owner == job.pk],
+        }
+        for job in RenderJob.objects.select_related("worker")
+    }
+
+
+def starts() -> str:
+    """Teams' names in the order in which their jobs were started."""
+    rows = RenderAttempt.objects.order_by("started_at", "pk").values_list("job__team__name", flat=True)
+    return " ".join(rows)
+
+
+def nodes() -> dict[str, dict[str, Any]]:
+    return {
+        node.name: {
+            "pid": node.pid,
+            "state": node.state,
+            "failures": node.failures_in_row,
+            "busy": bool(node.busy_since),
+        }
+        for node in WorkerNode.objects.all()
+    }
+
+
+def cancel(job: str) -> bool:
+    return states.request_cancel(RenderJob.objects.get(public_id=job))
+
+
+def finish_late(job: str, token: str) -> str:
+    """A worker that lost its lease hands in its video."""
+    late = RenderJob.objects.get(public_id=job)
+    blob = factories.blob(late.team)
+    finished = states.Finished(
+        video=blob, poster=None, engine="1", tier="A", width=2, height=2, fps=25, duration_s=1, quality={}, seconds={}
+    )
+    try:
+        states.succeed(late, token, finished)  # type: ignore[arg-type]
+    except states.LeaseLost:
+        return "refused"
+    return "accepted"
+
+
+def reap() -> int:
+    """What opening a board does."""
+    return queue.reap()
+
+
+def stuck(after_s: float) -> list[str]:
+    workers.STUCK_AFTER = timezone.timedelta(seconds=after_s)  # type: ignore[attr-defined]
+    return workers.stuck_clusters()
+
+
+def tickets() -> int:
+    return OrmQ.objects.filter(key="gpu").count()
+
+
+def claim_all(claimers: int) -> list[str]:
+    """``claimers`` threads claim until nothing is left; every claim that was granted."""
+    granted: list[str] = []
+    nodes = [WorkerNode.objects.create(name=f"claimer {n}", host="-", cluster="gpu") for n in range(claimers)]
+    together = threading.Barrier(claimers)
+
+    def claim(node: WorkerNode) -> None:
+        together.wait()
+        while (claim := queue.claim_next(node)) is not None:
+            granted.append(claim.job.public_id)
+        connections.close_all()
+
+    _in_threads([lambda node=node: claim(node) for node in nodes])
+    return granted
+
+
+def write_for(seconds: float, threads: int) -> dict[str, int]:
+    """What busy web processes do: start work, hold, release, look. Counts writes and locked databases."""
+    counts = {"writes": 0, "locked": 0}
+    until = time.monotonic() + seconds
+
+    def write(number: int) -> None:
+        while time.monotonic() < until:
+            try:
+                ids = order(f"web {number}", ["ok:0.01"])
+                job = RenderJob.objects.get(public_id=ids[0])
+                states.hold(job)
+                states.release(job)
+                queue.reap()
+                counts["writes"] += 4
+            except OperationalError:
+                counts["locked"] += 1
+            time.sleep(0.05)
+        connections.close_all()
+
+    _in_threads([lambda number=number: write(number) for number in range(threads)])
+    return counts
+
+
+def _in_threads(works: list[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def explain_claim(finished: int, waiting: int) -> str:
+    """How the database finds the next job among many finished ones."""
+    order("many", ["ok"] * waiting)
+    model = RenderJob.objects.select_related(None).first()
+    assert model is not None
+    fields = {field.attname: getattr(model, field.attname) for field in RenderJob._meta.concrete_fields}
+    del fields["id"]
+    RenderJob.objects.bulk_create(
+        RenderJob(**{**fields, "public_id": f"done{n}", "state": JobState.CANCELLED}) for n in range(finished)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    node = WorkerNode.objects.create(name="explained", host="-")
+    with transaction.atomic():
+        return queue.next_jobs(node).select_for_update(skip_locked=True, of=("self",))[:1].explain()
+
+
+def footage_waits() -> str:
+    """Unanalysed footage, and a job that waits for it."""
+    (job,) = order("waits", ["ok"])
+    row = RenderJob.objects.get(public_id=job)
+    type(row.footage).objects.filter(pk=row.footage_id).update(state=AnalysisState.WAITING)
+    analysis.wake_analysers()
+    return job
