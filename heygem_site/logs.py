@@ -26,20 +26,18 @@ class Context(logging.Filter):
 
 
 class OneLine(logging.Formatter):
-    """Line breaks in a message become visible marks; a traceback follows, each of its lines indented."""
+    """The event is one line; what belongs to it (a traceback, a program's last words) follows indented, so that
+    nothing inside a message can pass for an event."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s %(context)s%(message)s", "%Y-%m-%d %H:%M:%S")
 
     @staticmethod
     def converter(seconds: float | None) -> time.struct_time:
         return time.gmtime(seconds)
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s %(context)s%(message)s", "%Y-%m-%d %H:%M:%S")
-
     def format(self, record: logging.LogRecord) -> str:
         context = getattr(record, "context", "")
         record.context = f"[{context}] " if context and not context.startswith("[") else context
-        head, _, tail = super().format(record).partition("\nTraceback")
-        line = head.replace("\r", "").replace("\n", " ⏎ ")
-        if not tail:
-            return line
-        return line + "".join(f"\n    | {row}" for row in f"Traceback{tail}".splitlines())
+        head, *rest = super().format(record).rstrip().splitlines()
+        return "\n".join([head, *(f"    | {line}" for line in rest if line.strip())])

@@ -210,7 +210,7 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},  # refusals are in heygem.request already
         "django.server": {"handlers": [], "propagate": True},
-        "django-q": {"handlers": [], "propagate": True},
+        "django-q": {"handlers": [], "propagate": True, "level": "WARNING"},  # every ticket twice, else
         "axes": {"level": "WARNING"},
         "PIL": {"level": "WARNING"},
     },

@@ -122,6 +122,7 @@ def prepare_database() -> None:
     except OperationalError as error:
         reason = str(error).strip().splitlines()[0]
         raise RefusedError(f"The database cannot be used: {reason}. Check DATABASE_URL.") from error
+    settings.STATIC_ROOT.mkdir(exist_ok=True)
     if settings.PRODUCTION:
         call_command("collectstatic", interactive=False, verbosity=0)
     settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
@@ -208,7 +209,7 @@ def run(options: argparse.Namespace) -> int:
         is_ready=lambda: answers(inside),
         ready=lambda: print(greeting(outside, operator.email, password, link, demo=demo), flush=True),
     )
-    print(f"  {settings.HEYGEM_ENV} site, ready to start after {time.monotonic() - began:.1f}s", flush=True)
+    print(f"  {settings.HEYGEM_ENV} site, prepared in {time.monotonic() - began:.1f}s; starting", flush=True)
     return supervisor.run()
 
 
