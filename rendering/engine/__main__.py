@@ -1,0 +1,297 @@
+"""The engine's command line: ``python -m rendering.engine --help``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rendering.engine import serve
+from rendering.engine.contract import (
+    ENGINE_VERSION,
+    Limits,
+    PrepareOptions,
+    RenderOptions,
+    RenderRequest,
+    Report,
+    to_json,
+)
+from rendering.engine.errors import EngineError
+
+FAILED, INTERRUPTED = 1, 130
+BAR = 28
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 1 refused or failed, 2 wrong usage, 130 interrupted)."""
+    options = _parser().parse_args(arguments)
+    # The native libraries' chatter is for serve's log, not for a person at a terminal.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if options.command is not serve_command:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return int(options.command(options) or 0)
+    except EngineError as error:
+        return _complain(f"{error.failure.sentence} {error.failure.remedy}", f"{error.code}: {error.detail}")
+    except MemoryError:
+        return _complain("The machine ran out of memory.", "out_of_memory")
+    except OSError as error:
+        return _complain(f"{error.filename or 'A file'}: {error.strerror or error}.", "io_error")
+    except KeyboardInterrupt:
+        _complain("Stopped.")
+        return INTERRUPTED
+
+
+def _complain(sentence: str, detail: str = "") -> int:
+    print(f"\r\033[K{sentence}" if sys.stderr.isatty() else sentence, file=sys.stderr)
+    if detail:
+        print(f"({detail})", file=sys.stderr)
+    return FAILED
+
+
+class ProgressBar:
+    """A report that draws one moving line on standard error, or one line a stage where that is not a terminal."""
+
+    def __init__(self) -> None:
+        self.stage = ""
+        self.drawn = 0.0
+        self.began = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        new = stage != self.stage
+        if new:
+            self.stage, self.began = stage, now
+        if not sys.stderr.isatty():
+            if new:
+                print(stage, file=sys.stderr, flush=True)
+            return
+        if not new and done < total and now - self.drawn < 0.1:
+            return
+        self.drawn = now
+        share = done / max(1, total)
+        filled = "#" * round(BAR * share)
+        left = f"{(now - self.began) * (1 - share) / share:5.0f} s left" if 0.02 < share < 1 else ""
+        print(f"\r\033[K{stage:<9} [{filled:<{BAR}}] {share:4.0%} {left}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def cache_folder(footage: Path, options: PrepareOptions) -> Path:
+    """Where the analysis of this very footage is kept: by content, engine and options."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heygem"
+    with footage.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    key = hashlib.sha256(f"{content} {ENGINE_VERSION} {options.face}".encode()).hexdigest()[:32]
+    return root / key
+
+
+def prepared_for(footage: Path, report: Report, *, face: tuple[float, float] | None, fresh: bool) -> Path:
+    """The folder with the footage's analysis, made now unless it is there. Raises what the footage is refused with."""
+    from rendering.engine.prepare import prepare, read_prepared
+
+    options = PrepareOptions(face=face)
+    folder = cache_folder(footage, options)
+    try:
+        result = None if fresh else read_prepared(folder)
+    except EngineError:
+        result = None
+    if result is None:
+        result = prepare(footage, folder, options=options, report=report)
+    if result.verdict == "refused":
+        first = result.findings[0]
+        raise EngineError(first.code, f"measured {first.figure}")
+    return folder
+
+
+def render_command(options: argparse.Namespace) -> int:
+    from rendering.engine.findings import FINDINGS
+    from rendering.engine.prepare import read_prepared
+    from rendering.engine.render import render
+
+    if not options.out.parent.is_dir():
+        return _complain(f"{options.out.parent}: no such folder.")
+    bar = ProgressBar()
+    folder = prepared_for(options.footage, bar, face=options.face, fresh=options.fresh)
+    request = RenderRequest(
+        footage=options.footage, analysis=folder, audio=options.audio, out=options.out, options=_render_options(options)
+    )
+    result = render(request, report=bar)
+    bar.end()
+    for finding in read_prepared(folder).findings:
+        if finding.level == "warning":
+            note = FINDINGS[finding.code]
+            figure = f" ({finding.figure:g} {note.unit})" if finding.figure is not None else ""
+            print(f"note: {note.sentence}{figure} {note.remedy}", file=sys.stderr)
+    if options.json:
+        print(json.dumps(to_json(result), indent=1))
+    else:
+        seconds = sum(result.seconds.values())
+        print(f"{options.out}: {result.frames} frames, {result.duration_s:.2f} s, made in {seconds:.1f} s")
+    return 0
+
+
+def _render_options(options: argparse.Namespace) -> RenderOptions:
+    names = {field.name for field in dataclasses.fields(RenderOptions)}
+    return RenderOptions(**{name: value for name, value in vars(options).items() if name in names})
+
+
+def prepare_command(options: argparse.Namespace) -> int:
+    from rendering.engine.prepare import prepare
+
+    bar = ProgressBar()
+    result = prepare(options.footage, options.out, options=PrepareOptions(face=options.face), report=bar)
+    bar.end()
+    print(json.dumps(to_json(result), indent=1, ensure_ascii=False))
+    return FAILED if result.verdict == "refused" else 0
+
+
+def evaluate_command(options: argparse.Namespace) -> int:
+    from rendering.engine.evaluate import evaluate
+
+    bar = ProgressBar()
+    figures = evaluate(options.clip, keep=options.keep, report=bar)
+    bar.end()
+    print(json.dumps(figures, indent=1))
+    return 0
+
+
+def train_base_command(options: argparse.Namespace) -> int:
+    from rendering.engine.voice.base_train import train_base
+
+    bar = ProgressBar()
+    figures = train_base(options.out, seed=options.seed, minutes=options.minutes, report=bar)
+    bar.end()
+    print(json.dumps(figures, indent=1))
+    return 0
+
+
+def demo_command(options: argparse.Namespace) -> int:
+    from rendering.engine.demo import make_demo_footage, make_demo_takes
+
+    options.folder.mkdir(parents=True, exist_ok=True)
+    bar = ProgressBar()
+    made = [options.folder / "presenter.mp4"]
+    make_demo_footage(made[0], seconds=options.seconds, size=options.size, report=bar)
+    made += [path for _, path in make_demo_takes(options.folder)]
+    bar.end()
+    print("\n".join(str(path) for path in made))
+    return 0
+
+
+def speak_command(options: argparse.Namespace) -> int:
+    from rendering.engine.demo import write_wav
+    from rendering.engine.voice.speak import speak
+
+    said = speak(options.text, options.language, rate=48_000)
+    write_wav(options.out, said.audio, said.rate)
+    print(f"{options.out}: {said.duration_s:.2f} s")
+    return 0
+
+
+def serve_command(options: argparse.Namespace) -> int:
+    from rendering.engine import backends
+    from rendering.engine.media.audio import measure_take
+    from rendering.engine.prepare import options_from_json, prepare
+    from rendering.engine.render import render, request_from_json
+
+    def prepare_one(values: Mapping[str, Any], report: Report) -> dict[str, Any]:
+        asked = options_from_json(values.get("options") or {})
+        return to_json(prepare(Path(values["footage"]), Path(values["out"]), options=asked, report=report))
+
+    def render_one(values: Mapping[str, Any], report: Report) -> dict[str, Any]:
+        return to_json(render(request_from_json(values), report=report))
+
+    def take_one(values: Mapping[str, Any], report: Report) -> dict[str, Any]:
+        report("listen", 0, 1)
+        return to_json(measure_take(Path(values["audio"]), Limits(**(values.get("limits") or {}))))
+
+    serve.run(
+        {"prepare": prepare_one, "render": render_one, "take": take_one},
+        {"engine": ENGINE_VERSION, "backends": sorted(backends.BACKENDS), "device": backends.device()},
+    )
+    return 0
+
+
+def _point(text: str) -> tuple[float, float]:
+    x, y = (float(part) for part in text.split(","))
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ValueError(text)
+    return x, y
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be between {low:g} and {high:g}")
+        return value
+
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="heygem", description="Change the voice, keep the face.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=words, description=words)
+        sub.set_defaults(command=command)
+        return sub
+
+    face = {"type": _point, "metavar": "X,Y", "help": "where the presenter's face is in the first frame, 0..1"}
+    sub = add("render", render_command, "make one video from footage and an audio take")
+    sub.add_argument("footage", type=Path, metavar="FOOTAGE")
+    sub.add_argument("audio", type=Path, metavar="AUDIO")
+    sub.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.mp4")
+    _add_preset(sub)
+    sub.add_argument("--face", **face)  # type: ignore[arg-type]
+    sub.add_argument("--fresh", action="store_true", help="analyse the footage again even if that was done before")
+    sub.add_argument("--json", action="store_true", help="print the result with its quality figures as JSON")
+    sub = add("prepare", prepare_command, "analyse footage into a folder; prints the verdict as JSON")
+    sub.add_argument("footage", type=Path, metavar="FOOTAGE")
+    sub.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER")
+    sub.add_argument("--face", **face)  # type: ignore[arg-type]
+    sub = add("evaluate", evaluate_command, "learn on 70 % of a clip, dub the rest, compare with the truth")
+    sub.add_argument("clip", type=Path, metavar="CLIP")
+    sub.add_argument("--keep", type=Path, metavar="OUT.mp4", help="keep the dubbed part")
+    sub = add("train-base", train_base_command, "train the base model from synthesised speech")
+    sub.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER")
+    sub.add_argument("--seed", type=int, default=7)
+    sub.add_argument("--minutes", type=_number(1, 600), default=38.0, help="speech to synthesise")
+    sub = add("demo", demo_command, "make the demo presenter and two spoken takes")
+    sub.add_argument("folder", type=Path, metavar="FOLDER")
+    sub.add_argument("--seconds", type=_number(3, 120), default=20.0)
+    sub.add_argument("--size", type=int, default=512)
+    sub = add("speak", speak_command, "speak a text with the embedded voice")
+    sub.add_argument("text", metavar="TEXT")
+    sub.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.wav")
+    sub.add_argument("--language", default="en")
+    add("serve", serve_command, "answer requests as JSON lines on standard input and output")
+    return parser
+
+
+def _add_preset(sub: argparse.ArgumentParser) -> None:
+    usual = RenderOptions()
+    sub.add_argument("--backend", default=usual.backend)
+    sub.add_argument("--amplitude", type=_number(0.5, 1.5), default=usual.amplitude, help="mouth opening, .5 to 1.5")
+    sub.add_argument(
+        "--when-shorter", choices=("cut", "rest"), default=usual.when_shorter, help="take ends before footage"
+    )
+    sub.add_argument("--crf", type=int, choices=range(12, 31), default=usual.crf, metavar="12..30", help="x264 quality")
+    sub.add_argument("--speed", choices=("ultrafast", "veryfast", "fast", "medium"), default=usual.speed)
+    sub.add_argument("--normalize-loudness", action="store_true", help="bring the take to -16 LUFS")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""One video from footage, a take and a preset: prepare > listen > lip-sync > compose (and encode) > check."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rendering.engine import backends
+from rendering.engine.check import Check, confirm
+from rendering.engine.contract import (
+    ENGINE_VERSION,
+    Limits,
+    RenderOptions,
+    RenderRequest,
+    RenderResult,
+    Report,
+    silent,
+)
+from rendering.engine.errors import EngineError
+from rendering.engine.face.choose import walk
+from rendering.engine.media.audio import MIN_TAKE_S, SPEECH_RATE, read_audio, require_audio
+from rendering.engine.media.encode import VideoWriter
+from rendering.engine.media.frames import FrameWalk, ahead
+from rendering.engine.media.probe import MediaInfo, VideoInfo, probe, probe_footage
+from rendering.engine.prepare import Analysis, read_analysis
+from rendering.engine.voice.pauses import activity
+from rendering.engine.voice.plan import plan, plan_shape
+
+
+def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
+    """Make one video. Raises :class:`EngineError`; what ``report`` raises passes through. A failure leaves nothing."""
+    seconds: dict[str, float] = {}
+    began = time.monotonic()
+
+    def lap(stage: str) -> None:
+        nonlocal began
+        now = time.monotonic()
+        seconds[stage] = round(now - began, 3)
+        began = now
+
+    report("prepare", 0, 1)
+    analysis = read_analysis(request.analysis)
+    info, video = probe_footage(request.footage, request.limits)
+    if len(analysis.track) != video.frames:
+        raise EngineError("stale_analysis", f"{len(analysis.track)} frames analysed, {video.frames} in the footage")
+    report("prepare", 1, 1)
+    lap("prepare")
+    take = _listen(request, report)
+    lap("listen")
+    frames = output_frames(take.duration_s, video, request.options)
+    scene = _plan(request, analysis, take, frames, float(video.fps), report)
+    maker = backends.make(request.options.backend, scene)
+    report("lip-sync", 1, 1)
+    lap("lip-sync")
+    check = Check(analysis.track, scene.order, float(video.fps))
+    with contextlib.closing(maker):
+        _compose(request, info, video, take, scene.order, maker, check, report)
+    lap("compose")
+    report("check", 0, 1)
+    _, written = probe_footage(request.out, Limits(max_seconds=float("inf")))
+    confirm(request.out, written, video, frames)
+    quality = check.quality(take.audio16k)
+    report("check", 1, 1)
+    lap("check")
+    return RenderResult(
+        engine=ENGINE_VERSION,
+        backend=request.options.backend,
+        tier=scene.tier,
+        video=request.out,
+        width=video.width,
+        height=video.height,
+        fps=float(video.fps),
+        frames=frames,
+        duration_s=float(frames / video.fps),
+        quality=quality,
+        seconds=seconds,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    info: MediaInfo
+    audio16k: np.ndarray
+    """(n,) float32 mono."""
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.audio16k) / SPEECH_RATE
+
+
+def _listen(request: RenderRequest, report: Report) -> Take:
+    report("listen", 0, 1)
+    info = probe(request.audio, request.limits)
+    require_audio(info)
+    take = Take(info, read_audio(request.audio, SPEECH_RATE, info))
+    if take.duration_s < MIN_TAKE_S:
+        raise EngineError("too_short", f"take of {take.duration_s:.2f} s")
+    if float(np.abs(take.audio16k).max()) < 1e-3:
+        raise EngineError("silent_audio", request.audio.name)
+    report("listen", 1, 1)
+    return take
+
+
+def output_frames(take_s: float, video: VideoInfo, options: RenderOptions) -> int:
+    """How many frames the deliverable has: the take's length to the frame, or the footage's where it goes on."""
+    frames = max(1, round(take_s * float(video.fps)))
+    return max(frames, video.frames) if options.when_shorter == "rest" else frames
+
+
+def _plan(
+    request: RenderRequest, analysis: Analysis, take: Take, frames: int, fps: float, report: Report
+) -> backends.Scene:
+    report("lip-sync", 0, 1)
+    tier = analysis.prepared.tier
+    if tier is None:
+        raise EngineError("stale_analysis", "no tier")
+    return backends.Scene(
+        track=analysis.track,
+        lips=analysis.lips,
+        tier=tier,
+        analysis=request.analysis,
+        order=walk(analysis.track, frames, fps),
+        plan=planned_mouth(analysis, take.audio16k, np.arange(frames) / fps, request.options.amplitude),
+        library=analysis.track,
+    )
+
+
+def planned_mouth(analysis: Analysis, audio16k: np.ndarray, times: np.ndarray, amplitude: float) -> np.ndarray:
+    """(n, 8) float32 in the lip space at ``times`` (n,) seconds of the take; at rest after its end."""
+    if analysis.prepared.tier != "C":
+        return plan(analysis.voice, audio16k, times, amplitude=amplitude)
+    # The presenter's own mouths say nothing here: general lip motion, in the hand-made modes.
+    shape = plan_shape(analysis.voice, audio16k, times, amplitude=amplitude)
+    speaking = activity(audio16k)
+    talking = np.interp(times, np.arange(len(speaking)) / 100, speaking, right=0.0)[:, None]
+    measures = np.stack([analysis.track.opening, analysis.track.width], axis=1)
+    rest = np.nanmedian(measures, axis=0)
+    return analysis.lips.of_measures(talking * shape + (1 - talking) * rest)
+
+
+def _compose(
+    request: RenderRequest,
+    info: MediaInfo,
+    video: VideoInfo,
+    take: Take,
+    order: np.ndarray,
+    maker: backends.MouthMaker,
+    check: Check,
+    report: Report,
+) -> None:
+    """Decode, draw and encode side by side; memory does not grow with the number of frames."""
+    total = len(order)
+    walked = FrameWalk(request.footage, info, (int(index) for index in order))
+    writer = VideoWriter(
+        request.out, video, request.audio, request.options, float(total / video.fps), audio_info=take.info
+    )
+    with writer, contextlib.closing(ahead(walked)) as frames:
+        for t, frame in enumerate(frames):
+            check.before(frame, t)
+            drawn = maker.compose(frame, t)
+            check.after(frame, t, drawn=drawn)
+            writer.write(frame)
+            report("compose", t + 1, total)
+
+
+def request_from_json(values: Mapping[str, Any]) -> RenderRequest:
+    """``RenderRequest`` from the protocol's plain types."""
+    request = RenderRequest(
+        footage=Path(values["footage"]),
+        analysis=Path(values["analysis"]),
+        audio=Path(values["audio"]),
+        out=Path(values["out"]),
+        options=RenderOptions(**values.get("options", {})),
+    )
+    return replace(request, limits=Limits(**values["limits"])) if "limits" in values else request
