@@ -1,6 +1,6 @@
 """Every list and view of what machines do. The caller has checked access to the project, team or cell it passes in."""
 
-from rendering.selectors.board import board, changes, findings_of, problem_view
+from rendering.selectors.boards import board, changes, findings_of, problem_view
 from rendering.selectors.line import estimate, machines_at_work, queue_position
 from rendering.selectors.shapes import (
     BatchView,

@@ -20,7 +20,7 @@ from rendering.models import (
     RenderJob,
     RenderVersion,
 )
-from rendering.selectors.board import cell_view, line_for, problem_view
+from rendering.selectors.boards import cell_view, line_for, problem_view
 from rendering.selectors.line import Line, machines_at_work
 from rendering.selectors.shapes import (
     BatchView,
@@ -142,9 +142,9 @@ def presets_of(team: Team) -> QuerySet[Preset]:
 def home(team: Team) -> HomeView:
     """The front page of a team, in a number of queries that does not depend on how many projects it has."""
     projects = list(
-        Project.objects.filter(team=team, archived_at=None).annotate(
-            rows_on_board=Count("rows", distinct=True), columns_on_board=Count("columns", distinct=True)
-        )
+        Project.objects.filter(team=team, archived_at=None)
+        .annotate(rows_on_board=Count("rows", distinct=True), columns_on_board=Count("columns", distinct=True))
+        .order_by("-pk")
     )
     jobs = _jobs_by_project(team)
     made = {

@@ -13,7 +13,7 @@ from projects.access import require
 from projects.models import AnalysisState, AudioTake, Footage, Project, Role, Team
 from projects.problems import HeyGemError
 from projects.services import audit, blobs
-from rendering import queue, states
+from rendering import states
 from rendering.cells import CellKey
 from rendering.fingerprint import fingerprint
 from rendering.layout import Cell, Record, load_layout, load_records
@@ -81,7 +81,6 @@ def start_batch(
         team=project.team, project=project, created_by=actor, preset_name=preset.name, preset=preset.snapshot()
     )
     _fill(batch, plan.ready, priority)
-    queue.top_up()
     audit.record(
         action="batch.started",
         actor=actor,
@@ -193,7 +192,6 @@ def retry_failed(*, actor: User, batch: RenderBatch | None = None, project: Proj
             started += [job] if job else []
     if not started:
         raise HeyGemError("nothing_to_retry")
-    queue.top_up()
     audit.record(action="batch.retried", actor=actor, team=board.team, subject=batch or board, jobs=len(started))
     return started
 

@@ -11,7 +11,7 @@ from django.db.models import Model
 from projects.access import includes, require
 from projects.models import Project, Role, Team
 from projects.services import audit
-from rendering import queue, states
+from rendering import states
 from rendering.access import require_own_or_manager
 from rendering.cells import CellKey
 from rendering.layout import load_layout
@@ -69,6 +69,5 @@ def release(*, actor: User, job: RenderJob) -> bool:
     require_own_or_manager(actor, job.team, job.batch.created_by_id)
     released = bool(states.release(job))
     if released:
-        queue.top_up()
         audit.record(action="job.released", actor=actor, team=job.team, subject=job)
     return released

@@ -10,6 +10,7 @@ from django_q.models import OrmQ
 from projects.models import AnalysisState, AuditEvent, Footage, Team
 from projects.problems import HeyGemError
 from projects.services import blobs
+from rendering import queue
 from rendering.cells import CellKey
 from rendering.models import JobState, RenderJob, RenderVersion
 from rendering.selectors import batch_progress
@@ -61,7 +62,7 @@ def test_cells_can_be_queued_while_footage_is_still_being_analysed(bob: User, te
     Footage.objects.update(state=AnalysisState.WAITING)
     batch = start_batch(actor=bob, project=project)
     assert batch.jobs.get().state == JobState.QUEUED
-    assert batches.queue.claim_next(making.worker()) is None
+    assert queue.claim_next(making.worker()) is None
     Footage.objects.update(state=AnalysisState.READY)
     assert making.claim_next().job == batch.jobs.get()
 
@@ -215,7 +216,7 @@ def test_a_held_job_waits_until_it_is_released(bob: User, team: Team) -> None:
     batch = start_batch(actor=bob, project=making.ready_project(team, rows=1, columns=1))
     job = batch.jobs.get()
     assert stopping.hold(actor=bob, job=job)
-    assert batches.queue.claim_next(making.worker()) is None
+    assert queue.claim_next(making.worker()) is None
     assert stopping.release(actor=bob, job=job)
     assert making.claim_next().job == job
 
