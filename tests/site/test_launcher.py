@@ -13,23 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SHELL = shutil.which("dash") or "/bin/sh"
 TOOLS = ["dirname", "readlink", "cut", "sha256sum", "cat", "mkdir", "rm", "df", "awk", "grep", "tail", "wc", "date"]
 TOOLS += ["sleep", "sed", "id"]
-    "dirname",
-    "readlink",
-    "cut",
-    "sha256sum",
-    "cat",
-    "mkdir",
-    "rm",
-    "df",
-    "awk",
-    "grep",
-    "tail",
-    "wc",
-    "date",
-    "sleep",
-    "sed",
-    "id",
-]
 
 
 @pytest.fixture

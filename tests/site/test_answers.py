@@ -1,0 +1,93 @@
+"""What every answer carries: strict headers, an id, a line in the log; and whether the site is well."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from heygem_site.logs import Context, OneLine
+
+
+def test_nothing_inline_and_nothing_foreign_runs(db: None) -> None:
+    response = Client().get("/accounts/login/")
+    policy = response["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["Referrer-Policy"] == "same-origin"
+
+
+def test_pages_keep_to_the_policy_they_send(db: None) -> None:
+    page = Client().get("/accounts/login/").content.decode()
+    assert "<style" not in page
+    assert " style=" not in page
+    assert " onclick=" not in page
+    assert page.count("<script") == page.count("src=") - page.count("<img")
+
+
+def test_a_page_is_not_kept_for_the_next_person(alice: User) -> None:
+    client = Client()
+    client.force_login(alice, backend="django.contrib.auth.backends.ModelBackend")
+    assert "private" in client.get("/accounts/email/")["Cache-Control"]
+
+
+def test_an_answer_has_an_id_that_is_in_the_log(db: None, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="heygem.request"):
+        response = Client().get("/accounts/login/")
+    assert len(response["X-Request-ID"]) == 8
+    assert "GET /accounts/login/ 200" in caplog.text
+
+
+def test_a_proxys_id_is_kept_and_a_strange_one_is_not(db: None) -> None:
+    assert Client().get("/healthz", headers={"X-Request-ID": "abc-12345"})["X-Request-ID"] == "abc-12345"
+    assert Client().get("/healthz", headers={"X-Request-ID": "a b; rm"})["X-Request-ID"] != "a b; rm"
+
+
+def record(message: str, **extra: object) -> logging.LogRecord:
+    made = logging.LogRecord("heygem.jobs", logging.INFO, "", 0, message, None, None)
+    made.__dict__.update(extra)
+    Context().filter(made)
+    return made
+
+
+def test_a_line_names_the_job_it_is_about() -> None:
+    assert OneLine().format(record("claimed", job="abc123")).endswith("heygem.jobs [job=abc123] claimed")
+
+
+def test_a_message_cannot_pass_for_another_event() -> None:
+    text = OneLine().format(record("name\n2026-11-21 03:10:02 INFO    heygem.jobs forged"))
+    first, second = text.splitlines()
+    assert first.endswith("name")
+    assert second.startswith("    | ")
+
+
+@pytest.mark.parametrize(("wanted", "given"), [("zh-CN,zh;q=0.9", "zh-hans"), ("fr", "en")])
+def test_a_browsers_language_is_followed(db: None, wanted: str, given: str) -> None:
+    assert Client().get("/accounts/login/", headers={"Accept-Language": wanted})["Content-Language"] == given
+
+
+def test_a_choice_of_language_is_remembered(db: None) -> None:
+    client = Client()
+    client.post("/i18n/setlang/", {"language": "zh-hans", "next": "/accounts/login/"})
+    assert client.get("/accounts/login/", headers={"Accept-Language": "en"})["Content-Language"] == "zh-hans"
+
+
+def test_a_well_site_says_so(db: None) -> None:
+    response = Client().get("/healthz")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok", "database": "ok", "media": "ok"}
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_a_site_without_its_media_folder_is_ill(db: None, settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / "gone"
+    response = Client().get("/healthz")
+    assert response.status_code == 503
+    assert response.json()["media"] == "ill"
