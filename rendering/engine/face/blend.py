@@ -15,9 +15,9 @@ JAW_INSIDE = np.array((397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 13
 JAW_AROUND = np.array((288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58))
 NECK = 0.32
 """IO beyond the jaw over which the picture gives way to a moving chin."""
-JAW_SHARE = 0.94
+JAW_SHARE = 0.96
 """The mask ends at this share of the face oval."""
-FEATHER = 0.16
+FEATHER = 0.12
 """Width of the soft edge, IO."""
 SMALL = 96
 """Longest side of the reduced picture on which mask and colour are worked out."""

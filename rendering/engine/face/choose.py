@@ -9,15 +9,19 @@ import numpy as np
 
 from rendering.engine.errors import EngineError
 from rendering.engine.face.lips import LipSpace, head_turn
+from rendering.engine.face.points import LIPS
 from rendering.engine.face.profile import library_frames
 from rendering.engine.face.track import Track
 
 Array = np.ndarray[Any, Any]
 
 CANDIDATES = 80
-JUMP_COST = 0.5
-POSE_COST = 0.02 / 25
+JUMP_COST = 1.5
+POSE_COST = 0.05 / 25
 """Cost per square degree between the lent mouth's pose and the target's."""
+SPEED_COST = 400.0
+CALM = 0.03
+"""Speed (IO per frame) up to which a mouth is sharp; a faster one costs unless the target moves as fast."""
 MAX_LIBRARY = 6000
 """Frames searched at most; a longer library is thinned evenly."""
 FAR = 1e6
@@ -33,6 +37,8 @@ class Library:
     """(L, 8) float32 mouth codes."""
     pose: Array
     """(L, 2) float32: yaw and pitch in degrees."""
+    speed: Array
+    """(L,) float32: how fast the mouth moves through the picture, IO per frame; fast ones are smeared."""
     weights: Array
     """(8,) float32: how much each number of a code shows."""
     successor: Array
@@ -49,10 +55,28 @@ class Library:
         place = {int(frame): index for index, frame in enumerate(usable)}
         first = {start for start, _ in track.shots}
         successor = [-1 if frame + 1 in first else place.get(int(frame) + 1, -1) for frame in usable]
-        return cls(usable, lips.encode(track, 7)[usable], head_turn(track)[usable], lips.weights, np.array(successor, int))
+        return cls(
+            usable,
+            lips.encode(track, 7)[usable],
+            head_turn(track)[usable],
+            speed(track)[usable],
+            lips.weights,
+            np.array(successor, int),
+        )
 
 
-def choose(plan: Array, target_pose: Array, library: Library) -> Array:
+def speed(track: Track) -> Array:
+    """(N,) float32: how far the lips move in the picture from frame to frame, IO; NaN without a face."""
+    places = track.steady.points[:, LIPS, :2].mean(axis=1) / np.nanmedian(track.io)
+    result = np.full(len(track), np.nan, np.float32)
+    for start, stop in track.runs:
+        result[start:stop] = (
+            np.linalg.norm(np.gradient(places[start:stop], axis=0), axis=1) if stop - start > 1 else 0.0
+        )
+    return result
+
+
+def choose(plan: Array, target_pose: Array, library: Library, target_speed: Array | None = None) -> Array:
     """Frames (n,) int whose mouths follow ``plan`` (n, 8), drawn under ``target_pose`` (n, 2: yaw, pitch in degrees).
 
     Least cost over time: shape distance ``|code - plan|^2 / 8``, each number weighted by how much it shows, plus pose
@@ -72,6 +96,8 @@ def choose(plan: Array, target_pose: Array, library: Library) -> Array:
         cost = ((codes - wanted[t]) ** 2).sum(axis=1) / plan.shape[1]
         if np.isfinite(target_pose[t]).all():
             cost = cost + POSE_COST * ((library.pose - target_pose[t]) ** 2).sum(axis=1)
+        if target_speed is not None and np.isfinite(target_speed[t]):
+            cost = cost + SPEED_COST * np.maximum(0, library.speed - np.maximum(target_speed[t], CALM)) ** 2
         chosen[t] = np.argpartition(cost, k - 1)[:k] if k < count else np.arange(count)
         if t == 0:
             total = cost[chosen[0]]
