@@ -60,7 +60,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     lap("lip-sync")
     check = Check(analysis.track, scene.order, float(video.fps))
     with contextlib.closing(maker):
-        _compose(request, info, video, take, scene.order, maker, check, report)
+        compose(request, info, video, take, scene.order, maker, check, report)
     lap("compose")
     report("check", 0, 1)
     _, written = probe_footage(request.out, Limits(max_seconds=float("inf")))
@@ -144,7 +144,7 @@ def planned_mouth(analysis: Analysis, audio16k: np.ndarray, times: np.ndarray, a
     return analysis.lips.of_measures(talking * shape + (1 - talking) * rest)
 
 
-def _compose(
+def compose(
     request: RenderRequest,
     info: MediaInfo,
     video: VideoInfo,
