@@ -1,0 +1,133 @@
+"""What the operator may look at. Everything here is changed through the site, where it is checked and audited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from projects.models import (
+    AudioTake,
+    AuditEvent,
+    Footage,
+    Invitation,
+    MediaBlob,
+    Membership,
+    Presenter,
+    Project,
+    Script,
+    Team,
+    Upload,
+)
+
+
+class ReadOnly(admin.ModelAdmin):
+    """A list to read and search."""
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class Members(admin.TabularInline):
+    model = Membership
+    fields = readonly_fields = ("user", "role", "created_at")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Team)
+class TeamAdmin(ReadOnly):
+    list_display = ("name", "public_id", "created_at")
+    search_fields = ("name", "public_id")
+    inlines = (Members,)
+
+
+@admin.register(Membership)
+class MembershipAdmin(ReadOnly):
+    list_display = ("user", "team", "role", "created_at")
+    list_filter = ("role",)
+    list_select_related = ("user", "team")
+    search_fields = ("user__email", "user__username", "team__name")
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ReadOnly):
+    list_display = ("team", "role", "invited_by", "created_at", "expires_at", "accepted_at", "revoked_at")
+    list_select_related = ("team", "invited_by")
+    exclude = ("token_hash",)
+
+
+@admin.register(Presenter)
+class PresenterAdmin(ReadOnly):
+    list_display = ("name", "team", "public_id", "created_at", "archived_at")
+    list_select_related = ("team",)
+    search_fields = ("name", "public_id", "team__name")
+
+
+@admin.register(Footage)
+class FootageAdmin(ReadOnly):
+    list_display = ("name", "presenter", "state", "error_code", "tier", "duration_s", "attempts", "analysed_at")
+    list_filter = ("state", "tier", "error_code")
+    list_select_related = ("presenter",)
+    search_fields = ("name", "public_id", "presenter__name", "presenter__team__name")
+    exclude = ("speech_spans",)
+
+
+@admin.register(Script)
+class ScriptAdmin(ReadOnly):
+    list_display = ("title", "team", "public_id", "created_at", "archived_at")
+    list_select_related = ("team",)
+    search_fields = ("title", "public_id", "team__name")
+
+
+@admin.register(AudioTake)
+class AudioTakeAdmin(ReadOnly):
+    list_display = ("name", "script_version", "source", "state", "error_code", "duration_s", "analysed_at")
+    list_filter = ("state", "source", "error_code")
+    list_select_related = ("script_version__script",)
+    search_fields = ("name", "public_id", "script_version__script__title")
+    exclude = ("waveform", "speech_spans")
+
+
+@admin.register(Project)
+class ProjectAdmin(ReadOnly):
+    list_display = ("name", "team", "public_id", "created_at", "archived_at")
+    list_select_related = ("team",)
+    search_fields = ("name", "public_id", "team__name")
+
+
+@admin.register(MediaBlob)
+class MediaBlobAdmin(ReadOnly):
+    list_display = ("public_id", "team", "content_type", "size", "created_at")
+    list_filter = ("content_type",)
+    list_select_related = ("team",)
+    search_fields = ("public_id", "sha256", "team__name")
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnly):
+    list_display = ("name", "team", "user", "purpose", "size", "offset", "created_at", "finished_at")
+    list_filter = ("purpose",)
+    list_select_related = ("team", "user")
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnly):
+    list_display = ("created_at", "team", "actor", "action", "label", "subject")
+    list_filter = ("action",)
+    list_select_related = ("team", "actor")
+    search_fields = ("subject", "label", "team__name")
+    date_hierarchy = "created_at"

@@ -1,0 +1,133 @@
+"""For the operator: the queue and its machines to look at, shares and machines to steer.
+
+A job's state is never edited: ``rendering.states`` is its only writer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from projects.admin import ReadOnly
+from rendering.models import (
+    Deliverable,
+    Export,
+    Preset,
+    RenderAttempt,
+    RenderBatch,
+    RenderJob,
+    RenderVersion,
+    TeamShare,
+    WorkerNode,
+)
+
+
+class Tries(admin.StackedInline):
+    model = RenderAttempt
+    fields = readonly_fields = ("number", "worker", "started_at", "ended_at", "outcome", "error_code", "log")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(RenderJob)
+class RenderJobAdmin(ReadOnly):
+    list_display = (
+        *("public_id", "team", "deliverable", "state", "stage", "progress", "priority", "attempts"),
+        *("error_code", "worker", "created_at", "finished_at"),
+    )
+    list_filter = ("state", "error_code", "worker")
+    list_select_related = ("team", "worker", "deliverable__presenter", "deliverable__script")
+    search_fields = ("public_id", "team__name", "deliverable__project__name")
+    exclude = ("lease_token",)
+    inlines = (Tries,)
+
+
+@admin.register(RenderBatch)
+class RenderBatchAdmin(ReadOnly):
+    list_display = ("public_id", "team", "project", "preset_name", "created_by", "created_at")
+    list_select_related = ("team", "project", "created_by")
+    search_fields = ("public_id", "team__name", "project__name")
+
+
+@admin.register(Deliverable)
+class DeliverableAdmin(ReadOnly):
+    list_display = ("public_id", "project", "presenter", "script", "language", "published")
+    list_select_related = ("project", "presenter", "script", "published__deliverable__presenter")
+    search_fields = ("public_id", "project__name", "presenter__name", "script__title")
+
+
+@admin.register(RenderVersion)
+class RenderVersionAdmin(ReadOnly):
+    list_display = ("public_id", "deliverable", "number", "tier", "duration_s", "engine", "created_by", "created_at")
+    list_filter = ("tier", "engine")
+    list_select_related = ("deliverable__presenter", "deliverable__script", "created_by")
+    search_fields = ("public_id", "fingerprint")
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnly):
+    list_display = ("name", "team", "project", "state", "done", "total", "error_code", "created_at", "finished_at")
+    list_filter = ("state",)
+    list_select_related = ("team", "project")
+    search_fields = ("public_id", "name", "team__name")
+
+
+@admin.register(Preset)
+class PresetAdmin(ReadOnly):
+    list_display = ("name", "team", "is_default", "backend", "crf", "speed", "amplitude")
+    list_select_related = ("team",)
+    search_fields = ("name", "team__name")
+
+
+@admin.register(TeamShare)
+class TeamShareAdmin(admin.ModelAdmin):
+    """How much of the machines a team may use."""
+
+    list_display = ("team", "weight", "max_running", "paused_at", "last_served_at")
+    list_editable = ("weight", "max_running")
+    list_select_related = ("team",)
+    search_fields = ("team__name",)
+    fields = ("team", "weight", "max_running", "paused_at", "last_served_at")
+    readonly_fields = ("last_served_at",)
+    autocomplete_fields = ("team",)
+    actions = ("pause", "resume")
+
+    @admin.action(permissions=["change"], description=_("Pause: start nothing more of these teams"))
+    def pause(self, request: HttpRequest, shares: QuerySet[TeamShare]) -> None:
+        shares.filter(paused_at=None).update(paused_at=timezone.now())
+
+    @admin.action(permissions=["change"], description=_("Resume these teams"))
+    def resume(self, request: HttpRequest, shares: QuerySet[TeamShare]) -> None:
+        shares.update(paused_at=None)
+
+
+@admin.register(WorkerNode)
+class WorkerNodeAdmin(ReadOnly):
+    """Machines register themselves; whether they are given work is a person's choice."""
+
+    list_display = ("name", "cluster", "state", "device", "engine", "failures_in_row", "busy_since", "last_seen_at")
+    list_filter = ("state", "cluster")
+    actions = ("activate", "pause", "drain")
+
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("rendering.change_workernode")
+
+    @admin.action(permissions=["steer"], description=_("Give these workers jobs (also after quarantine)"))
+    def activate(self, request: HttpRequest, nodes: QuerySet[WorkerNode]) -> None:
+        nodes.update(state=WorkerNode.State.ACTIVE, failures_in_row=0)
+
+    @admin.action(permissions=["steer"], description=_("Pause: no new jobs for these workers"))
+    def pause(self, request: HttpRequest, nodes: QuerySet[WorkerNode]) -> None:
+        nodes.update(state=WorkerNode.State.PAUSED)
+
+    @admin.action(permissions=["steer"], description=_("Drain: finish what runs, then no new jobs"))
+    def drain(self, request: HttpRequest, nodes: QuerySet[WorkerNode]) -> None:
+        nodes.update(state=WorkerNode.State.DRAINING)
