@@ -123,14 +123,18 @@ def load_records(deliverables: QuerySet[Deliverable]) -> dict[Place, Record]:
     """Three queries, whatever the number of cells."""
     rows = list(deliverables.select_related("published__video", "published__poster", "published__created_by"))
 
-    def latest(model: type[RenderJob] | type[RenderVersion]) -> QuerySet:
-        own = model._default_manager.order_by()
-        own = own.filter(deliverable__in=deliverables.order_by().values("pk"))
-        return model._default_manager.filter(pk__in=own.values("deliverable").annotate(last=Max("pk")).values("last"))
-
-    job_rows = latest(RenderJob).select_related("footage", "take", "batch").defer(*_LONG)
-    jobs = {job.deliverable_id: job for job in job_rows}
-    version_rows = latest(RenderVersion).select_related("video", "poster", "created_by", "footage__blob", "take__blob")
+    cells = deliverables.order_by().values("pk")
+    last_jobs = (
+        RenderJob.objects.filter(deliverable__in=cells).order_by().values("deliverable").annotate(last=Max("pk"))
+    )
+    job_rows = RenderJob.objects.filter(pk__in=last_jobs.values("last")).select_related("footage", "take", "batch")
+    jobs = {job.deliverable_id: job for job in job_rows.defer(*_LONG)}
+    last_versions = (
+        RenderVersion.objects.filter(deliverable__in=cells).order_by().values("deliverable").annotate(last=Max("pk"))
+    )
+    version_rows = RenderVersion.objects.filter(pk__in=last_versions.values("last")).select_related(
+        "video", "poster", "created_by", "footage__blob", "take__blob"
+    )
     newest = {version.deliverable_id: version for version in version_rows.defer(*_LONG)}
     return {
         (row.presenter_id, row.script_id, row.language): Record(

@@ -9,11 +9,14 @@ from django.utils.translation import gettext_lazy
 from projects.problems import Problem
 from rendering.engine.contract import ENGINE_VERSION
 from rendering.engine.errors import FAILURES
+from rendering.engine.findings import FINDINGS
 
 __all__ = ["ENGINE_VERSION", "engine_problems"]
 
 
 def engine_problems() -> Iterator[Problem]:
     """Everything the engine refuses, fails with or warns of, translatable."""
+    for note in FINDINGS.values():
+        yield Problem(note.code, gettext_lazy(note.sentence), gettext_lazy(note.remedy), 422)
     for failure in FAILURES.values():
         yield Problem(failure.code, gettext_lazy(failure.sentence), gettext_lazy(failure.remedy), 422)

@@ -40,10 +40,10 @@ class Pace:
 def load_pace() -> Pace | None:
     """None: nothing has been rendered yet, or no machine is at work. Two queries."""
     recent = RenderAttempt.objects.filter(
-        outcome=RenderAttempt.Outcome.SUCCEEDED, ended_at__isnull=False, job__version__duration_s__gt=0
+        outcome=RenderAttempt.Outcome.SUCCEEDED, job__version__duration_s__gt=0
     ).order_by("-pk")
     rows = recent.values_list("started_at", "ended_at", "job__version__duration_s")[:RECENT]
-    worked = [((ended - started).total_seconds(), seconds) for started, ended, seconds in rows]
+    worked = [((ended - started).total_seconds(), seconds) for started, ended, seconds in rows if ended is not None]
     machines = machines_at_work()
     if not worked or not machines:
         return None

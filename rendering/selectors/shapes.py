@@ -201,6 +201,10 @@ class Counts:
         return self.of(CellState.RUNNING, CellState.QUEUED, CellState.HELD, CellState.WAITING)
 
     @property
+    def in_line(self) -> int:
+        return self.of(CellState.QUEUED, CellState.WAITING)
+
+    @property
     def running(self) -> int:
         return self.of(CellState.RUNNING)
 

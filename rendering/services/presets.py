@@ -39,7 +39,7 @@ def create_preset(*, actor: User, team: Team, name: str, **options: object) -> P
     with transaction.atomic():
         _set(preset, options)
         preset.save()
-        audit.record(action="preset.created", actor=actor, team=team, subject=preset, **preset.snapshot())
+        audit.record(action="preset.created", actor=actor, team=team, subject=preset, options=preset.snapshot())
     return preset
 
 
@@ -51,7 +51,7 @@ def update_preset(*, actor: User, preset: Preset, name: str | None = None, **opt
     with transaction.atomic():
         _set(preset, options)
         preset.save(update_fields=["name", *OPTIONS])
-        audit.record(action="preset.changed", actor=actor, team=preset.team, subject=preset, **preset.snapshot())
+        audit.record(action="preset.changed", actor=actor, team=preset.team, subject=preset, options=preset.snapshot())
     return preset
 
 
