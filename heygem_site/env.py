@@ -91,6 +91,11 @@ def folder(name: str, *, default: Path) -> Path:
     return path
 
 
+def var_dir() -> Path:
+    """Where an installation keeps what is its own: key, embedded database, locks."""
+    return folder("HEYGEM_VAR", default=Path(__file__).resolve().parent.parent / "var")
+
+
 def secret(name: str, *, file: Path) -> str:
     """The secret from the environment, else from ``file`` (written by the first ``./heygem up``), else empty."""
     if value := text(name):

@@ -7,14 +7,15 @@ import os
 import secrets
 from pathlib import Path
 
-FILE = Path(__file__).resolve().parent.parent / "var" / "secret_key"
+from heygem_site import env
 
 
-def ensure(path: Path = FILE) -> bool:
+def ensure(path: Path | None = None) -> bool:
     """Write a fresh key unless there is one, or the environment gives one. True when one was made.
 
     Two processes that start at once agree on one key: the file appears whole, and never twice.
     """
+    path = path or env.var_dir() / "secret_key"
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)  # the default database lives there too
     if os.environ.get("SECRET_KEY") or os.environ.get("SECRET_KEY_FILE") or path.exists():
         return False

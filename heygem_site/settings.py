@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from heygem_site import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = BASE_DIR / "var"
+VAR_DIR = env.var_dir()
 
 # local: one machine, plain http, for the people on it. production: faces others, so weak settings stop the start.
 HEYGEM_ENV = env.choice("HEYGEM_ENV", default="local", of=("local", "production"))

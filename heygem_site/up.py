@@ -16,11 +16,10 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from heygem_site import secret_key
+from heygem_site import env, secret_key
 from heygem_site.processes import Command, Log, Supervisor, parse_procfile, wants_colour
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNNING = ROOT / "var" / "up.lock"
 BAR = "─" * 72
 
 
@@ -94,16 +93,18 @@ def own_addresses(host: str) -> list[str]:
 
 def environment(options: argparse.Namespace) -> dict[str, str]:
     """What the processes are given: this Python first on PATH, and what the Procfile fills in."""
-    env = dict(os.environ)
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"
-    env["HOST"] = f"[{options.host}]" if ":" in options.host else options.host
-    env["PORT"] = str(options.port)
-    env.setdefault("WEB_CONCURRENCY", "2")
-    env.setdefault("DJANGO_SETTINGS_MODULE", "heygem_site.settings")
-    env["PYTHONUNBUFFERED"] = "1"
-    if env.get("HEYGEM_ENV", "local") == "local" and not (env.get("ALLOWED_HOSTS") or env.get("ALLOWED_HOSTS_FILE")):
-        env["ALLOWED_HOSTS"] = ",".join(own_addresses(options.host))
-    return env
+    given = dict(os.environ)
+    given["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{given.get('PATH', '')}"
+    given["HOST"] = f"[{options.host}]" if ":" in options.host else options.host
+    given["PORT"] = str(options.port)
+    given.setdefault("WEB_CONCURRENCY", "2")
+    given.setdefault("DJANGO_SETTINGS_MODULE", "heygem_site.settings")
+    given["PYTHONUNBUFFERED"] = "1"
+    if given.get("HEYGEM_ENV", "local") == "local" and not (
+        given.get("ALLOWED_HOSTS") or given.get("ALLOWED_HOSTS_FILE")
+    ):
+        given["ALLOWED_HOSTS"] = ",".join(own_addresses(options.host))
+    return given
 
 
 def prepare_database() -> None:
@@ -178,8 +179,8 @@ def demo_is_wanted(options: argparse.Namespace) -> bool:
 
 def run(options: argparse.Namespace) -> int:
     began = time.monotonic()
-    env = environment(options)
-    os.environ.update(env)
+    given = environment(options)
+    os.environ.update(given)
     secret_key.ensure()
 
     import django
@@ -190,19 +191,19 @@ def run(options: argparse.Namespace) -> int:
     prepare_database()
     from heygem_site import accounts, owner
 
-    operator, password = owner.ensure_owner(os.environ.get("HEYGEM_OWNER_EMAIL", "owner@example.com").strip())
+    operator, password = owner.ensure_owner(env.text("HEYGEM_OWNER_EMAIL", default="owner@example.com"))
     demo = demo_is_wanted(options)
     inside = f"http://{_reachable(options.host)}:{options.port}"
-    outside = (os.environ.get("SITE_URL") or inside).rstrip("/")
+    outside = env.text("SITE_URL", default=inside).rstrip("/")
     link = outside + accounts.one_time_path(operator) if password else None
-    commands = parse_procfile((ROOT / "Procfile").read_text(encoding="utf-8"), env)
+    commands = parse_procfile((ROOT / "Procfile").read_text(encoding="utf-8"), given)
     once = [Command("demo", (sys.executable, "manage.py", "seed_demo"))] if demo else []
     names = [command.name for command in [*commands, *once]] + ["up"]
     log = Log(sys.stdout, names, colour=wants_colour(sys.stdout, os.environ))
     supervisor = Supervisor(
         commands,
         once=once,
-        env=env,
+        env=given,
         cwd=ROOT,
         log=log,
         stuck=stuck_clusters,
@@ -224,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     options = arguments(sys.argv[1:] if argv is None else argv)
     try:
-        with only_one(RUNNING, f"http://{_reachable(options.host)}:{options.port}"):
+        with only_one(env.var_dir() / "up.lock", f"http://{_reachable(options.host)}:{options.port}"):
             check_port(options.host, options.port)
             return run(options)
     except (RefusedError, ImproperlyConfigured) as reason:
