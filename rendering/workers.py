@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
@@ -26,14 +27,17 @@ STUCK_AFTER = timedelta(seconds=30)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has that number."""
+    """Whether a process of this machine has that number. One that is dead but not yet buried does not count."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:  # no /proc here
+        return True
 
 
 @transaction.atomic

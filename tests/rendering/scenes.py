@@ -171,21 +171,28 @@ def _in_threads(works: list[Callable[[], None]]) -> None:
         thread.join()
 
 
-def explain_claim(finished: int, waiting: int) -> str:
-    """How the database finds the next job among many finished ones."""
+def explain_claim(finished: int, held: int, waiting: int) -> str:
+    """How the database finds the next job among many that are done or on hold."""
     order("many", ["ok"] * waiting)
-    model = RenderJob.objects.select_related(None).first()
-    assert model is not None
-    fields = {field.attname: getattr(model, field.attname) for field in RenderJob._meta.concrete_fields}
-    del fields["id"]
-    RenderJob.objects.bulk_create(
-        RenderJob(**{**fields, "public_id": f"done{n}", "state": JobState.CANCELLED}) for n in range(finished)
+    model = RenderJob.objects.select_related("deliverable")[0]
+    cell = model.deliverable
+    same = {field.attname: getattr(model, field.attname) for field in RenderJob._meta.concrete_fields}
+    del same["id"]
+    done = [{"public_id": f"done{n}", "state": JobState.CANCELLED} for n in range(finished)]
+    cells = Deliverable.objects.bulk_create(
+        Deliverable(
+            project_id=cell.project_id, presenter_id=cell.presenter_id, script_id=cell.script_id, language=f"{n}"
+        )
+        for n in range(held)
     )
+    kept = [{"public_id": f"held{it.pk}", "state": JobState.HELD, "deliverable_id": it.pk} for it in cells]
+    RenderJob.objects.bulk_create(RenderJob(**{**same, **changes}) for changes in done + kept)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     node = WorkerNode.objects.create(name="explained", host="-")
     with transaction.atomic():
-        return queue.next_jobs(node).select_for_update(skip_locked=True, of=("self",))[:1].explain()
+        plan: str = queue.next_jobs(node).select_for_update(skip_locked=True, of=("self",))[:1].explain()
+        return plan
 
 
 def footage_waits() -> str:
