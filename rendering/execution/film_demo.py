@@ -1,4 +1,4 @@
-"""``python -m rendering.execution.film_demo FOLDER``: film the demo presenter and speak the demo scripts.
+"""``python -m rendering.execution.film_demo FOLDER SECONDS SIZE``: film the demo presenter and speak the demo scripts.
 
 A process of its own, as every use of the engine is. Standard output gets one JSON line a second with the progress,
 and at the end one with what was made; ``FOLDER/demo.json`` keeps that, so a finished folder is not filmed again.
@@ -14,8 +14,6 @@ from pathlib import Path
 from rendering.engine import demo
 
 MANIFEST = "demo.json"
-SECONDS = 20.0
-SIZE = 512
 
 
 def say(**words: object) -> None:
@@ -36,11 +34,11 @@ class Progress:
             say(stage=stage, done=done, total=total)
 
 
-def film(folder: Path) -> dict[str, object]:
-    """Names are relative to ``folder``."""
+def film(folder: Path, seconds: float, size: int) -> dict[str, object]:
+    """``size``: side of the square picture in pixels. Names are relative to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     footage = folder / "presenter.mp4"
-    demo.make_demo_footage(footage, seconds=SECONDS, size=SIZE, report=Progress())
+    demo.make_demo_footage(footage, seconds=seconds, size=size, report=Progress())
     takes = [
         {"title": script.title, "language": script.language, "text": script.text, "file": path.name}
         for script, path in demo.make_demo_takes(folder)
@@ -53,4 +51,4 @@ def film(folder: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    say(made=film(Path(sys.argv[1])))
+    say(made=film(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))
