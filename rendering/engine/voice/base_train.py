@@ -14,13 +14,18 @@ from rendering.engine.voice.base import FRAME_S, halve
 from rendering.engine.voice.base_texts import TEXTS, VOICES
 from rendering.engine.voice.features import RATE, features
 from rendering.engine.voice.speak import Sentence, Speech, speak_many
-from rendering.engine.voice.visemes import mouth
+from rendering.engine.voice.visemes import PAUSE, mouth
 
 REPLAY = Path(__file__).with_name("replay.npz")
 """A minute and a half of the corpus in 8 bits: keeps the joint fine-tune from forgetting other voices."""
 _SEGMENT = 150
 _REPLAY_SEGMENTS = 36
 _REPLAY_SCALE = 32.0
+_EMPHASIS = 1.5
+"""Power applied to the opening: real mouths reserve a wide opening for few sounds."""
+_JITTER = 0.3
+"""sd of the noise on the features while training, one value per band and, at half that, one per frame: synthetic
+voices are far cleaner than real ones."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,9 @@ def clip_of(speech: Speech, voice: int, random: np.random.Generator | None) -> C
     audio = np.pad(speech.audio, (RATE // 5, RATE // 3))
     frames = halve(features(spoil(audio, random) if random is not None else audio))
     times = (np.arange(len(frames)) + 0.25) * FRAME_S - 0.2
-    return Clip(frames, mouth(speech.phonemes, times), voice)
+    target = mouth(speech.phonemes, times, rest=PAUSE)
+    target[:, 0] = np.clip(target[:, 0], 0, None) ** _EMPHASIS
+    return Clip(frames, target, voice)
 
 
 def make_corpus(seed: int, minutes: float, report: Report = silent) -> tuple[list[Clip], float]:
@@ -142,6 +149,8 @@ def train_base(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=3e-3, total_steps=steps)
     for step in range(steps):
         heard, target = (torch.from_numpy(part) for part in segments(kept, 24, random))
+        bands = torch.randn(*heard.shape[:2], 1)
+        heard = heard + _JITTER * (bands + 0.5 * torch.randn_like(heard))
         loss = torch.nn.functional.mse_loss(net(heard), target)
         optimiser.zero_grad()
         loss.backward()

@@ -19,7 +19,7 @@ LAGS_MS = np.arange(-240, 241, 20)
 MIN_SPEECH_S = 3.0
 """Less aligned speech than this teaches nothing: the base model is used alone."""
 PERSONAL_CV = 0.1
-"""From this cv_open on, the presenter's own model is trusted: below, sound and mouth have nothing to do with each other."""
+"""From this cv_open on, the presenter's own model is trusted: below, the sound is not that of the mouth."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,8 @@ class Viseme:
 
 
 REST = Viseme(0.0, 0.0, 0.8, 0.5)
+PAUSE = Viseme(0.15, 0.0, 0.2, 0.3)
+"""A living speaker's silence: the lips rarely meet, breath is taken, the next sound is already formed."""
 _NEUTRAL = Viseme(0.28, 0.05, 0.35, 0.2)
 
 _CLASSES: tuple[tuple[str, Viseme], ...] = (
@@ -71,13 +73,13 @@ def symbols(sound: str) -> list[str]:
     return [letter for letter in bare if letter in TABLE]
 
 
-def parts(phonemes: Iterable[Phoneme]) -> list[tuple[float, float, Viseme]]:
+def parts(phonemes: Iterable[Phoneme], rest: Viseme = REST) -> list[tuple[float, float, Viseme]]:
     """(start_s, end_s, viseme) with diphthongs and affricates split over their event's time."""
     found: list[tuple[float, float, Viseme]] = []
     for start, end, sound in phonemes:
         letters = symbols(sound)
         if not sound or end <= start:
-            viseme = REST if end - start > 0.03 else _NEUTRAL
+            viseme = rest if end - start > 0.03 else _NEUTRAL
             found.append((start, end, viseme))
             continue
         targets = [TABLE[letter] for letter in letters] or [_NEUTRAL]
@@ -91,22 +93,22 @@ def parts(phonemes: Iterable[Phoneme]) -> list[tuple[float, float, Viseme]]:
     return found
 
 
-def mouth(phonemes: Sequence[Phoneme], times_s: np.ndarray, *, lead_s: float = 0.02) -> np.ndarray:
+def mouth(phonemes: Sequence[Phoneme], times_s: np.ndarray, *, lead_s: float = 0.02, rest: Viseme = REST) -> np.ndarray:
     """Where the mouth is at ``times_s`` (n,): (n, 2) float32, opening 0..~1.1 and width -1..1.
 
-    ``lead_s``: lips move ahead of the sound they make.
+    ``lead_s``: lips move ahead of the sound they make. ``rest``: what silence asks for.
     """
     times = np.asarray(times_s, np.float64)
     if not phonemes:
         return np.zeros((len(times), 2), np.float32)
-    pieces = parts(phonemes)
+    pieces = parts(phonemes, rest)
     start = np.array([piece[0] for piece in pieces])
     end = np.array([piece[1] for piece in pieces])
     middle, spread = (start + end) / 2 - lead_s, 0.42 * (end - start) + 0.018
     # Silence before and after the text holds the mouth at rest however far away it is.
     middle = np.concatenate([[start[0] - 0.12], middle, [end[-1] + 0.12]])
     spread = np.concatenate([[0.05], spread, [0.05]])
-    visemes = [REST, *(piece[2] for piece in pieces), REST]
+    visemes = [rest, *(piece[2] for piece in pieces), rest]
     clock = np.clip(times, start[0] - 0.2, end[-1] + 0.2)
     bell = np.exp(-0.5 * ((clock[:, None] - middle[None]) / spread[None]) ** 2) + 1e-9
     columns = []
