@@ -41,7 +41,8 @@ def python_is_right() -> Finding:
 def packages_match_the_lock(lock: Path = ROOT / "requirements.txt") -> Finding:
     """Every pinned package in its pinned version."""
     wrong = []
-    pins = [line.split("==") for line in lock.read_text(encoding="utf-8").splitlines() if "==" in line]
+    lines = lock.read_text(encoding="utf-8").splitlines()
+    pins = [line.split("==") for line in lines if "==" in line and not line.startswith("#")]
     for name, wanted in pins:
         try:
             have = version(name)
