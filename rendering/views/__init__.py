@@ -1,0 +1,1 @@
+"""Pages of what machines do: the board, its cells, ZIPs and presets."""
