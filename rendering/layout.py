@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Prefetch, QuerySet
 
 from projects.models import (
     AudioTake,
@@ -120,29 +121,44 @@ class Record:
 
 
 def load_records(deliverables: QuerySet[Deliverable]) -> dict[Place, Record]:
-    """Three queries, whatever the number of cells."""
-    rows = list(deliverables.select_related("published__video", "published__poster", "published__created_by"))
+    """A dozen queries at most, whatever the number of cells.
 
+    Prefetched rather than joined: hundreds of cells share a few footages and takes, and each is read once.
+    """
+    rows = list(deliverables)
     cells = deliverables.order_by().values("pk")
     last_jobs = (
         RenderJob.objects.filter(deliverable__in=cells).order_by().values("deliverable").annotate(last=Max("pk"))
     )
-    job_rows = RenderJob.objects.filter(pk__in=last_jobs.values("last")).select_related("footage", "take", "batch")
-    jobs = {job.deliverable_id: job for job in job_rows.defer(*_LONG)}
+    job_rows = RenderJob.objects.filter(pk__in=last_jobs.values("last")).prefetch_related("batch", *_material())
+    jobs = {job.deliverable_id: job for job in job_rows}
     last_versions = (
         RenderVersion.objects.filter(deliverable__in=cells).order_by().values("deliverable").annotate(last=Max("pk"))
     )
-    version_rows = RenderVersion.objects.filter(pk__in=last_versions.values("last")).select_related(
-        "video", "poster", "created_by", "footage__blob", "take__blob"
-    )
-    newest = {version.deliverable_id: version for version in version_rows.defer(*_LONG)}
+    newest = {version.deliverable_id: version for version in _shown(last_versions.values("last"))}
+    versions = {version.pk: version for version in newest.values()}
+    older = [row.published_id for row in rows if row.published_id and row.published_id not in versions]
+    versions |= {version.pk: version for version in _shown(older)}
     return {
         (row.presenter_id, row.script_id, row.language): Record(
-            deliverable=row, job=jobs.get(row.pk), newest=newest.get(row.pk), published=row.published
+            deliverable=row,
+            job=jobs.get(row.pk),
+            newest=newest.get(row.pk),
+            published=versions.get(row.published_id) if row.published_id else None,
         )
         for row in rows
     }
 
 
-_LONG = ("footage__speech_spans", "footage__figures", "take__waveform", "take__speech_spans")
-"""Lists of an analysis that a board never shows."""
+def _shown(versions: Any) -> QuerySet[RenderVersion]:
+    """These versions (keys, or a query for them) with all that a cell shows of them."""
+    chosen = RenderVersion.objects.filter(pk__in=versions).select_related("video")
+    return chosen.prefetch_related("poster", "created_by", *_material())
+
+
+def _material() -> tuple[Prefetch, ...]:
+    """Footage and take without the long lists of their analyses, which a board never shows."""
+    return (
+        Prefetch("footage", Footage.objects.defer("speech_spans", "figures")),
+        Prefetch("take", AudioTake.objects.defer("waveform", "speech_spans")),
+    )

@@ -48,7 +48,7 @@ def findings_of(item: Footage | AudioTake) -> tuple[ProblemView, ...]:
 def stale_because(version: RenderVersion, cell: Cell) -> tuple[str, ...]:
     """Why rendering the cell again with the version's own options would give another video; empty when it would not.
 
-    The version's and the cell's blobs should be loaded.
+    The version's footage and take and the cell's blobs should be loaded.
     """
     if cell.footage is None or cell.take is None:
         return ()
