@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import logging
 import os
@@ -57,7 +58,9 @@ class EngineChild:
         self.info: dict[str, Any] = {}
         """What the engine said when it was ready: ``engine``, ``backends``, ``device``."""
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115 - open as long as we are
+        self._log: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as we are
+        # The engine goes on writing at the end also after we have cut the file to nothing.
+        fcntl.fcntl(self._log, fcntl.F_SETFL, os.O_APPEND)
         self._buffer = b""
         self._requests = 0
 

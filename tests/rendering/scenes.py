@@ -54,6 +54,7 @@ def _job(batch: RenderBatch, footage: Any, mode: str, **job: Any) -> str:
 
 def jobs() -> dict[str, dict[str, Any]]:
     """Everything known about every job, by public id."""
+    rows = list(RenderJob.objects.select_related("worker"))  # first: what ended by now has its version below
     tries: dict[int, list[str]] = {}
     for attempt in RenderAttempt.objects.order_by("number"):
         tries.setdefault(attempt.job_id, []).append(f"{attempt.outcome} {attempt.error_code}".strip())
@@ -70,7 +71,7 @@ def jobs() -> dict[str, dict[str, Any]]:
             "tries": tries.get(job.pk, []),
             "versions": [number for owner, number in versions if owner == job.pk],
         }
-        for job in RenderJob.objects.select_related("worker")
+        for job in rows
     }
 
 
