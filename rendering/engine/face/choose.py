@@ -16,6 +16,8 @@ from rendering.engine.face.track import Track
 Array = np.ndarray[Any, Any]
 
 CANDIDATES = 80
+CONTINUED = 24
+"""Best paths whose next frames are candidates too."""
 JUMP_COST = 1.5
 POSE_COST = 0.05 / 25
 """Cost per square degree between the lent mouth's pose and the target's."""
@@ -80,35 +82,39 @@ def choose(plan: Array, target_pose: Array, library: Library, target_speed: Arra
     """Frames (n,) int whose mouths follow ``plan`` (n, 8), drawn under ``target_pose`` (n, 2: yaw, pitch in degrees).
 
     Least cost over time: shape distance ``|code - plan|^2 / 8``, each number weighted by how much it shows, plus pose
-    distance, and for every jump a fixed cost plus the distance between what would have come next and what comes instead.
+    distance, a cost for smeared mouths where the target is calm (``target_speed`` (n,) IO per frame), and for every
+    jump a fixed cost plus the distance between what would have come next and what comes instead.
     """
     if not len(library.frames):
         raise EngineError("no_face", "no frame is good enough to lend its mouth")
     n, count = len(plan), len(library.frames)
     weight = np.sqrt(library.weights)
     codes, wanted = library.codes * weight, plan * weight
-    k = min(CANDIDATES, count)
+    k, more = min(CANDIDATES, count), min(CONTINUED, count)
     following = np.where(library.successor >= 0, library.successor, np.arange(count))
-    chosen = np.empty((n, k), int)
-    back = np.zeros((n, k), int)
-    total = np.zeros(k)
+    chosen = np.empty((n, k + more), int)
+    back = np.zeros((n, k + more), int)
+    total = np.zeros(k + more)
     for t in range(n):
         cost = ((codes - wanted[t]) ** 2).sum(axis=1) / plan.shape[1]
         if np.isfinite(target_pose[t]).all():
             cost = cost + POSE_COST * ((library.pose - target_pose[t]) ** 2).sum(axis=1)
         if target_speed is not None and np.isfinite(target_speed[t]):
             cost = cost + SPEED_COST * np.maximum(0, library.speed - np.maximum(target_speed[t], CALM)) ** 2
-        chosen[t] = np.argpartition(cost, k - 1)[:k] if k < count else np.arange(count)
+        near = np.argpartition(cost, k - 1)[:k]
         if t == 0:
+            chosen[0] = np.concatenate([near, near[:more]])
             total = cost[chosen[0]]
             continue
-        before, now = chosen[t - 1], chosen[t]
+        before = chosen[t - 1]
+        # In a long library what comes next is rarely among the nearest: what the best paths lead to is looked at too.
+        now = chosen[t] = np.concatenate([near, following[before[np.argpartition(total, more - 1)[:more]]]])
         gap = codes[following[before]][:, None] - codes[now][None]
         step = (gap**2).sum(axis=2) / plan.shape[1] + JUMP_COST
         step[library.successor[before][:, None] == now[None]] = 0.0
         reach = total[:, None] + step
         back[t] = reach.argmin(axis=0)
-        total = reach[back[t], np.arange(k)] + cost[now]
+        total = reach[back[t], np.arange(k + more)] + cost[now]
     path = np.empty(n, int)
     best = int(total.argmin())
     for t in range(n - 1, -1, -1):

@@ -20,7 +20,7 @@ SIZE = 8
 HAND_OPENING, HAND_WIDTH = 0.05, 0.03
 """IO per unit of the hand-made modes: what a talking mouth's standard deviations usually are."""
 MAX_FIT_FRAMES = 20_000
-DAMPING = 9.0
+DAMPING = 1.0
 """Square degrees of head motion under which its influence on the lips is not trusted."""
 
 

@@ -225,7 +225,7 @@ class CutFinder:
         if before is None:
             return False
         change = float(cv2.absdiff(before, thumb).mean())
-        usual = float(np.median(self._changes)) if self._changes else 0.0
+        usual = float(np.median(self._changes)) if self._changes else 3.0
         cut = change > 10.0 and change > 4.0 * usual + 4.0
         if cut:
             self._changes.clear()

@@ -1,0 +1,125 @@
+"""The lip space, the choice of lent mouths and the walk of a long take."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rendering.engine.errors import EngineError
+from rendering.engine.face.choose import Library, choose, walk
+from rendering.engine.face.lips import LipSpace, head_turn
+from rendering.engine.face.profile import library_frames
+
+
+@pytest.fixture(scope="module")
+def lips(filmed):
+    return LipSpace.fit(filmed.track)
+
+
+def test_codes_hold_what_the_mouth_does(filmed, lips):
+    measured = np.stack([filmed.track.opening, filmed.track.width], axis=1)
+    decoded = lips.opening_width(lips.encode(filmed.track))
+    assert np.corrcoef(measured[:, 0], decoded[:, 0])[0, 1] > 0.98
+    assert np.corrcoef(measured[:, 1], decoded[:, 1])[0, 1] > 0.9
+    np.testing.assert_allclose(lips.encode(filmed.track).std(axis=0), 1, atol=0.05)
+
+
+def test_encoding_undoes_decoding(filmed, lips):
+    codes = np.random.default_rng(1).normal(size=(9, 8))
+    pose = np.repeat(lips.pose[None], 9, axis=0)
+    np.testing.assert_allclose(lips.encode_shapes(lips.decode(codes), pose), codes, atol=1e-3)
+
+
+def test_codes_do_not_follow_the_turning_head(filmed, lips):
+    codes, turned = lips.encode(filmed.track), head_turn(filmed.track)
+    worst = max(abs(np.corrcoef(codes[:, k], turned[:, axis])[0, 1]) for k in range(8) for axis in range(2))
+    assert worst < 0.6
+
+
+def test_the_usual_mouth_of_an_opening_has_that_opening(filmed, lips):
+    wanted = np.array([[np.percentile(filmed.track.opening, q), np.median(filmed.track.width)] for q in (20, 50, 90)])
+    got = lips.opening_width(lips.of_measures(wanted))
+    np.testing.assert_allclose(got[:, 0], wanted[:, 0], atol=0.02)
+
+
+def test_hand_made_modes_open_and_widen_by_the_amount_asked(filmed):
+    lips = LipSpace.from_hand(filmed.track)
+    rest = lips.opening_width(np.zeros((1, 8)))[0]
+    got = lips.opening_width(lips.of_measures(rest + np.array([[0.1, 0.0], [0.0, 0.05]])))
+    assert got[0, 0] - rest[0] == pytest.approx(0.1, abs=0.015)
+    assert got[1, 1] - rest[1] == pytest.approx(0.05, abs=0.01)
+    assert lips.hand_made
+
+
+def test_a_lip_space_is_the_same_after_being_stored(filmed, lips, tmp_path):
+    lips.save(tmp_path / "lips.npz")
+    again = LipSpace.load(tmp_path / "lips.npz")
+    np.testing.assert_array_equal(again.encode(filmed.track), lips.encode(filmed.track))
+    assert again.hand_made is False
+
+
+def test_frames_turned_away_blurred_or_covered_are_not_lent(filmed):
+    track = filmed.track
+    yaw, blur, points = track.yaw.copy(), track.blur.copy(), track.points.copy()
+    yaw[20], blur[60] = 45, blur[60] - 3
+    points[100, 14, 1] += 3 * track.io[100]
+    usable = library_frames(dataclasses.replace(track, yaw=yaw, blur=blur, points=points))
+    assert not usable[[20, 60, 100]].any()
+    assert usable.mean() > 0.8
+
+
+def _library(filmed, lips):
+    return Library.of(filmed.track, lips)
+
+
+def test_a_plan_taken_from_the_footage_chooses_that_footage(filmed, lips):
+    frames = np.arange(30, 90)
+    library = _library(filmed, lips)
+    codes = lips.encode(filmed.track, 7)
+    chosen = choose(codes[frames], head_turn(filmed.track)[frames], library)
+    assert (chosen == frames).mean() > 0.95
+
+
+def test_lent_mouths_follow_the_plan_and_seldom_jump(filmed, lips):
+    plan = lips.encode(filmed.track, 7)[::-1][:100]
+    chosen = choose(plan, head_turn(filmed.track)[:100], _library(filmed, lips))
+    opening = filmed.track.opening
+    assert np.corrcoef(opening[chosen], lips.opening_width(plan)[:, 0])[0, 1] > 0.8
+    assert (np.diff(chosen) != 1).mean() < 0.35
+
+
+def test_a_library_without_a_usable_frame_is_a_coded_failure(filmed, lips):
+    track = dataclasses.replace(filmed.track, ok=np.zeros(len(filmed.track), bool))
+    turned_away = dataclasses.replace(filmed.track, yaw=np.full(len(track), 60, np.float32))
+    with pytest.raises(EngineError) as failure:
+        choose(np.zeros((5, 8)), np.zeros((5, 2)), Library.of(turned_away, lips))
+    assert failure.value.code == "no_face"
+
+
+def test_a_short_take_plays_the_footage_from_its_start(filmed):
+    np.testing.assert_array_equal(walk(filmed.track, 40, 25), np.arange(40))
+
+
+def test_a_long_take_walks_back_and_forth_without_a_jump(filmed):
+    order = walk(filmed.track, 1000, 25)
+    assert len(order) == 1000
+    assert (np.abs(np.diff(order)) == 1).all()
+    assert order.min() == 0
+    assert order.max() < len(filmed.track)
+
+
+def test_the_walk_turns_where_head_and_shoulders_rest(filmed):
+    from rendering.engine.face.choose import motion
+
+    order = walk(filmed.track, 1000, 25)
+    turns = order[1:-1][np.diff(order, 2) != 0]
+    unrest = motion(filmed.track)
+    assert len(turns) >= 4
+    assert unrest[turns].max() <= np.median(unrest)
+
+
+def test_the_walk_back_stays_in_the_last_long_shot(filmed):
+    track = dataclasses.replace(filmed.track, shots=[(0, 50), (50, 140), (140, 150)])
+    order = walk(track, 600, 25)
+    assert order[300:].min() >= 50
+    assert order.max() < 140
