@@ -20,9 +20,12 @@ def remember_team(request: HttpRequest, team: Team) -> None:
 
 def current_team(request: HttpRequest) -> Team | None:
     """The team that was looked at last, else the first of the user's teams, else None."""
-    teams = list(access.teams_of(request.user))
+    return _last(request, list(access.teams_of(request.user)))
+
+
+def _last(request: HttpRequest, mine: list[Team]) -> Team | None:
     last = request.session.get(SESSION_KEY)
-    return next((team for team in teams if team.public_id == last), teams[0] if teams else None)
+    return next((team for team in mine if team.public_id == last), mine[0] if mine else None)
 
 
 def may(role: str | None) -> dict[str, bool]:
@@ -36,8 +39,9 @@ def may(role: str | None) -> dict[str, bool]:
 
 
 def teams(request: HttpRequest) -> dict[str, Any]:
-    """``my_teams`` for the switch. Views themselves give ``team``, ``role`` and ``may``."""
+    """``my_teams`` for the switch, ``my_team`` for pages that belong to none. Views give the rest."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
-        return {"my_teams": []}
-    return {"my_teams": list(access.teams_of(user))}
+        return {"my_teams": [], "my_team": None}
+    mine = list(access.teams_of(user))
+    return {"my_teams": mine, "my_team": _last(request, mine)}

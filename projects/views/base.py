@@ -26,20 +26,26 @@ def signed_in(request: HttpRequest) -> User:
     return request.user
 
 
-def page(request: HttpRequest, template: str, team: Team, **context: Any) -> HttpResponse:
+def page(request: HttpRequest, template_name: str, team: Team, /, **context: Any) -> HttpResponse:
     """A page of ``team``'s, with the reader's role and, once, the offer to undo what was just done."""
     remember_team(request, team)
     role = access.role_of(request.user, team)
     undo = request.session.pop(UNDO, None)
-    return render(request, template, {"team": team, "role": role, "may": may(role), "undo": undo, **context})
+    return render(request, template_name, {"team": team, "role": role, "may": may(role), "undo": undo, **context})
 
 
-def fragment(request: HttpRequest, template: str, team: Team, *, mark: str, **context: Any) -> HttpResponse:
-    """A part of a page that asks for itself again: 204 while it still shows what is (``?seen=`` is its ``mark``)."""
+def fragment(
+    request: HttpRequest, template_name: str, team: Team, marks: Iterable[str], /, **context: Any
+) -> HttpResponse:
+    """A part of a page that asks for itself again: 204 while it still shows what is.
+
+    ``marks`` change with what is shown; the page asks with ``?seen=`` and their :func:`mark_of`, given it as ``mark``.
+    """
+    mark = mark_of(marks)
     if request.GET.get("seen") == mark:
         return HttpResponse(status=204)
     role = access.role_of(request.user, team)
-    return render(request, template, {"team": team, "role": role, "may": may(role), "mark": mark, **context})
+    return render(request, template_name, {"team": team, "role": role, "may": may(role), **context, "mark": mark})
 
 
 def mark_of(marks: Iterable[str]) -> str:

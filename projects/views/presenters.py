@@ -30,7 +30,7 @@ def _listing(request: HttpRequest, team: Team) -> dict[str, Any]:
     return {
         "page_obj": shown,
         "cards": cards,
-        "mark": mark_of(card.mark for card in cards),
+        "marks": [card.mark for card in cards],
         "moving": any(card.footage and not card.footage.settled for card in cards),
         "search": search,
         "archived": archived,
@@ -42,7 +42,8 @@ def _listing(request: HttpRequest, team: Team) -> dict[str, Any]:
 @require_safe
 def presenters(request: HttpRequest, team_id: str) -> HttpResponse:
     team = access.get_team_for_user(request.user, team_id)
-    return page(request, "projects/presenters.html", team, **_listing(request, team))
+    listing = _listing(request, team)
+    return page(request, "projects/presenters.html", team, mark=mark_of(listing["marks"]), **listing)
 
 
 @login_required
@@ -50,7 +51,8 @@ def presenters(request: HttpRequest, team_id: str) -> HttpResponse:
 def presenters_changes(request: HttpRequest, team_id: str) -> HttpResponse:
     """The cards of one page of the list, as they are now."""
     team = access.get_team_for_user(request.user, team_id)
-    return fragment(request, "projects/_presenter_cards.html", team, **_listing(request, team))
+    listing = _listing(request, team)
+    return fragment(request, "projects/_presenter_cards.html", team, listing["marks"], **listing)
 
 
 @login_required
@@ -69,7 +71,7 @@ def _footage(presenter: Presenter) -> dict[str, Any]:
         "presenter": presenter,
         "footage": shown,
         # What the page's poller says back, so that only what changed is sent.
-        "mark": mark_of(view.mark for view in shown),
+        "marks": [view.mark for view in shown],
         "moving": ",".join(view.item.public_id for view in shown if not view.settled),
         "last": max((view.item.pk for view in shown), default=0),
     }
@@ -79,8 +81,15 @@ def _footage(presenter: Presenter) -> dict[str, Any]:
 @require_safe
 def presenter(request: HttpRequest, public_id: str) -> HttpResponse:
     found = access.get_presenter_for_user(request.user, public_id)
-    archived = selectors.footage_of(found, archived=True)
-    return page(request, "projects/presenter.html", found.team, archived_footage=archived, **_footage(found))
+    context = _footage(found)
+    return page(
+        request,
+        "projects/presenter.html",
+        found.team,
+        mark=mark_of(context["marks"]),
+        archived_footage=selectors.footage_of(found, archived=True),
+        **context,
+    )
 
 
 @login_required
@@ -94,6 +103,7 @@ def presenter_changes(request: HttpRequest, public_id: str) -> HttpResponse:
         request,
         "projects/_footage_changes.html",
         found.team,
+        context["marks"],
         changed=[view for view in context["footage"] if view.item.public_id in moving and view.item.pk <= last],
         # Each goes before the first: the newest last.
         fresh=[view for view in reversed(context["footage"]) if view.item.pk > last],

@@ -32,7 +32,7 @@ def _listing(request: HttpRequest, team: Team) -> dict[str, Any]:
     return {
         "page_obj": shown,
         "cards": cards,
-        "mark": mark_of(card.mark for card in cards),
+        "marks": [card.mark for card in cards],
         "moving": any(not card.settled for card in cards),
         "search": search,
         "archived": archived,
@@ -49,13 +49,15 @@ def scripts(request: HttpRequest, team_id: str) -> HttpResponse:
         language = request.session.get(LANGUAGE_KEY) or get_language() or "en"
     elif language != request.session.get(LANGUAGE_KEY):
         request.session[LANGUAGE_KEY] = language  # the next files are likely in the same one
+    listing = _listing(request, team)
     return page(
         request,
         "projects/scripts.html",
         team,
+        mark=mark_of(listing["marks"]),
         language=language,
         language_choices=languages.choices(),
-        **_listing(request, team),
+        **listing,
     )
 
 
@@ -64,7 +66,8 @@ def scripts(request: HttpRequest, team_id: str) -> HttpResponse:
 def scripts_changes(request: HttpRequest, team_id: str) -> HttpResponse:
     """The rows of one page of the list, as they are now."""
     team = access.get_team_for_user(request.user, team_id)
-    return fragment(request, "projects/_script_rows.html", team, **_listing(request, team))
+    listing = _listing(request, team)
+    return fragment(request, "projects/_script_rows.html", team, listing["marks"], **listing)
 
 
 @login_required
@@ -87,9 +90,7 @@ def _spoken(script: Script) -> dict[str, Any]:
         "script": script,
         "languages": shown,
         # What the page's poller says back, so that only what changed is sent.
-        "mark": mark_of(
-            [f"{language.tag}:{language.version.pk}" for language in shown] + [view.mark for view in views]
-        ),
+        "marks": [f"{words.tag}:{words.version.pk}" for words in shown] + [view.mark for view in views],
         "moving": ",".join(view.item.public_id for view in views if not view.settled),
         "last": max((view.item.pk for view in views), default=0),
         "known": ",".join(language.tag for language in shown),
@@ -108,6 +109,7 @@ def script(request: HttpRequest, public_id: str) -> HttpResponse:
         request,
         "projects/script.html",
         found.team,
+        mark=mark_of(context["marks"]),
         language_choices=choices,
         adding=adding if adding in dict(choices) else "",
         **context,
@@ -128,6 +130,7 @@ def script_changes(request: HttpRequest, public_id: str) -> HttpResponse:
         request,
         "projects/_takes_changes.html",
         found.team,
+        context["marks"],
         new_languages=[language for language in context["languages"] if language.tag not in known],
         old_languages=old,
         changed=[

@@ -1,0 +1,349 @@
+"""Every address of the site, asked for by everybody. A new URL fails here until it is in the table."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from projects.models import Membership, Role, Team
+from projects.services import teams, uploads
+from rendering.cells import CellKey
+from rendering.models import Export, Preset
+from rendering.services import batches
+from tests import factories
+from tests.cast import browser
+from tests.rendering import making
+
+PEOPLE = ("nobody", "stranger", "viewer", "reviewer", "creator", "manager", "owner")
+
+# The method, the URL's name, and what each of PEOPLE is answered: 302 for nobody is the way to sign in, 404 is "there
+# is no such thing for you", 403 is "you may look but not do that".
+TABLE = """
+GET    rendering:home                 302 200 200 200 200 200 200
+GET    rendering:try_it               302 404 403 403 200 200 200
+POST   rendering:try_it               302 404 403 403 302 302 302
+GET    rendering:project_new          302 404 403 403 200 200 200
+POST   rendering:project_new          302 404 403 403 302 302 302
+GET    rendering:projects_archived    302 404 200 200 200 200 200
+GET    rendering:board                302 404 200 200 200 200 200
+GET    rendering:board_changes        302 404 200 200 200 200 200
+POST   rendering:board_render         302 404 403 403 200 200 200
+POST   rendering:board_retry          302 404 403 403 200 200 200
+POST   rendering:board_cancel         302 404 403 403 200 200 200
+POST   rendering:board_export         302 404 403 204 204 204 204
+GET    rendering:project_add          302 404 403 403 200 200 200
+POST   rendering:project_add          302 404 403 403 302 302 302
+POST   rendering:project_remove       302 404 403 403 302 302 302
+GET    rendering:project_settings     302 404 403 403 200 200 200
+POST   rendering:project_settings     302 404 403 403 302 302 302
+POST   rendering:project_archive      302 404 403 403 302 302 302
+POST   rendering:project_restore      302 404 403 403 302 302 302
+POST   rendering:batch_cancel         302 404 403 403 403 200 200
+POST   rendering:job_cancel           302 404 403 403 403 302 302
+POST   rendering:job_hold             302 404 403 403 403 302 302
+POST   rendering:job_release          302 404 403 403 403 302 302
+GET    rendering:cell                 302 404 200 200 200 200 200
+GET    rendering:cell_changes         302 404 204 204 204 204 204
+POST   rendering:cell_render          302 404 403 403 302 302 302
+GET    rendering:cell_compare         302 404 200 200 200 200 200
+POST   rendering:version_publish      302 404 403 302 302 302 302
+POST   rendering:version_delete       302 404 403 403 403 302 302
+GET    rendering:exports              302 404 200 200 200 200 200
+GET    rendering:exports_changes      302 404 200 200 200 200 200
+POST   rendering:export_delete        302 404 403 403 403 302 302
+GET    rendering:presets              302 404 200 200 200 200 200
+GET    rendering:preset_new           302 404 403 403 200 200 200
+POST   rendering:preset_new           302 404 403 403 302 302 302
+GET    rendering:preset               302 404 403 403 200 200 200
+POST   rendering:preset               302 404 403 403 302 302 302
+POST   rendering:preset_default       302 404 403 403 302 302 302
+POST   rendering:preset_delete        302 404 403 403 302 302 302
+
+GET    projects:team_new              302 200 200 200 200 200 200
+POST   projects:team_new              302 302 302 302 302 302 302
+POST   projects:team_switch           302 404 302 302 302 302 302
+GET    projects:team_settings         302 404 403 403 403 200 200
+POST   projects:team_settings         302 404 403 403 403 302 302
+GET    projects:members               302 404 200 200 200 200 200
+POST   projects:invite                302 404 403 403 403 200 200
+POST   projects:member_role           302 404 403 403 403 302 302
+POST   projects:member_remove         302 404 403 403 403 302 302
+GET    projects:invitation            302 200 409 409 409 409 409
+POST   projects:invitation            302 302 409 409 409 409 409
+POST   projects:invitation_revoke     302 404 403 403 403 302 302
+GET    projects:presenters            302 404 200 200 200 200 200
+POST   projects:presenter_new         302 404 403 403 302 302 302
+GET    projects:presenters_changes    302 404 200 200 200 200 200
+GET    projects:presenter             302 404 200 200 200 200 200
+GET    projects:presenter_changes     302 404 200 200 200 200 200
+POST   projects:presenter_edit        302 404 403 403 302 302 302
+POST   projects:presenter_archive     302 404 403 403 302 302 302
+POST   projects:presenter_restore     302 404 403 403 302 302 302
+GET    projects:footage               302 404 302 302 302 302 302
+POST   projects:footage_archive       302 404 403 403 302 302 302
+POST   projects:footage_restore       302 404 403 403 302 302 302
+POST   projects:footage_analyse       302 404 403 403 302 302 302
+GET    projects:scripts               302 404 200 200 200 200 200
+POST   projects:script_new            302 404 403 403 302 302 302
+GET    projects:scripts_changes       302 404 200 200 200 200 200
+GET    projects:script                302 404 200 200 200 200 200
+GET    projects:script_changes        302 404 200 200 200 200 200
+POST   projects:script_write          302 404 403 403 302 302 302
+POST   projects:script_edit           302 404 403 403 302 302 302
+POST   projects:script_archive        302 404 403 403 302 302 302
+POST   projects:script_restore        302 404 403 403 302 302 302
+POST   projects:take_archive          302 404 403 403 302 302 302
+POST   projects:take_restore          302 404 403 403 302 302 302
+POST   projects:take_analyse          302 404 403 403 302 302 302
+GET    projects:media                 302 404 200 200 200 200 200
+HEAD   projects:media                 302 404 200 200 200 200 200
+POST   projects:uploads               401 404 403 403 201 201 201
+OPTIONS projects:uploads              401 204 204 204 204 204 204
+HEAD   projects:upload                401 404 403 403 404 404 200
+PATCH  projects:upload                401 404 403 403 404 404 204
+DELETE projects:upload                401 404 403 403 404 404 204
+OPTIONS projects:upload               401 204 204 204 204 204 204
+"""
+
+# What anybody may open, and what only asks who one is: the answer to nobody and to somebody signed in.
+OPEN = """
+GET    healthz                                200 200
+GET    one_time_sign_in                       410 410
+GET    account_login                          200 302
+GET    account_signup                         200 302
+GET    account_logout                         302 200
+GET    account_inactive                       200 200
+GET    account_reauthenticate                 302 200
+GET    account_email                          302 200
+GET    account_email_verification_sent        200 200
+GET    account_confirm_email                  200 200
+GET    account_confirm_login_code             302 302
+GET    account_change_password                302 200
+GET    account_set_password                   302 302
+GET    account_reset_password                 200 200
+GET    account_reset_password_done            200 200
+GET    account_reset_password_from_key        200 200
+GET    account_reset_password_from_key_done   200 200
+POST   set_language                           302 302
+"""
+
+
+def rows(table: str) -> list[tuple[str, str, list[int]]]:
+    cells = [line.split() for line in table.splitlines() if line.strip()]
+    return [(method, name, [int(status) for status in statuses]) for method, name, *statuses in cells]
+
+
+def patterns(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[tuple[str, str]]:
+    """Name and route of every URL but the operator's."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        if isinstance(entry, URLPattern):
+            yield f"{namespace}{entry.name}", str(entry.pattern)
+        elif entry.namespace != "admin":
+            yield from patterns(entry, f"{namespace}{entry.namespace}:" if entry.namespace else namespace)
+
+
+@dataclass
+class World:
+    """One of everything that ``team`` keeps, and who asks for it."""
+
+    team: Team
+    people: dict[str, User | None]
+    things: dict[str, str]
+    """By the first word of an address."""
+    member: int
+    token: str
+
+    def address(self, name: str) -> str:
+        route = dict(patterns())[name]
+        first = route.split("/")[0]
+        known: dict[str, Any] = {"team_id": self.team.public_id, "number": self.member, "token": self.token}
+        known |= {"name": "clip.mp4", "public_id": self.things.get(first, "")}
+        words = re.findall(r"<(?:\w+:)?(\w+)>", route)
+        return reverse(name, kwargs={word: known[word] for word in words})
+
+    def form(self, method: str, name: str) -> dict[str, str]:
+        """What a browser would send where an empty form is refused."""
+        forms: dict[str, dict[str, str]] = {
+            "rendering:board_render": {"all": "1"},
+            "rendering:board_export": {"all": "1"},
+            "rendering:try_it": {"footage": self.things["footage"], "take": self.things["takes"]},
+            "rendering:project_new": {"name": "Summer"},
+            "rendering:project_settings": {"name": "Summer", "file_name_template": "{presenter}"},
+            "rendering:preset_new": PRESET,
+            "rendering:preset": PRESET,
+            "projects:invite": {"role": "viewer"},
+            "projects:member_role": {"role": "reviewer"},
+            "projects:script_new": {"title": "New"},
+            "projects:script_write": {"language": "en", "text": "New words."},
+            "projects:script_edit": {"title": "Renamed"},
+        }
+        return forms.get(name, {"name": "Somebody"}) if method == "POST" else {}
+
+    def headers(self, method: str, name: str) -> dict[str, str]:
+        if not name.startswith("projects:upload"):
+            return {}
+        said = {"filename": "a.mp4", "purpose": "footage", "team": self.team.public_id}
+        metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in said.items())
+        tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "9", "Upload-Metadata": metadata, "Upload-Offset": "0"}
+        return tus | ({"Content-Type": "application/offset+octet-stream"} if method == "PATCH" else {})
+
+
+PRESET = {
+    "name": "Small",
+    "backend": "exemplar",
+    "amplitude": "1",
+    "when_shorter": "cut",
+    "crf": "20",
+    "speed": "fast",
+}
+
+
+@pytest.fixture
+def world(team, alice, mona, bob, rita, victor, charlie, settings) -> World:
+    settings.ANALYSIS_TASK = "rendering.tasks.analyse"
+    # Of four cells one is done, one has failed, one waits and one is empty.
+    project = making.ready_project(team)
+    cells = [
+        CellKey(row.public_id, column.public_id, "en")
+        for row in project.presenters.all()
+        for column in project.scripts.all()
+    ][:3]
+    batch = batches.start_batch(actor=alice, project=project, cells=cells)
+    published = making.succeed_next()
+    making.fail_next()
+    cell = published.deliverable
+    version = making.version(project, cell.presenter, cell.script)
+    invitation, token = teams.invite(actor=alice, team=team, role=Role.VIEWER)
+    footage = project.presenters.first().footage.get()
+    take = project.scripts.first().versions.get().takes.get()
+    upload = uploads.start(actor=alice, team=team, purpose="footage", name="a.mp4", size=9, target={})
+    export = Export.objects.create(team=team, project=project, created_by=alice, name="a.zip")
+    preset = Preset.objects.create(team=team, name="Extra")
+    other = factories.member(team, Role.VIEWER)
+    people = dict(zip(PEOPLE, (None, charlie, victor, rita, bob, mona, alice), strict=True))
+    return World(
+        team=team,
+        people=people,
+        things={
+            "projects": project.public_id,
+            "presenters": footage.presenter.public_id,
+            "footage": footage.public_id,
+            "scripts": take.script_version.script.public_id,
+            "takes": take.public_id,
+            "batches": batch.public_id,
+            "jobs": batch.jobs.filter(state="queued").first().public_id,
+            "cells": version.deliverable.public_id,
+            "versions": version.public_id,
+            "exports": export.public_id,
+            "presets": preset.public_id,
+            "media": factories.blob(team, b"moving pictures").public_id,
+            "uploads": upload.public_id,
+            "invitations": invitation.public_id,
+        },
+        member=Membership.objects.get(user=other).pk,
+        token=token,
+    )
+
+
+def ask(world: World, method: str, name: str, person: str) -> Any:
+    """The answer; whatever it changed is taken back."""
+    client = browser(world.people[person])
+    call: Callable[..., Any] = getattr(client, method.lower())
+    data: Any = b"" if method == "PATCH" else world.form(method, name)
+    with transaction.atomic():
+        answer = call(world.address(name), data, headers=world.headers(method, name))
+        transaction.set_rollback(True)
+    return answer
+
+
+@pytest.mark.parametrize(("method", "name", "expected"), rows(TABLE), ids=lambda value: str(value).replace(":", "-"))
+def test_everybody_is_answered_as_their_role_allows(world, method, name, expected):
+    answers = {person: ask(world, method, name, person) for person in PEOPLE}
+    assert [answer.status_code for answer in answers.values()] == expected
+    if expected[0] == 302:
+        assert answers["nobody"]["Location"].startswith("/accounts/login/?next=/")
+    for person, answer in answers.items():
+        if answer.status_code == 403 and method != "HEAD":
+            assert b"Your role in this team does not allow that." in answer.content, person
+
+
+@pytest.mark.parametrize(("method", "name", "expected"), rows(OPEN), ids=lambda value: str(value))
+def test_what_is_open_to_anybody_is_and_tells_nothing(alice, method, name, expected):
+    route = dict(patterns())[name]
+    words = {"token": "x", "key": "x", "uidb36": "x"}
+    address = reverse(name, kwargs={word: words[word] for word in re.findall(r"<(?:\w+:)?(\w+)>", route)})
+    clients = [browser(), browser(alice)]
+    assert [getattr(client, method.lower())(address).status_code for client in clients] == expected
+
+
+def test_every_url_is_in_a_table():
+    known = {name for _method, name, _expected in rows(TABLE) + rows(OPEN)}
+    assert {name for name, _route in patterns()} == known
+
+
+def test_somebody_else_s_session_of_a_team_ends_with_their_membership(world, bob):
+    client = browser(bob)
+    address = world.address("projects:presenters")
+    assert client.get(address).status_code == 200
+    Membership.objects.filter(user=bob).delete()
+    assert client.get(address).status_code == 404
+
+
+def test_a_thing_of_one_team_is_not_found_through_another(world, charlie):
+    """Being somebody in one team opens nothing in another, whatever the address says."""
+    theirs = charlie.teams.get()
+    client = browser(charlie)
+    assert client.get(reverse("projects:presenters", args=[theirs.public_id])).status_code == 200
+    url = reverse("projects:member_remove", args=[theirs.public_id, world.member])
+    assert client.post(url).status_code == 404
+    assert Membership.objects.filter(pk=world.member).exists()
+
+
+def operator_pages() -> list[str]:
+    """The addresses of the operator's pages, with an id where one belongs."""
+    pages = []
+    for entry in admin.site.get_urls():
+        for pattern in entry.url_patterns if isinstance(entry, URLResolver) else [entry]:
+            if pattern.name in (None, "login", "logout"):
+                continue
+            words = re.findall(r"<(?:\w+:)?(\w+)>", str(pattern.pattern))
+            if isinstance(entry, URLResolver) or not words:
+                kwargs = dict.fromkeys(words, "1")
+                pages.append(reverse(f"admin:{pattern.name}", kwargs=kwargs))
+    return pages
+
+
+def test_nobody_but_operators_opens_the_operators_pages(alice):
+    pages = operator_pages()
+    assert len(pages) > 20
+    for client in (browser(), browser(alice)):
+        for page in pages:
+            answer = client.get(page)
+            assert (page, answer.status_code) == (page, 302)
+            assert answer["Location"].startswith("/admin/login/")
+
+
+def test_a_form_without_the_page_s_token_changes_nothing(bob, team):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(bob, backend="django.contrib.auth.backends.ModelBackend")
+    answer = client.post(reverse("projects:presenter_new", args=[team.public_id]), {"name": "Eve"})
+    assert answer.status_code == 403
+    assert not team.presenters.exists()
+
+
+def test_an_expired_invitation_is_gone_for_everybody(world):
+    teams.open_invitation(world.token)
+    world.team.invitations.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert ask(world, "GET", "projects:invitation", "stranger").status_code == 410
