@@ -13,7 +13,7 @@ Every step is a conditional UPDATE that names the lease: a late analyser finds t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from projects.models import AnalysisState, AudioTake, Footage, MediaBlob
+from projects.models import USABLE, AnalysisState, AudioTake, Footage, MediaBlob
 from projects.services import analysis_folders
 from projects.services.waking import wake_analysers
 
@@ -196,6 +196,18 @@ def reap() -> list[Footage | AudioTake]:
     if is_waiting():
         wake_analysers()
     return refused
+
+
+def renew(footage: Iterable[Footage], *, engine: str) -> int:
+    """Look again at usable footage that another version of the engine analysed. Returns how many wait for that now."""
+    old = Footage.objects.filter(pk__in=[item.pk for item in footage], state__in=USABLE)
+    with transaction.atomic():
+        renewed = old.exclude(analysis_engine__in=["", engine]).update(
+            **_released(AnalysisState.WAITING), attempts=0, analysed_at=None
+        )
+        for _ in range(renewed):
+            wake_analysers()
+    return renewed
 
 
 def is_waiting() -> bool:

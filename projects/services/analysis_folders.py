@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from projects.models import Footage
@@ -42,3 +44,17 @@ def put_in_place(folder: Path, footage: Footage) -> None:
         if replaced.exists():
             replaced.rename(place)
         raise
+
+
+def clean_folders(*, older_than: timedelta = timedelta(days=1)) -> int:
+    """Remove analyses of footage that is gone, and what killed workers left half made. Returns how many."""
+    root = media_root() / "analysis"
+    folders = [path for place in (root, root / "staging") if place.is_dir() for path in place.iterdir()]
+    known = set(Footage.objects.values_list("public_id", flat=True)) | {"staging"}
+    removed = 0
+    for folder in folders:
+        unknown = folder.parent != root or folder.name not in known
+        if unknown and time.time() - folder.stat().st_mtime > older_than.total_seconds():
+            shutil.rmtree(folder, ignore_errors=True)
+            removed += 1
+    return removed

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from projects.services import blobs, uploads
+from projects.services import analysis_folders, blobs, uploads
 
 
 @dataclass(frozen=True)
 class Cleaned:
     partial_files: int
     stored_files: int
+    analyses: int
 
 
 def clean_media() -> Cleaned:
-    """Remove uploads nobody went on with and stored files that nothing points at any more."""
-    return Cleaned(partial_files=uploads.clean_incoming(), stored_files=blobs.delete_unreferenced())
+    """Remove uploads nobody went on with, stored files that nothing points at any more, and analyses of nothing."""
+    return Cleaned(
+        partial_files=uploads.clean_incoming(),
+        stored_files=blobs.delete_unreferenced(),
+        analyses=analysis_folders.clean_folders(),
+    )

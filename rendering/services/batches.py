@@ -12,10 +12,10 @@ from django.db.models import Exists, OuterRef, QuerySet
 from projects.access import require
 from projects.models import AnalysisState, AudioTake, Footage, Project, Role, Team
 from projects.problems import HeyGemError
-from projects.services import audit, blobs
+from projects.services import analysis, audit, blobs
 from rendering import states
 from rendering.cells import CellKey
-from rendering.fingerprint import fingerprint
+from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.layout import Cell, Record, load_layout, load_records
 from rendering.models import Deliverable, JobState, Preset, RenderBatch, RenderJob, RenderVersion
 from rendering.services.deliverables import ensure_deliverables, next_revision
@@ -66,8 +66,8 @@ def start_batch(
     """Queue every cell that can be rendered; a cell that cannot never stops the others (see :func:`plan_batch`).
 
     What the team has rendered before from the same bytes with the same options is done at once. Footage and takes may
-    still be waiting for their analysis. When nothing is left: raises the cells' common reason, or
-    ``nothing_to_render``.
+    still be waiting for their analysis; footage that an older engine analysed is looked at again. When nothing is
+    left: raises the cells' common reason, or ``nothing_to_render``.
     """
     require(actor, project.team, Role.CREATOR)
     if preset is not None and preset.team_id != project.team_id:
@@ -77,6 +77,7 @@ def start_batch(
     plan = _plan(project, cells, preset.snapshot())
     if not plan.ready:
         raise HeyGemError(_why_nothing(plan.skipped))
+    analysis.renew((item.footage for item in plan.ready), engine=ENGINE_VERSION)
     batch = RenderBatch.objects.create(
         team=project.team, project=project, created_by=actor, preset_name=preset.name, preset=preset.snapshot()
     )

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import logging
+import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +30,7 @@ from rendering.models import Deliverable, Export, RenderVersion
 from rendering.services import file_names
 
 EXPORT_TASK = "rendering.tasks.export"
+LEFT_OVER_S = 24 * 3600
 logger = logging.getLogger(__name__)
 
 
@@ -86,6 +89,7 @@ def build_export(export_id: int) -> None:
     staging = blobs.media_root() / "exports"
     try:
         staging.mkdir(parents=True, exist_ok=True)
+        _sweep(staging)
         with tempfile.TemporaryDirectory(dir=staging) as folder:
             path = Path(folder) / "export.zip"
             packed = _pack(export, path)
@@ -100,6 +104,13 @@ def build_export(export_id: int) -> None:
         _end(export, state=Export.State.FAILED, error_code="export_failed")
         return
     _end(export, state=Export.State.READY, blob=blob, done=export.total)
+
+
+def _sweep(staging: Path) -> None:
+    """Remove what killed workers left behind."""
+    for folder in staging.iterdir():
+        if time.time() - folder.stat().st_mtime > LEFT_OVER_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end(export: Export, **changes: Any) -> None:

@@ -35,15 +35,6 @@ def publish(*, actor: User, version: RenderVersion) -> RenderVersion:
 
 
 @transaction.atomic
-def unpublish(*, actor: User, deliverable: Deliverable) -> None:
-    """No version of the cell counts until somebody publishes one."""
-    require(actor, deliverable.project.team, Role.REVIEWER)
-    states.touch(deliverable.pk)
-    if Deliverable.objects.filter(pk=deliverable.pk, published__isnull=False).update(published=None):
-        audit.record(action="version.unpublished", actor=actor, team=deliverable.project.team, subject=deliverable)
-
-
-@transaction.atomic
 def delete_version(*, actor: User, version: RenderVersion) -> None:
     """Forget a version for good; its file goes when nothing else needs it. Raises ``published_version``."""
     cell = version.deliverable

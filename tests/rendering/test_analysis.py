@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -212,3 +213,18 @@ def test_a_picture_that_was_put_away_is_not_looked_at(presenter: Presenter) -> N
     assert analysis.claim_for_analysis() is None
     footage.refresh_from_db()
     assert footage.state == AnalysisState.WAITING
+
+
+def test_analyses_of_footage_that_is_gone_are_cleaned_away(presenter: Presenter, media: Path) -> None:
+    footage = waiting_footage(presenter)
+    analyse.run_ticket()
+    gone = media / "analysis" / "gone"
+    half = media / "analysis" / "staging" / "half"
+    for folder in (gone, half):
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+    os.utime(media / footage.analysis_path, (0, 0))
+    assert analysis_folders.clean_folders() == 2
+    assert not gone.exists()
+    assert not half.exists()
+    assert (media / footage.analysis_path).exists()

@@ -67,6 +67,17 @@ def test_cells_can_be_queued_while_footage_is_still_being_analysed(bob: User, te
     assert making.claim_next().job == batch.jobs.get()
 
 
+def test_footage_that_an_older_engine_analysed_is_looked_at_again_first(bob: User, team: Team) -> None:
+    project = making.ready_project(team, rows=2, columns=1)
+    old = Footage.objects.latest("pk")
+    Footage.objects.filter(pk=old.pk).update(analysis_engine="0.1")
+    start_batch(actor=bob, project=project)
+    old.refresh_from_db()
+    assert old.state == AnalysisState.WAITING
+    assert Footage.objects.exclude(pk=old.pk).get().state == AnalysisState.READY
+    assert OrmQ.objects.filter(key="worker").count() == 1
+
+
 def test_pressing_twice_renders_nothing_twice(bob: User, team: Team) -> None:
     project = making.ready_project(team)
     start_batch(actor=bob, project=project)
