@@ -130,7 +130,7 @@ TURNED_YAW_P90 = 20.0
 SCORED_FOOTAGE_S = 20.0
 """Below this the cross-validation cannot be trusted (wrong sound reaches .58)."""
 OWN_VOICE_S = 10.0
-OWN_VOICE_CV = 0.25
+"""With less speech than this, a mouth that does not follow the sound is no sign of dubbing."""
 MOVING_MOUTH_IO = 0.08
 NOTED_OFFSET_MS = 60.0
 
@@ -184,12 +184,13 @@ def remarks(seen: Seen) -> tuple[Finding, ...]:
     """What is worth saying about usable footage, warnings first."""
     still = seen.opening_range < MOVING_MOUTH_IO
     heard = seen.has_audio and not still
+    general = heard and not seen.personal
     enough = seen.speech_s >= OWN_VOICE_S
     warnings = (
         ("still_mouth", still, seen.opening_range),
         ("no_own_voice", not seen.has_audio and not still, None),
-        ("little_speech", heard and not enough, seen.speech_s),
-        ("sound_mismatch", heard and enough and seen.cv_open < OWN_VOICE_CV, seen.cv_open),
+        ("little_speech", general and not enough, seen.speech_s),
+        ("sound_mismatch", general and enough, seen.cv_open),
         ("short_footage", seen.duration_s < SCORED_FOOTAGE_S, seen.duration_s),
         ("sound_offset", abs(seen.offset_ms) > NOTED_OFFSET_MS, seen.offset_ms),
         ("small_face", seen.io_px < SMALL_IO_PX, seen.io_px),
