@@ -11,9 +11,8 @@ from django.db.models import Model, QuerySet
 from django.http import Http404
 
 from projects.access import AnyUser, includes, require, role_of
-from projects.models import Presenter, Project, Role, Script, ScriptVersion, Team
+from projects.models import Role, Team
 from projects.problems import HeyGemError
-from rendering.cells import CellKey
 from rendering.models import Deliverable, Export, Preset, RenderBatch, RenderJob, RenderVersion
 
 M = TypeVar("M", bound=Model)
@@ -75,16 +74,3 @@ def require_own_or_manager(user: AnyUser, team: Team, created_by_id: int | None,
         raise Http404
     if not includes(role, own if created_by_id == user.pk else Role.MANAGER):
         raise HeyGemError("not_allowed")
-
-
-def cell_parts(project: Project, key: CellKey) -> tuple[Presenter, Script]:
-    """A cell's presenter and script. Raises ``HeyGemError('cell_unknown')`` when the board has no such cell."""
-    presenter = Presenter.objects.filter(public_id=key.presenter, projects=project).first()
-    script = Script.objects.filter(public_id=key.script, projects=project).first()
-    if (
-        presenter is None
-        or script is None
-        or not ScriptVersion.objects.filter(script=script, language=key.language).exists()
-    ):
-        raise HeyGemError("cell_unknown")
-    return presenter, script

@@ -1,6 +1,6 @@
 """Every list and view of what machines do. The caller has checked access to the project, team or cell it passes in."""
 
-from rendering.selectors.boards import board, changes, findings_of, problem_view
+from rendering.selectors.boards import board, changes, problem_view
 from rendering.selectors.line import estimate, machines_at_work, queue_position
 from rendering.selectors.shapes import (
     BatchView,
@@ -25,7 +25,6 @@ from rendering.selectors.work import (
     cell,
     cell_detail,
     export_progress,
-    exports_of,
     home,
     presets_of,
 )
@@ -53,8 +52,6 @@ __all__ = [
     "changes",
     "estimate",
     "export_progress",
-    "exports_of",
-    "findings_of",
     "home",
     "machines_at_work",
     "presets_of",

@@ -38,13 +38,6 @@ def problem_view(code: str, *, level: str = "refused", figure: float | None = No
     )
 
 
-def findings_of(item: Footage | AudioTake) -> tuple[ProblemView, ...]:
-    """What the analysis had to say."""
-    return tuple(
-        problem_view(finding["code"], level=finding["level"], figure=finding.get("figure")) for finding in item.findings
-    )
-
-
 def stale_because(version: RenderVersion, cell: Cell) -> tuple[str, ...]:
     """Why rendering the cell again with the version's own options would give another video; empty when it would not.
 

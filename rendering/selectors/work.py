@@ -128,12 +128,6 @@ def export_progress(export: Export) -> ExportView:
     )
 
 
-def exports_of(project: Project, *, limit: int = 20) -> tuple[ExportView, ...]:
-    """The newest ZIPs of a project."""
-    exports = Export.objects.filter(project=project).select_related("created_by", "blob")
-    return tuple(export_progress(export) for export in exports[:limit])
-
-
 def presets_of(team: Team) -> QuerySet[Preset]:
     """The team's presets, the default first."""
     return Preset.objects.filter(team=team)
