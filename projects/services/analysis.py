@@ -174,10 +174,7 @@ def put_back(claim: Claim) -> None:
 
 
 def reap() -> list[Footage | AudioTake]:
-    """Take back what lost its lease: to wait again, or refused when attempts are spent. Returns what was refused.
-
-    Also wakes an analyser when something waits: a ticket may have been lost with its worker.
-    """
+    """Take back what lost its lease: to wait again, or refused when attempts are spent. Returns what was refused."""
     now = timezone.now()
     refused: list[Footage | AudioTake] = []
     for model in _MODELS.values():
@@ -193,8 +190,6 @@ def reap() -> list[Footage | AudioTake]:
                 findings=[{"code": SPENT_CODE, "level": "refused", "figure": None}],
             ):
                 refused.append(item)
-    if is_waiting():
-        wake_analysers()
     return refused
 
 

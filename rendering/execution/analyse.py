@@ -45,8 +45,7 @@ def run_ticket() -> str:
     if claim is None:
         return "nothing to do"
     told = Look(claim, child, upkeep).run()
-    if analysis.is_waiting() and not tickets.waiting(CLUSTER):  # its ticket was lost with a worker
-        wake_analysers()
+    top_up()
     return told
 
 
@@ -55,7 +54,14 @@ def reap() -> int:
     refused = analysis.reap()
     for item in refused:
         deliverables.material_settled(item)
+    top_up()
     return len(refused)
+
+
+def top_up() -> None:
+    """A ticket, if something waits and none does: a ticket may have been lost with its worker."""
+    if analysis.is_waiting() and not tickets.waiting(CLUSTER):
+        wake_analysers()
 
 
 class Look:

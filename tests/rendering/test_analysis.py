@@ -110,6 +110,8 @@ def test_what_a_lost_worker_held_is_taken_back_and_at_last_refused(presenter: Pr
         assert analysis.reap() == [], "a lease that lasts is left alone"
         Footage.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
         analyse.reap()
+        analyse.reap()
+    assert OrmQ.objects.filter(key="worker").count() == 1, "one ticket is enough for what waits"
     footage.refresh_from_db()
     assert (footage.state, footage.error_code) == (AnalysisState.REFUSED, "engine_crashed")
 
