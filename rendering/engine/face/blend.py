@@ -68,7 +68,7 @@ class Mask:
         local = ((polygon - [x, y] + 0.5) * fit - 0.5).astype(np.float32)
         inside = np.zeros(self.small_size[::-1], np.uint8)
         cv2.fillPoly(inside, [np.round(local * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-        depth = cv2.distanceTransform((inside > 127).astype(np.uint8), cv2.DIST_L2, 5)
+        depth: Array = cv2.distanceTransform((inside > 127).astype(np.uint8), cv2.DIST_L2, 5)
         depth += inside.astype(np.float32) / 255.0 - 1.0
         share = np.clip(depth / np.float32(FEATHER * io * fit.mean()), 0, 1)
         self.small = cv2.GaussianBlur(share * share * (3 - 2 * share), (3, 3), 0)

@@ -54,8 +54,10 @@ def following(track: Track, codes: Array) -> Array:
     Ridge regression of :data:`AROUND` on the codes (N, 8), with the head's turn as a nuisance.
     """
     ok = track.ok & np.isfinite(codes).all(axis=1)
-    pose = tuple(part[ok] for part in track.steady.pose)
-    places = geometry.normalise(track.steady.points[ok][:, AROUND], pose)[:, :, :2].reshape(int(ok.sum()), -1)
+    scale, rotation, shift = (part[ok] for part in track.steady.pose)
+    places = geometry.normalise(track.steady.points[ok][:, AROUND], (scale, rotation, shift))[:, :, :2].reshape(
+        int(ok.sum()), -1
+    )
     turned = head_turn(track)[ok]
     inputs = np.concatenate([codes[ok], (turned - turned.mean(axis=0)) / 5], axis=1)
     ridge = 0.02 * len(inputs) * np.eye(inputs.shape[1])
@@ -178,12 +180,10 @@ class Composer:
     def _destination(self, lender: int, t: int) -> tuple[Array, Array]:
         """Where points of the lender go, (k, 2) px in output frame ``t``, and which points (k,) they are."""
         steady, index = self._track.steady, int(self._order[t])
-        pose = tuple(part[index : index + 1] for part in steady.pose)
-        lender_pose = tuple(part[lender : lender + 1] for part in steady.pose)
-        normal = geometry.normalise(steady.points[lender : lender + 1, LIPS], lender_pose)
+        normal = geometry.normalise(steady.points[lender : lender + 1, LIPS], steady.pose_of(lender))
         normal[0, :, :2] += self._lips.decode(self._shape[t] - self._lent[lender]) - self._lips.mean
         normal[0, :, :2] += np.tensordot(self._turned[index] - self._turned[lender], self._lips.turn, axes=1)
-        placed = geometry.project(normal, pose)[0, :, :2]
+        placed = geometry.project(normal, steady.pose_of(index))[0, :, :2]
         target = np.concatenate([placed, self._around(t), steady.points[index][FIXED, :2]])
         return target, np.concatenate([LIPS, AROUND, FIXED])
 

@@ -20,7 +20,7 @@ SIZE = 8
 HAND_OPENING, HAND_WIDTH = 0.05, 0.03
 """IO per unit of the hand-made modes: what a talking mouth's standard deviations usually are."""
 MAX_FIT_FRAMES = 20_000
-DAMPING = 1.0
+DAMPING = 0.1
 """Square degrees of head motion under which its influence on the lips is not trusted."""
 
 
@@ -97,7 +97,8 @@ class LipSpace:
 
     @classmethod
     def _of(cls, *values: Any) -> LipSpace:
-        return cls(*(np.asarray(value, np.float32) for value in values[:-1]), bool(values[-1]))
+        arrays = [np.asarray(value, np.float32) for value in values[:-1]]
+        return cls(*arrays, hand_made=bool(values[-1]))  # type: ignore[arg-type, misc]
 
     def encode(self, track: Track, window: int = 5) -> Array:
         """(N, 8) float32 codes of the mouths smoothed over ``window`` frames; NaN where the face was not followed."""

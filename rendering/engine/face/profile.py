@@ -59,7 +59,7 @@ class PatchWriter:
         if not done:
             raise EngineError("io_error", f"frame {frame.index} could not be stored")
         self._index.append((self._file.tell(), len(data), *box))
-        self._file.write(data)
+        self._file.write(data.tobytes())
 
     def close(self) -> None:
         """Write the index and close the file."""

@@ -122,6 +122,11 @@ class Steady:
     pose: tuple[Array, Array, Array]
     """Scale (N,), rotation (N, 3, 3), shift (N, 3)."""
 
+    def pose_of(self, index: int) -> tuple[Array, Array, Array]:
+        """The pose of one frame, with a leading dimension of 1."""
+        scale, rotation, shift = (part[index : index + 1] for part in self.pose)
+        return scale, rotation, shift
+
 
 def opening_width(lips: Array) -> tuple[Array, Array]:
     """Inner-lip opening and width of (n, 40, 2 or 3) lip points, in their own unit."""

@@ -10,6 +10,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 GRID = 20
+_NO_SECOND_MAP = np.empty(0, np.float32)
 STIFFNESS = 1e-3
 """Regularisation: keeps nearly coinciding points from tearing the picture."""
 
@@ -58,7 +59,7 @@ class Warp:
     def __call__(self, picture: Array, corner: tuple[int, int]) -> Array:
         """The box filled from ``picture``, whose top left pixel lies at ``corner`` of the source frame."""
         w, h = self._size
-        shift = cv2.resize(self._shift, (w, h), interpolation=cv2.INTER_LINEAR)
+        shift: Array = cv2.resize(self._shift, (w, h), interpolation=cv2.INTER_LINEAR)
         shift[..., 0] += np.arange(w, dtype=np.float32) + np.float32(self._origin[0] - corner[0])
         shift[..., 1] += (np.arange(h, dtype=np.float32) + np.float32(self._origin[1] - corner[1]))[:, None]
-        return cv2.remap(picture, shift, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(picture, shift, _NO_SECOND_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,136 @@
+"""Mouths laid into frames: the plan is seen again, and nothing else has changed."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rendering.engine.face.choose import Library, choose, speed
+from rendering.engine.face.compose import Composer, fade_in_out, shape
+from rendering.engine.face.lips import LipSpace, head_turn
+from rendering.engine.face.points import LIPS
+from rendering.engine.face.profile import Patches
+from rendering.engine.face.track import Follower, opening_width
+from rendering.engine.media.frames import read_frames
+
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def lips(filmed):
+    return LipSpace.fit(filmed.track)
+
+
+@pytest.fixture(scope="module")
+def reversed_speech(filmed, lips):
+    """The end of the footage's speech, backwards: a plan that the first frames' own mouths do not follow."""
+    return lips.encode(filmed.track, 7)[::-1][:COUNT].copy()
+
+
+def _composer(filmed, lips, plan, *, track=None, patched=True):
+    track = track or filmed.track
+    order = np.arange(len(plan))
+    if not patched:
+        return Composer(track, lips, None, order=order, plan=plan, chosen=None)
+    chosen = choose(plan, head_turn(track)[order], Library.of(track, lips), speed(track)[order])
+    return Composer(track, lips, Patches(filmed.patches), order=order, plan=plan, chosen=chosen)
+
+
+def _drawn(filmed, composer, count=COUNT):
+    """(frame before, frame after, whether drawn) for each frame."""
+    for t, frame in enumerate(read_frames(filmed.video, filmed.info, stop=count)):
+        before = (frame.y.copy(), frame.u.copy(), frame.v.copy())
+        drawn = composer.compose(frame, t)
+        yield before, frame, drawn
+
+
+def _opening(frames):
+    follower = Follower(None)
+    points = [follower(frame, cut=False)[0] for frame in frames]
+    return [float(opening_width(p[None, LIPS])[0][0]) for p in points]
+
+
+def test_the_planned_opening_is_seen_again(filmed, lips, reversed_speech):
+    frames = [frame for _, frame, _ in _drawn(filmed, _composer(filmed, lips, reversed_speech))]
+    planned = lips.opening_width(reversed_speech)[:, 0]
+    own = filmed.track.opening[:COUNT]
+    seen = _opening(frames)
+    assert np.corrcoef(seen, planned)[0, 1] > 0.85
+    assert np.corrcoef(seen, planned)[0, 1] > np.corrcoef(seen, own)[0, 1] + 0.3
+
+
+def test_nothing_above_the_nose_or_far_from_the_jaw_changes(filmed, lips, reversed_speech):
+    for t, (before, frame, drawn) in enumerate(_drawn(filmed, _composer(filmed, lips, reversed_speech), 20)):
+        assert drawn
+        points, io = filmed.track.points[t], filmed.track.io[t]
+        changed = np.argwhere(before[0] != frame.y)
+        assert len(changed) > 100
+        low, high = changed.min(axis=0), changed.max(axis=0)
+        assert low[0] > points[5, 1]
+        assert high[0] < points[152, 1] + 0.4 * io
+        assert low[1] > points[234, 0] - 0.3 * io
+        assert high[1] < points[454, 0] + 0.3 * io
+
+
+def test_a_frame_without_a_face_keeps_every_byte(filmed, lips, reversed_speech):
+    ok, points = filmed.track.ok.copy(), filmed.track.points.copy()
+    ok[8:12], points[8:12] = False, np.nan
+    pose = {name: getattr(filmed.track, name).copy() for name in ("scale", "rotation", "shift", "yaw", "pitch")}
+    for values in pose.values():
+        values[8:12] = np.nan
+    track = dataclasses.replace(filmed.track, ok=ok, points=points, **pose)
+    for t, (before, frame, drawn) in enumerate(
+        _drawn(filmed, _composer(filmed, lips, reversed_speech, track=track), 16)
+    ):
+        assert drawn == (not 8 <= t < 12)
+        if not drawn:
+            np.testing.assert_array_equal(before[0], frame.y)
+            np.testing.assert_array_equal(before[1], frame.u)
+
+
+def test_the_footages_own_speech_comes_back_nearly_as_it_was(filmed, lips):
+    plan = lips.encode(filmed.track, 7)[:20]
+    for before, frame, _ in _drawn(filmed, _composer(filmed, lips, plan), 20):
+        touched = before[0] != frame.y
+        gap = np.abs(before[0].astype(int) - frame.y)[touched].mean()
+        assert gap < 4
+
+
+def test_skin_does_not_flicker_more_than_in_the_footage(filmed, lips, reversed_speech):
+    old, new, last = [], [], None
+    for t, (before, frame, _) in enumerate(_drawn(filmed, _composer(filmed, lips, reversed_speech))):
+        spots = filmed.track.steady.points[t, [207, 427, 199], :2].astype(int)
+        now = [
+            np.array([plane[y - 3 : y + 4, x - 3 : x + 4].mean() for x, y in spots]) for plane in (before[0], frame.y)
+        ]
+        if last is not None:
+            old.append(np.abs(now[0] - last[0]))
+            new.append(np.abs(now[1] - last[1]))
+        last = now
+    assert np.mean(new) < 1.5 * np.mean(old) + 0.5
+
+
+def test_a_silent_mouth_is_opened_with_the_hand_made_modes(filmed):
+    lips = LipSpace.from_hand(filmed.track)
+    plan = np.zeros((COUNT, 8), np.float32)
+    plan[:, 0] = np.abs(np.sin(np.arange(COUNT) / 4)) * 3
+    rows = list(_drawn(filmed, _composer(filmed, lips, plan, patched=False)))
+    seen = _opening([frame for _, frame, _ in rows])
+    assert all(drawn for _, _, drawn in rows)
+    assert np.corrcoef(seen, plan[:, 0])[0, 1] > 0.6
+
+
+def test_a_lent_mouth_is_never_stretched_beyond_its_bound(lips):
+    lent = np.zeros((30, 8), np.float32)
+    plan = np.zeros((30, 8), np.float32)
+    plan[:, 0] = np.linspace(0, 30, 30)
+    drawn = lips.decode(shape(plan, lent, lips)) - lips.decode(lent)
+    assert np.linalg.norm(drawn, axis=2).max() <= 0.0701
+
+
+def test_the_new_mouth_fades_beside_frames_that_keep_their_own():
+    ok = np.array([1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1], bool)
+    weight = fade_in_out(ok)
+    assert weight[5] == 0
+    assert weight[0] == weight[-1] == 1
+    assert (np.diff(weight[:6]) <= 0).all()
