@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from rendering.engine.contract import Report, silent
 from rendering.engine.puppet import REST_WIDTH, Pose, Puppet
@@ -17,9 +18,11 @@ from rendering.engine.voice.speak import Speech, speak
 from rendering.engine.voice.visemes import Phoneme, closures, mouth
 
 PRESENTER_NAME = "Eileen Collins (NASA portrait)"
-OPENING_IO, WIDTH_IO = 0.24, 0.09
+OPENING_IO, WIDTH_IO = 0.27, 0.10
 """A wide open mouth, and how much rounding or spreading moves the corners, in IO (outer eye corners' distance)."""
 _SPEECH_RATE = 48000
+_INERTIA_S = 0.045
+"""A jaw has mass: how far its movement is smoothed, so that it follows speech as slowly as living ones do."""
 
 # Aesop, read aloud: nothing that could be taken for the astronaut's own words.
 _READING = {
@@ -124,7 +127,7 @@ def make_demo_footage(
 def _reading(language: str, seconds: float, variant: str) -> Speech:
     """The fable, said as often as needed and cut to ``seconds``, after a short breath."""
     text = _READING[language.split("-")[0]]
-    said = speak(text, language, rate=_SPEECH_RATE, variant=variant, words_per_minute=150)
+    said = speak(text, language, rate=_SPEECH_RATE, variant=variant, words_per_minute=140)
     breath = 0.3
     repeats = int(np.ceil(max(seconds - breath, 0.1) / (said.duration_s + breath)))
     pause = np.zeros(round(breath * said.rate), np.float32)
@@ -147,7 +150,9 @@ def _speech_motion(phonemes: list[Phoneme], times: np.ndarray) -> tuple[np.ndarr
     for start, end in closures(phonemes):
         middle = (start + end) / 2
         opening *= 1 - np.exp(-0.5 * ((times - middle) / max(0.02, 0.4 * (end - start))) ** 2)
-    return opening, WIDTH_IO * np.clip(target[:, 1], -1.1, 1.1)
+    width = WIDTH_IO * np.clip(target[:, 1], -1.1, 1.1)
+    inertia = _INERTIA_S * (len(times) - 1) / max(float(times[-1] - times[0]), 1e-6) if len(times) > 1 else 0.0
+    return gaussian_filter1d(opening, inertia), gaussian_filter1d(width, inertia)
 
 
 def _poses(times: np.ndarray, opening: np.ndarray, width: np.ndarray, seed: int) -> Iterator[Pose]:
