@@ -99,6 +99,24 @@ board.addEventListener("focusin", (event) => {
   if (cell) focus(keyOf(cell), { move: false });
 });
 
+/** The nearest cell on the screen in a direction: the same keys work for a table, a gallery and a list. */
+function neighbour(cell, down, right) {
+  const middle = (box) => [box.top + box.height / 2, box.left + box.width / 2];
+  const box = cell.getBoundingClientRect();
+  const [y, x] = middle(box);
+  let best = null;
+  let least = Infinity;
+  for (const other of cells()) {
+    const [oy, ox] = middle(other.getBoundingClientRect());
+    const along = (oy - y) * down + (ox - x) * right;
+    const aside = Math.abs((oy - y) * right) + Math.abs((ox - x) * down);
+    if (along < Math.min(box.height, box.width) / 3) continue;
+    const cost = along + 4 * aside;
+    if (cost < least) [best, least] = [other, cost];
+  }
+  return best;
+}
+
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 board.addEventListener("keydown", (event) => {
   const cell = event.target.closest(".cell");
@@ -107,10 +125,8 @@ board.addEventListener("keydown", (event) => {
   const at = place(key);
   const grid = rows();
   let next = null;
-  if (event.key in STEPS) {
-    const [down, right] = STEPS[event.key];
-    next = grid[at.row + down]?.[at.column + right] ?? null;
-  } else if (event.key === "Home") next = event.ctrlKey ? grid[0][0] : grid[at.row][0];
+  if (event.key in STEPS) next = neighbour(cell, ...STEPS[event.key]);
+  else if (event.key === "Home") next = event.ctrlKey ? grid[0][0] : grid[at.row][0];
   else if (event.key === "End") next = event.ctrlKey ? grid.at(-1).at(-1) : grid[at.row].at(-1);
   else if (event.key === " ") toggle([(anchor = key)]);
   else if (event.key === "Enter" && cell.dataset.href) location.assign(cell.dataset.href);
