@@ -68,7 +68,7 @@ def next_jobs(worker: WorkerNode) -> QuerySet[RenderJob]:
 
 def claim_next(worker: WorkerNode) -> Claim | None:
     """Start the next job on ``worker``. None: there is nothing that it may do now."""
-    if not WorkerNode.objects.filter(pk=worker.pk, state=WorkerNode.State.ACTIVE).exists():
+    if not workers.may_work(worker):
         return None
     with transaction.atomic():
         if connection.vendor == "postgresql":  # SQLite's transactions are immediate: they take turns anyway

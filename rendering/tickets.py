@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from django_q.brokers.orm import ORM
@@ -13,6 +13,8 @@ CLUSTER = "gpu"
 TASK = "rendering.tasks.render"
 MOST_WAITING = 16
 """More tickets than that need not wait: each one that was worked on tops them up again."""
+PASSED_ON_S = 5
+"""After how long another worker sees a ticket that this one may not use."""
 
 
 class _Later(ORM):
@@ -37,3 +39,9 @@ def wake_gpu(at: datetime | None = None) -> None:
         async_task(TASK, broker=_Later(CLUSTER, at))
     elif waiting() < MOST_WAITING:
         async_task(TASK, cluster=CLUSTER)
+
+
+def pass_on() -> None:
+    """The worker that took a ticket is paused: let others see it a little later, if there are not many like it."""
+    if OrmQ.objects.filter(key=CLUSTER).count() < 2 * MOST_WAITING:
+        wake_gpu(timezone.now() + timedelta(seconds=PASSED_ON_S))

@@ -69,6 +69,11 @@ def describe(node: WorkerNode, *, engine: str, backends: Sequence[str], device: 
     WorkerNode.objects.filter(pk=node.pk).update(engine=engine, backends=list(backends), device=device)
 
 
+def may_work(node: WorkerNode) -> bool:
+    """Whether nobody paused, drains or quarantined it."""
+    return WorkerNode.objects.filter(pk=node.pk, state=WorkerNode.State.ACTIVE).exists()
+
+
 def beat(node: WorkerNode) -> None:
     """The worker is there and works."""
     WorkerNode.objects.filter(pk=node.pk).update(last_seen_at=timezone.now())

@@ -12,7 +12,7 @@ from typing import Any
 
 from projects.problems import HeyGemError
 from projects.services import blobs
-from rendering import queue, states, workers
+from rendering import queue, states, tickets, workers
 from rendering.engine.contract import RENDER_STAGES
 from rendering.engine.errors import EngineError
 from rendering.execution import stopping
@@ -33,6 +33,7 @@ SHARE = {"prepare": 3, "listen": 7, "lip-sync": 15, "compose": 65, "check": 10}
 PUBLISH = "publish"
 """The last stage, ours: the video is stored."""
 OLD_FOLDER_S = 3600
+NOTHING = "nothing to do"
 
 
 def run_ticket() -> str:
@@ -40,10 +41,13 @@ def run_ticket() -> str:
     if stopping.requested():
         return "stopped"
     node = this_worker("gpu")
-    child = engine()
     if not queue.claimable().exists():  # an engine is not started for nothing
         queue.reap()
-        return "nothing to do"
+        return NOTHING
+    if not workers.may_work(node):
+        tickets.pass_on()
+        return "this worker is not active"
+    child = engine()
     upkeep = Upkeep(node)
     try:
         # Before the claim: starting may take longer than a lease.
@@ -55,7 +59,9 @@ def run_ticket() -> str:
         raise
     workers.describe(node, **{name: child.info.get(name, "") for name in ("engine", "backends", "device")})
     claim = queue.claim_next(node)
-    told = "nothing to do" if claim is None else Attempt(claim, node, child, upkeep).run()
+    if claim is None:  # no new ticket for what waits: it would find as little as this one
+        return NOTHING
+    told = Attempt(claim, node, child, upkeep).run()
     queue.reap()
     return told
 

@@ -142,19 +142,22 @@ def claim_all(claimers: int) -> list[str]:
 
 
 def write_for(seconds: float, threads: int) -> dict[str, int]:
-    """What busy web processes do: start work, hold, release, look. Counts writes and locked databases."""
+    """What busy web processes do: start work, hold, release, cancel, look. Counts writes, and locks and deadlocks."""
     counts = {"writes": 0, "locked": 0}
     until = time.monotonic() + seconds
 
     def write(number: int) -> None:
         while time.monotonic() < until:
             try:
-                ids = order(f"web {number}", ["ok:0.01"])
-                job = RenderJob.objects.get(public_id=ids[0])
-                states.hold(job)
-                states.release(job)
+                ids = order(f"web {number}", ["ok:0.01"] * 3)
+                made = list(RenderJob.objects.filter(public_id__in=ids))
+                states.hold(made[0])
+                states.release(made[0])
                 queue.reap()
-                counts["writes"] += 4
+                with transaction.atomic():
+                    for job in made[1:]:
+                        states.request_cancel(job)
+                counts["writes"] += 6
             except OperationalError:
                 counts["locked"] += 1
             time.sleep(0.05)

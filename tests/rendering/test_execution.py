@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
+from django_q.models import OrmQ
 from pytest_django.fixtures import Settings
 
 from projects.models import Team
@@ -23,7 +25,7 @@ from rendering.engine.errors import EngineError
 from rendering.execution import node as this_process
 from rendering.execution import render
 from rendering.execution.child import EngineChild, engine
-from rendering.models import JobState, RenderAttempt, RenderJob, RenderVersion, WorkerNode
+from rendering.models import JobState, RenderAttempt, RenderJob, RenderVersion, TeamShare, WorkerNode
 from tests import factories
 from tests.rendering.sites import is_running
 from tests.rendering.work import new_job
@@ -282,6 +284,27 @@ class TestTicket:
         assert percents == sorted(percents)
         assert 3 <= len(written) <= 7
         assert written[-1][1:] == ("publish", 99)
+
+    @pytest.mark.parametrize("state", ["paused", "quarantined"])
+    def test_a_worker_that_may_not_work_passes_its_ticket_on(self, team: Team, state: str) -> None:
+        fake_job(team, "ok")
+        node = this_process.this_worker("gpu")
+        WorkerNode.objects.filter(pk=node.pk).update(state=state)
+        OrmQ.objects.all().delete()
+        for _ in range(3):
+            assert render.run_ticket() == "this worker is not active"
+        assert OrmQ.objects.filter(lock__gt=timezone.now()).count() == OrmQ.objects.count() == 3
+        assert engine().pid is None
+
+    def test_a_ticket_that_a_quota_stops_makes_no_new_ones(self, team: Team) -> None:
+        TeamShare.objects.create(team=team, max_running=1)
+        fake_job(team, "ok")
+        fake_job(team, "ok")
+        other = WorkerNode.objects.create(name="other", host="other", last_seen_at=timezone.now())
+        assert queue.claim_next(other)
+        OrmQ.objects.all().delete()
+        assert render.run_ticket() == "nothing to do"
+        assert not OrmQ.objects.exists()
 
     def test_an_engine_that_cannot_start_costs_no_attempt(self, team: Team, settings: Settings) -> None:
         settings.ENGINE_COMMAND = shlex.split("/bin/false")
