@@ -262,7 +262,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("footage", type=Path, metavar="FOOTAGE")
     sub.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER")
     sub.add_argument("--face", **face)  # type: ignore[arg-type]
-    sub = add("evaluate", evaluate_command, "learn on 70 % of a clip, dub the rest, compare with the truth")
+    sub = add("evaluate", evaluate_command, "learn on 70 %% of a clip, dub the rest, compare with the truth")
     sub.add_argument("clip", type=Path, metavar="CLIP")
     sub.add_argument("--keep", type=Path, metavar="OUT.mp4", help="keep the dubbed part")
     sub = add("train-base", train_base_command, "train the base model from synthesised speech")
