@@ -27,6 +27,8 @@ from projects.services import uploads
 P = ParamSpec("P")
 VERSION = "1.0.0"
 CONTENT = "application/offset+octet-stream"
+SILENCE_S = 15
+"""A line that brings nothing for so long is broken: the browser tries again for about half a minute."""
 
 
 def tus(
@@ -112,6 +114,8 @@ def _append(request: HttpRequest, found: Upload) -> HttpResponse:
     offset = _number(request, "Upload-Offset")
     made = None
     if found.finished_at is None:
+        if (line := request.META.get("gunicorn.socket")) is not None:
+            line.settimeout(SILENCE_S)  # or a lost phone would hold the file, and a thread, for hours
         try:
             uploads.append(upload=found, offset=offset, source=request)
         except UnreadablePostError:  # the connection broke: what came before counts, nobody hears the answer
