@@ -35,6 +35,19 @@ CONTENT_SECURITY_POLICY = "; ".join(
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
+SECRETS = ("token", "key")
+"""Parts of an address that let somebody in; the log is read by others than that person."""
+
+
+def loggable_path(request: HttpRequest) -> str:
+    path = request.path
+    match = request.resolver_match
+    for name in SECRETS:
+        if match is not None and (value := match.kwargs.get(name)):
+            path = path.replace(str(value), "…")
+    return path
+
+
 class RequestLog:
     """Names the request (a proxy's ``X-Request-ID`` is kept when it is a plain word) and writes one line about it."""
 
@@ -50,7 +63,7 @@ class RequestLog:
             response = self.get_response(request)
             level = logging.DEBUG if QUIET.search(request.path) and response.status_code < 500 else logging.INFO
             took = (time.perf_counter() - start) * 1000
-            log.log(level, "%s %s %d %.0f ms", request.method, request.path, response.status_code, took)
+            log.log(level, "%s %s %d %.0f ms", request.method, loggable_path(request), response.status_code, took)
         finally:
             request_id.reset(token)
         response["X-Request-ID"] = name

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from heygem_site import health
 from heygem_site.logs import Context, OneLine
 
 
@@ -48,6 +49,37 @@ def test_an_answer_has_an_id_that_is_in_the_log(db: None, caplog: pytest.LogCapt
 def test_a_proxys_id_is_kept_and_a_strange_one_is_not(db: None) -> None:
     assert Client().get("/healthz", headers={"X-Request-ID": "abc-12345"})["X-Request-ID"] == "abc-12345"
     assert Client().get("/healthz", headers={"X-Request-ID": "a b; rm"})["X-Request-ID"] != "a b; rm"
+
+
+def test_what_lets_somebody_in_is_not_in_the_log(db: None, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="heygem.request"):
+        Client().get("/accounts/once/sesame/")
+        Client().get("/invitations/sesame/")
+    assert "GET /accounts/once/…/ 410" in caplog.text
+    assert "sesame" not in caplog.text
+
+
+def test_a_page_that_is_not_there_is_a_page(db: None) -> None:
+    response = Client().get("/nowhere/", headers={"Accept-Language": "en"})
+    assert response.status_code == 404
+    assert "There is nothing at this address" in response.content.decode()
+
+
+def test_a_failure_of_ours_is_a_page_that_needs_nothing(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> bool:
+        raise RuntimeError
+
+    monkeypatch.setitem(health.CHECKS, "database", fail)
+    response = Client(raise_request_exception=False).get("/healthz", headers={"Accept-Language": "en"})
+    assert response.status_code == 500
+    assert "The error has been written to the log" in response.content.decode()
+
+
+def test_a_form_from_another_site_is_refused_in_words(db: None) -> None:
+    client = Client(enforce_csrf_checks=True)
+    response = client.post("/accounts/login/", {"login": "a"}, headers={"Accept-Language": "en"})
+    assert response.status_code == 403
+    assert "This page has grown old" in response.content.decode()
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:
@@ -91,3 +123,25 @@ def test_a_site_without_its_media_folder_is_ill(db: None, settings: Settings, tm
     response = Client().get("/healthz")
     assert response.status_code == 503
     assert response.json()["media"] == "ill"
+
+
+def test_what_is_not_there_is_said_in_a_page_of_ours(alice: User) -> None:
+    answer = Client().get("/nowhere/")
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.content.decode()
+
+
+def test_a_form_from_an_old_page_is_refused_in_words(db: None) -> None:
+    answer = Client(enforce_csrf_checks=True).post("/accounts/login/", {"login": "x"})
+    assert answer.status_code == 403
+    assert "The page was too old" in answer.content.decode()
+
+
+def test_a_broken_page_breaks_politely(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("allauth.account.views.LoginView.get", broken)
+    answer = Client(raise_request_exception=False).get("/accounts/login/")
+    assert answer.status_code == 500
+    assert "This is our mistake" in answer.content.decode()
