@@ -20,7 +20,7 @@ from projects.context import may
 from projects.models import Project, Role
 from projects.problems import HeyGemError, get
 from projects.views.base import page, signed_in
-from rendering import selectors
+from rendering import queue, selectors
 from rendering.access import get_batch_for_user
 from rendering.cells import CellKey
 from rendering.models import Preset
@@ -36,6 +36,7 @@ BATCHES_SHOWN = 3
 def board(request: HttpRequest, public_id: str) -> HttpResponse:
     project = access.get_project_for_user(request.user, public_id)
     default_preset(project.team)
+    queue.reap()  # who looks should not see work that nobody does any more
     return page(
         request,
         "rendering/board.html",

@@ -202,7 +202,7 @@ def test_a_worker_never_loads_what_only_the_engine_needs() -> None:
 
 @pytest.mark.parametrize(
     ("stage", "done", "total", "percent"),
-    [("prepare", 0, 10, 0), ("listen", 1, 1, 10), ("compose", 0, 0, 25), ("compose", 50, 100, 57), ("check", 9, 9, 99)],
+    [("prepare", 0, 10, 0), ("listen", 1, 1, 5), ("compose", 0, 0, 11), ("compose", 50, 100, 53), ("check", 9, 9, 99)],
 )
 def test_the_percent_of_a_job_counts_its_stages_by_what_they_take(
     stage: str, done: int, total: int, percent: int
