@@ -44,6 +44,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "heygem_site.middleware.RequestLog",
+    "heygem_site.health.AnswerEarly",
     "django.middleware.security.SecurityMiddleware",
     "heygem_site.middleware.SecurityHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -132,7 +133,6 @@ CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 30 * 24 * 3600
 SECURE_SSL_REDIRECT = env.boolean("HTTPS_REDIRECT", default=PRODUCTION)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", default=30 * 24 * 3600 if PRODUCTION else 0)
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if SECURE_COOKIES else None
@@ -210,6 +210,7 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},  # refusals are in heygem.request already
         "django.server": {"handlers": [], "propagate": True},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # anybody can cause it; heygem.request says 400
         "django-q": {"handlers": [], "propagate": True, "level": "WARNING"},  # every ticket twice, else
         "axes": {"level": "WARNING"},
         "PIL": {"level": "WARNING"},

@@ -194,7 +194,8 @@ def run(options: argparse.Namespace) -> int:
     operator, password = owner.ensure_owner(env.text("HEYGEM_OWNER_EMAIL", default="owner@example.com"))
     demo = demo_is_wanted(options)
     inside = f"http://{_reachable(options.host)}:{options.port}"
-    outside = env.text("SITE_URL", default=inside).rstrip("/")
+    public = f"https://{settings.ALLOWED_HOSTS[0].lstrip('.')}" if settings.PRODUCTION else inside
+    outside = env.text("SITE_URL", default=public).rstrip("/")
     link = outside + accounts.one_time_path(operator) if password else None
     commands = parse_procfile((ROOT / "Procfile").read_text(encoding="utf-8"), given)
     once = [Command("demo", (sys.executable, "manage.py", "seed_demo"))] if demo else []
