@@ -6,5 +6,4 @@ from projects.services import upkeep
 
 
 def clean_media() -> str:
-    cleaned = upkeep.clean_media()
-    return f"{cleaned.partial_files} partial and {cleaned.stored_files} stored files removed"
+    return str(upkeep.clean_media())

@@ -13,6 +13,9 @@ class Cleaned:
     stored_files: int
     analyses: int
 
+    def __str__(self) -> str:
+        return f"Removed {self.partial_files} partial files, {self.stored_files} stored files and {self.analyses} analyses."
+
 
 def clean_media() -> Cleaned:
     """Remove uploads nobody went on with, stored files that nothing points at any more, and analyses of nothing."""

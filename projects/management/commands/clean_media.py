@@ -8,8 +8,7 @@ from projects.services import upkeep
 
 
 class Command(BaseCommand):
-    help = "Removes uploads nobody went on with, and stored files that nothing points at any more."
+    help = "Removes uploads nobody went on with, stored files nothing points at and analyses of nothing."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        cleaned = upkeep.clean_media()
-        self.stdout.write(f"Removed {cleaned.partial_files} partial and {cleaned.stored_files} stored files.")
+        self.stdout.write(str(upkeep.clean_media()))
