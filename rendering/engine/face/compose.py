@@ -29,6 +29,8 @@ FADE = (1 / 3, 2 / 3)
 """Share of the new mouth in the two frames of a cross-fade."""
 STILL = 0.25
 """Pixels of movement that are not worth a warp."""
+OVERLAP = 0.012
+"""IO by which a painted gap reaches over the lower lip's edge."""
 EDGE_FRAMES = 3
 """Frames over which the new mouth fades in and out beside frames without a face."""
 
@@ -206,14 +208,18 @@ class Composer:
         """Tier C: the frame's own mouth bent to the plan; what opens between the lips is painted."""
         index, io = int(self._order[t]), float(self._track.io[self._order[t]])
         target, moved = self._destination(index, t)
-        points = self._track.steady.points[index][:, :2]
-        wide = region(self._track.steady.points[index])
-        source = frame.bgr(wide)
-        bent = Warp(box, target, points[moved])(source, wide[:2])
-        inner_lower, inner_upper = target[INNER_LOWER] - box[:2], target[INNER_UPPER] - box[:2]
-        own_gap = points[LIPS[INNER_LOWER]] - points[LIPS[INNER_UPPER]]
-        start = inner_upper + own_gap  # what the footage shows between the lips stays with the upper lip
-        down = np.maximum((inner_lower - start)[:, 1:], 0)
-        floor = start + np.concatenate([np.zeros_like(down), down], axis=1)
+        points = self._track.steady.points[index]
+        source = points[moved, :2]
+        upper, lower = target[INNER_UPPER], target[INNER_LOWER]
+        own_gap = source[INNER_LOWER] - source[INNER_UPPER]
+        down = self._track.steady.pose[1][index][:2, 1]
+        # What the footage shows between the lips, teeth perhaps, stays with the upper lip; the new gap opens below it.
+        ceiling = upper + own_gap
+        drop = np.maximum((lower - ceiling) @ down, 0)
+        kept = drop > 0.003 * io
+        warp = Warp(box, np.concatenate([target, ceiling[kept]]), np.concatenate([source, source[INNER_LOWER][kept]]))
+        wide = region(points)
+        bent = warp(frame.bgr(wide), wide[:2])
+        floor = ceiling + np.where(kept, drop + OVERLAP * io, drop)[:, None] * down
         teeth = float(np.clip(1 - np.linalg.norm(own_gap, axis=1).max() / (0.04 * io), 0, 1))
-        return paint_inside(bent, start, floor, io, float(bent.mean()), teeth=teeth)
+        return paint_inside(bent, ceiling - box[:2], floor - box[:2], io, float(bent.mean()), teeth=teeth)
