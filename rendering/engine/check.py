@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import cv2
@@ -20,9 +21,10 @@ from rendering.engine.voice.base import load_base
 from rendering.engine.voice.features import features
 from rendering.engine.voice.pauses import activity
 
-MEASURED_FRAMES = 300
+MEASURED_FRAMES = 240
 """Frames whose mouth is tracked again: enough to score, little enough not to slow a long render down."""
 STRETCHES = 4
+ONE_LOOK = (0,)
 LAGS_MS = np.arange(-240, 241, 20)
 MIN_SCORED_S = 3.0
 STILL_LEVELS = 0.05
@@ -61,7 +63,7 @@ class Check:
         crop = Crop.of_points(points)
         picture = self._mesh.picture(frame, crop)
         if picture is not None:
-            found, _ = self._mesh.read(picture, crop)
+            found, _ = self._mesh.read(picture, crop, ONE_LOOK)
             self.opening[t] = measure_opening(found, self.track.template)
 
     def _count_still(self, frame: Frame) -> None:
@@ -180,6 +182,7 @@ def _straightened(luma: np.ndarray, points: np.ndarray) -> np.ndarray:
     return grid.astype(np.float32)
 
 
+@functools.lru_cache(maxsize=1)
 def _around_lips() -> np.ndarray:
     """(96, 96) bool: skin beside and below the lips."""
     rows, columns = np.mgrid[:SKIN_SIZE, :SKIN_SIZE]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,16 +56,18 @@ def prepare(
         info, video = probe_footage(footage, options.limits)
         _refuse_by_probe(video)
         report("probe", 1, 1)
-    with clock.time("track"):
-        track = _follow(footage, out, info, video, options, report)
-    if track is None:
-        none_found = Finding(code="no_face", level="refused", figure=0.0)
-        return _keep(out, _refused(out, info, video, (none_found,), {}))
-    with clock.time("listen"):
-        report("listen", 0, 1)
-        audio = read_audio(footage, info=info) if info.audio is not None else None
-        spans = speech_spans(audio) if audio is not None else ()
-        report("listen", 1, 1)
+    # Listening needs no picture and tracking leaves a core idle.
+    with ThreadPoolExecutor(1, "listen") as beside:
+        heard = beside.submit(_listen, footage, info)
+        with clock.time("track"):
+            track = _follow(footage, out, info, video, options, report)
+        if track is None:
+            none_found = Finding(code="no_face", level="refused", figure=0.0)
+            return _keep(out, _refused(out, info, video, (none_found,), {}))
+        with clock.time("listen"):
+            report("listen", 0, 1)
+            audio, spans = heard.result()
+            report("listen", 1, 1)
     with clock.time("learn"):
         lips, model = learn_presenter(track, video, audio, report)
     with clock.time("profile"):
@@ -77,6 +80,14 @@ def prepare(
         model.save(out / VOICE)
         report("profile", 1, 1)
     return _keep(out, result)
+
+
+def _listen(footage: Path, info: MediaInfo) -> tuple[np.ndarray | None, tuple[tuple[float, float], ...]]:
+    """The footage's own sound, (n,) float32 at 16 kHz, and where somebody speaks in it."""
+    if info.audio is None:
+        return None, ()
+    audio = read_audio(footage, info=info)
+    return audio, speech_spans(audio)
 
 
 def learn_presenter(

@@ -32,6 +32,9 @@ from rendering.engine.prepare import Analysis, read_analysis
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.plan import plan, plan_shape
 
+TAIL_S = 0.5
+"""Silence that follows every take, for the mouth to come to rest in."""
+
 
 def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     """Make one video. Raises :class:`EngineError`; what ``report`` raises passes through. A failure leaves nothing."""
@@ -133,12 +136,15 @@ def _plan(
 
 def planned_mouth(analysis: Analysis, audio16k: np.ndarray, times: np.ndarray, amplitude: float) -> np.ndarray:
     """(n, 8) float32 in the lip space at ``times`` (n,) seconds of the take; at rest after its end."""
+    # A take that breaks off in mid-word still ends in silence.
+    missing = round((float(times[-1]) + TAIL_S) * SPEECH_RATE) - len(audio16k)
+    audio16k = np.pad(audio16k, (0, max(0, missing)))
     if analysis.prepared.tier != "C":
         return plan(analysis.voice, audio16k, times, amplitude=amplitude)
     # The presenter's own mouths say nothing here: general lip motion, in the hand-made modes.
     shape = plan_shape(analysis.voice, audio16k, times, amplitude=amplitude)
     speaking = activity(audio16k)
-    talking = np.interp(times, np.arange(len(speaking)) / 100, speaking, right=0.0)[:, None]
+    talking = np.interp(times, np.arange(len(speaking)) / 100, speaking)[:, None]
     measures = np.stack([analysis.track.opening, analysis.track.width], axis=1)
     rest = np.nanmedian(measures, axis=0)
     return analysis.lips.of_measures(talking * shape + (1 - talking) * rest)

@@ -101,13 +101,13 @@ class Mesh:
             bgr, crop.matrix(size) @ back, (size, size), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0)
         )
 
-    def read(self, picture: Array, crop: Crop) -> tuple[Array, float]:
+    def read(self, picture: Array, crop: Crop, shifts: tuple[int, ...] = SHIFTS) -> tuple[Array, float]:
         """Points (468, 3) float32 in frame pixels (z in the same unit, smaller is nearer) and presence 0..1.
 
-        The mean of three slightly shifted looks: a sixth less jitter than one, and a truer mouth.
+        The mean of slightly shifted looks; three have a sixth less jitter than one, and a truer mouth.
         """
         looks, presence = [], 1.0
-        for shift in SHIFTS:
+        for shift in shifts:
             move = np.array([[1, 0, -shift], [0, 1, -shift]], np.float32)
             view = picture if shift == 0 else cv2.warpAffine(picture, move, (self._net.size, self._net.size))
             points, logit = self._net(view[:, :, ::-1].astype(np.float32) / 255.0)

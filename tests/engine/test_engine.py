@@ -1,0 +1,285 @@
+"""The whole engine on generated footage: prepared once, rendered against takes, measured against the truth."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from rendering.engine.__main__ import main
+from rendering.engine.contract import Limits, PreparedFootage, RenderOptions, RenderRequest
+from rendering.engine.demo import make_demo_footage, make_demo_takes
+from rendering.engine.errors import FAILURES, EngineError
+from rendering.engine.evaluate import evaluate
+from rendering.engine.face.track import track_footage
+from rendering.engine.media.audio import read_audio
+from rendering.engine.media.frame import Box, Frame
+from rendering.engine.media.frames import read_frames
+from rendering.engine.media.probe import probe, probe_footage
+from rendering.engine.prepare import prepare, read_prepared
+from rendering.engine.render import render
+from tests.engine.clips import make_video
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "footage"
+FAST = RenderOptions(speed="ultrafast")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Twenty seconds of the demo presenter, analysed, and a take in another voice."""
+
+    footage: Path
+    prepared: PreparedFootage
+    take: Path
+    take_s: float
+
+    def request(self, out: Path, *, audio: Path | None = None, options: RenderOptions = FAST) -> RenderRequest:
+        return RenderRequest(
+            footage=self.footage,
+            analysis=self.prepared.folder,
+            audio=audio or self.take,
+            out=out,
+            options=options,
+        )
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    folder = tmp_path_factory.mktemp("stage")
+    footage = folder / "presenter.mp4"
+    make_demo_footage(footage, seconds=20, size=320, seed=1)
+    prepared = prepare(footage, folder / "analysis")
+    _, take = make_demo_takes(folder)[0]
+    return Stage(footage, prepared, take, probe(take, Limits()).duration_s)
+
+
+@pytest.fixture(scope="module")
+def rendered(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    """One render, with every byte that changed outside the mask counted before encoding."""
+    strays = {"outside": 0, "blended": 0, "painted": 0}
+    blend = Frame.blend
+
+    def watched(self: Frame, box: Box, bgr: np.ndarray, alpha: np.ndarray) -> None:
+        before = [plane.copy() for plane in (self.y, self.u, self.v)]
+        blend(self, box, bgr, alpha)
+        x, y, width, height = box
+        mask = np.zeros(self.y.shape, bool)
+        mask[y : y + height, x : x + width] = alpha > 0
+        half = mask.reshape(mask.shape[0] // 2, 2, -1, 2).all(axis=(1, 3))
+        for plane, old, inside in zip((self.y, self.u, self.v), before, (mask, half, half), strict=True):
+            strays["outside"] += int((plane != old)[~inside].sum())
+        strays["painted"] = max(strays["painted"], int(mask.sum()))
+        strays["blended"] += 1
+
+    out = tmp_path_factory.mktemp("rendered") / "out.mp4"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Frame, "blend", watched)
+        render(stage.request(out))
+    return out, {name: float(value) for name, value in strays.items()}
+
+
+def test_footage_is_analysed_into_a_folder(stage: Stage) -> None:
+    prepared = stage.prepared
+    assert prepared.tier == "A"
+    assert prepared.verdict == "ready"
+    assert (prepared.width, prepared.height, prepared.fps, prepared.frames) == (320, 320, 25.0, 500)
+    assert prepared.figures["tracked"] == 1.0
+    assert abs(prepared.offset_ms or 0.0) <= 40
+    assert sum(end - start for start, end in prepared.speech_spans) > 12
+    assert prepared.face_box is not None
+    for picture in ("poster.jpg", "filmstrip.jpg"):
+        assert (prepared.folder / picture).stat().st_size > 1000
+    assert read_prepared(prepared.folder) == prepared
+
+
+def test_the_result_has_the_footages_size_and_rate_and_the_takes_length(
+    stage: Stage, rendered: tuple[Path, dict[str, float]]
+) -> None:
+    _, video = probe_footage(rendered[0], Limits())
+    assert (video.width, video.height, video.fps) == (320, 320, 25)
+    assert video.frames == round(stage.take_s * 25)
+    with av.open(str(rendered[0])) as container:
+        assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+
+
+def test_the_take_is_in_place(stage: Stage, rendered: tuple[Path, dict[str, float]]) -> None:
+    heard, said = read_audio(rendered[0]), read_audio(stage.take)
+    product = np.fft.rfft(heard, 2 * len(heard)) * np.conj(np.fft.rfft(said, 2 * len(heard)))
+    lag = int(np.argmax(np.fft.irfft(product)))
+    assert min(lag, 2 * len(heard) - lag) <= 160  # 10 ms at 16 kHz
+
+
+def test_not_one_byte_changes_outside_the_mask(rendered: tuple[Path, dict[str, float]], stage: Stage) -> None:
+    strays = rendered[1]
+    assert strays["blended"] == round(stage.take_s * 25)
+    assert strays["outside"] == 0
+    assert 0 < strays["painted"] < 0.25 * 320 * 320
+
+
+def test_a_take_longer_than_the_footage_goes_back_and_forth(stage: Stage, tmp_path: Path) -> None:
+    sound, rate = soundfile.read(stage.take)
+    long = tmp_path / "long.wav"
+    soundfile.write(long, np.tile(sound, 5)[: 24 * rate], rate)
+    result = render(stage.request(tmp_path / "out.mp4", audio=long))
+    assert result.frames == 600
+    assert result.quality.sync is not None
+    assert result.quality.sync > 0.3
+    info = probe(tmp_path / "out.mp4", Limits())
+    pictures = [frame.small_bgr(80).astype(int) for frame in read_frames(tmp_path / "out.mp4", info)]
+    steps = [float(np.abs(new - old).mean()) for old, new in itertools.pairwise(pictures)]
+    assert max(steps[490:]) < 2.5 * max(steps[:490]), "a jump where the footage turns round"
+
+
+def test_a_take_shorter_than_the_footage_may_leave_the_rest_at_rest(stage: Stage, tmp_path: Path) -> None:
+    sound, rate = soundfile.read(stage.take)
+    short = tmp_path / "short.wav"
+    soundfile.write(short, sound[: 2 * rate], rate)
+    options = RenderOptions(speed="ultrafast", when_shorter="rest")
+    result = render(stage.request(tmp_path / "out.mp4", audio=short, options=options))
+    assert result.frames == stage.prepared.frames
+    info = probe(tmp_path / "out.mp4", Limits())
+    assert info.audio is not None
+    assert info.audio.duration_s == pytest.approx(2.0, abs=0.05)
+    seen = track_footage(tmp_path / "out.mp4", info)
+    assert seen.opening[75:].std() < 0.8 * seen.opening[:50].std()
+    assert seen.opening[75:].mean() < seen.opening[:50].mean()
+
+
+def test_a_cancelled_render_stops_at_once_and_leaves_nothing(stage: Stage, tmp_path: Path) -> None:
+    class CancelledError(Exception):
+        at = 0.0
+
+    def report(name: str, done: int, total: int) -> None:
+        if name == "compose" and done == 20:
+            CancelledError.at = time.monotonic()
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        render(stage.request(tmp_path / "out" / "o.mp4"), report=report)
+    assert time.monotonic() - CancelledError.at < 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_analysis_of_another_engine_is_not_used(stage: Stage, tmp_path: Path) -> None:
+    stored = json.loads((stage.prepared.folder / "analysis.json").read_text())
+    (tmp_path / "analysis.json").write_text(json.dumps({**stored, "engine": "0.9"}))
+    with pytest.raises(EngineError, match="stale_analysis"):
+        read_prepared(tmp_path)
+
+
+def test_an_unknown_backend_is_refused(stage: Stage, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no_backend"):
+        render(stage.request(tmp_path / "out.mp4", options=RenderOptions(backend="sorcery")))
+
+
+def test_footage_without_a_face_is_refused_with_a_poster(tmp_path: Path) -> None:
+    footage = make_video(tmp_path / "wall.mp4", pictures=100, size=(320, 240))
+    result = prepare(footage, tmp_path / "analysis")
+    assert (result.verdict, result.tier) == ("refused", None)
+    assert [finding.code for finding in result.findings] == ["no_face"]
+    assert (tmp_path / "analysis" / "poster.jpg").exists()
+    request = RenderRequest(
+        footage=footage, analysis=tmp_path / "analysis", audio=footage, out=tmp_path / "out.mp4", options=FAST
+    )
+    with pytest.raises(EngineError, match="no_face"):
+        render(request)
+
+
+@pytest.mark.parametrize(("pictures", "fps", "code"), [(25, 25, "too_short"), (60, 12, "low_rate")])
+def test_hopeless_footage_is_refused_before_it_is_followed(tmp_path: Path, pictures: int, fps: int, code: str) -> None:
+    with pytest.raises(EngineError, match=code):
+        prepare(make_video(tmp_path / "clip.mp4", pictures=pictures, fps=fps), tmp_path / "analysis")
+
+
+def test_silent_footage_uses_general_lip_motion(tmp_path: Path, stage: Stage) -> None:
+    footage = tmp_path / "mute.mp4"
+    make_demo_footage(footage, seconds=5, size=256, seed=2, sound=False)
+    result = prepare(footage, tmp_path / "analysis")
+    assert result.tier == "B"
+    assert {"no_own_voice", "short_footage"} <= {finding.code for finding in result.findings}
+    assert result.offset_ms is None
+    request = RenderRequest(
+        footage=footage, analysis=result.folder, audio=stage.take, out=tmp_path / "out.mp4", options=FAST
+    )
+    quality = render(request).quality
+    assert quality.sync is not None
+    assert quality.sync > 0.3
+
+
+def test_self_reenactment_follows_the_truth(stage: Stage) -> None:
+    figures = evaluate(stage.footage)
+    assert float(figures["r_open"]) >= 0.70
+    assert abs(float(figures["null"])) <= 0.1
+    assert abs(int(figures["lag_frames"])) <= 1
+    assert float(figures["flicker"]) == pytest.approx(1, abs=0.1)
+
+
+def command(cache: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rendering.engine", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_line_analyses_once_and_renders_twice(tmp_path: Path, stage: Stage) -> None:
+    footage = tmp_path / "主持人.mp4"
+    make_demo_footage(footage, seconds=4, size=256, seed=4)
+    cache = tmp_path / "cache"
+    first = command(cache, "render", footage, stage.take, "-o", tmp_path / "one.mp4", "--speed", "ultrafast")
+    assert first.returncode == 0, first.stderr
+    assert "track" in first.stderr.split()
+    second = command(cache, "render", footage, stage.take, "-o", tmp_path / "two.mp4", "--json")
+    assert second.returncode == 0, second.stderr
+    assert "track" not in second.stderr.split()
+    assert json.loads(second.stdout)["frames"] == round(stage.take_s * 25)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "The file is empty."), (b"not a video", "damaged or is not a video")]
+)
+def test_the_command_line_says_no_in_a_sentence(
+    tmp_path: Path, content: bytes, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "in.mp4").write_bytes(content)
+    status = main(["render", str(tmp_path / "in.mp4"), str(tmp_path / "in.mp4"), "-o", str(tmp_path / "out.mp4")])
+    assert status == 1
+    assert words in capsys.readouterr().err
+
+
+def test_the_command_line_names_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = tmp_path / "gone.mp4"
+    assert main(["render", str(gone), str(gone), "-o", str(tmp_path / "out.mp4")]) == 1
+    assert "gone.mp4: No such file or directory." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["grid_bbaf2n.mpg", "speaker_512_8s_a.mp4", "speaker_closeup_6s_a.mp4"])
+def test_real_footage_ends_as_a_video_or_a_coded_refusal(name: str, stage: Stage, tmp_path: Path) -> None:
+    footage = SHARED / name
+    if not footage.exists():
+        pytest.skip(f"{footage} is not on this machine")
+    result = prepare(footage, tmp_path / "analysis")
+    if result.verdict == "refused":
+        assert all(finding.code in FAILURES for finding in result.findings)
+        return
+    request = RenderRequest(
+        footage=footage, analysis=result.folder, audio=stage.take, out=tmp_path / "out.mp4", options=FAST
+    )
+    made = render(request)
+    assert (made.width, made.height) == (result.width, result.height)
+    assert made.frames == round(stage.take_s * result.fps)
