@@ -14,7 +14,8 @@ class Cleaned:
     analyses: int
 
     def __str__(self) -> str:
-        return f"Removed {self.partial_files} partial files, {self.stored_files} stored files and {self.analyses} analyses."
+        files = f"{self.partial_files} partial files, {self.stored_files} stored files"
+        return f"Removed {files} and {self.analyses} analyses."
 
 
 def clean_media() -> Cleaned:
