@@ -138,9 +138,10 @@ class Composer:
         moved = points.copy()
         moved[AROUND] = self._around(t)
         face, throat = outline(moved), neck(points, io)
-        box = box_around(np.concatenate([face, throat]))
-        mask, below = Mask(face, box, io), Mask(throat, box, io)
-        own = self._give_way(frame.bgr(box), points, moved, box, io)
+        box, whole = box_around(face), box_around(np.concatenate([face, throat]))
+        canvas = self._give_way(frame.bgr(whole), points, moved, whole, io)
+        inside = np.s_[box[1] - whole[1] : box[1] - whole[1] + box[3], box[0] - whole[0] : box[0] - whole[0] + box[2]]
+        own, mask = np.ascontiguousarray(canvas[inside]), Mask(face, box, io)
         if self._jump[t]:
             self._old, self._colour = (int(self._chosen[t - 1]), self._colour), Colour()
         if self._patches is None:
@@ -148,9 +149,10 @@ class Composer:
         else:
             picture = self._colour(self._lend(int(self._chosen[t]), t, box), own, mask)
             picture = self._cross_fade(picture, own, mask, box, t)
-        inner, outer = mask.full(), below.full()
-        picture = cv2.blendLinear(picture, own, inner, 1 - inner)
-        frame.blend(box, picture, np.maximum(inner, outer) * self._weight[t])
+        inner, alpha = mask.full(), Mask(throat, whole, io).full()
+        canvas[inside] = cv2.blendLinear(picture, own, inner, 1 - inner)
+        alpha[inside] = np.maximum(alpha[inside], inner)
+        frame.blend(whole, canvas, alpha * self._weight[t])
         return True
 
     def _around(self, t: int) -> Array:
