@@ -15,6 +15,15 @@ def fine_tune(
     base: BaseModel, heard: np.ndarray, target: np.ndarray, known: np.ndarray, *, steps: int = STEPS, seed: int = 0
 ) -> BaseModel:
     """``heard`` (t, 41), ``target`` (t, 2) mean 0 sd 1, ``known`` (t,) bool, all at 50 Hz. A few seconds of CPU."""
+    from rendering.engine.voice.base_net import repeatable
+
+    with repeatable(seed):
+        return _train(base, heard, target, known, steps, np.random.default_rng(seed))
+
+
+def _train(
+    base: BaseModel, heard: np.ndarray, target: np.ndarray, known: np.ndarray, steps: int, random: np.random.Generator
+) -> BaseModel:
     import torch
 
     from rendering.engine.voice.base_net import BaseNet
@@ -24,8 +33,6 @@ def fine_tune(
     mine = torch.from_numpy(np.pad(heard, ((0, short), (0, 0))).T.copy())
     truth = torch.from_numpy(np.pad(target, ((0, short), (0, 0))).T.copy().astype(np.float32))
     weight = torch.from_numpy(np.pad(known, (0, short)).astype(np.float32))
-    random = np.random.default_rng(seed)
-    torch.manual_seed(seed)
     net = BaseNet.from_model(base, dropout=0.25).train()
     optimiser = torch.optim.AdamW(net.parameters(), lr=1.5e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)

@@ -18,9 +18,8 @@ from rendering.engine.voice.pauses import activity
 LAGS_MS = np.arange(-240, 241, 20)
 MIN_SPEECH_S = 3.0
 """Less aligned speech than this teaches nothing: the base model is used alone."""
-PERSONAL_EVIDENCE = 0.2
-"""cv_open + 1.5 offset_score from which the presenter's own model is trusted. Wrong sound gives -.04 +- .14 and
-.05 +- .09, the right one .1-.5 and .1-.5: below this, the sound is probably not that of the mouth."""
+NO_EVIDENCE, FULL_EVIDENCE = 0.2, 0.45
+"""cv_open + 1.5 offset_score: wrong sound reaches .0-.36, the right one .43-1.3. In between the trust grows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +37,8 @@ class VoiceModel:
     """Seconds of speech under followed frames."""
     opening_range: float
     """95th minus 5th percentile of the opening, IO."""
-    personal: bool
-    """Whether the presenter's own model is used beside the base."""
+    trust: float
+    """0..1: the weight of the presenter's own model beside the base; 0 when the sound is not that of the mouth."""
     mouth_mean: np.ndarray
     mouth_low: np.ndarray
     mouth_high: np.ndarray
@@ -59,6 +58,11 @@ class VoiceModel:
     """(3, 2): sd of what ridge, base and joint say of the library's own speech."""
     ridge: ridge.Ridge | None = None
     joint: Weights | None = None
+
+    @property
+    def personal(self) -> bool:
+        """Whether the presenter's own model has the larger say."""
+        return self.trust >= 0.5
 
     def save(self, path: Path) -> None:
         """Write as one .npz."""
@@ -162,7 +166,7 @@ def learn(
     }
     if heard is None or told["speech_s"] < MIN_SPEECH_S:
         own_sd = np.ones((3, 2), np.float32)
-        return VoiceModel(cv_open=0.0, cv_width=0.0, personal=False, own_sd=own_sd, **told)
+        return VoiceModel(cv_open=0.0, cv_width=0.0, trust=0.0, own_sd=own_sd, **told)
     return _personal(base, heard, times, shape, lips, ok, speaking, told, seed, report)
 
 
@@ -217,6 +221,7 @@ def _personal(
     held_out = ridge.cross_predict(around, shape[chosen])
     scores = ridge.block_scores(held_out, shape[chosen])
     report("learn", 2, 4)
+    evidence = scores[0] + 1.5 * told["offset_score"]
     own = ridge.fit(around, lips[chosen].astype(np.float32))
     at_50 = np.arange(len(halve(heard))) * FRAME_S + FRAME_S / 4
     clock = at_50 - (times[0] - 0.0)
@@ -234,7 +239,7 @@ def _personal(
     return VoiceModel(
         cv_open=float(scores[0]),
         cv_width=float(scores[1]),
-        personal=bool(scores[0] + 1.5 * told["offset_score"] >= PERSONAL_EVIDENCE),
+        trust=float(np.clip((evidence - NO_EVIDENCE) / (FULL_EVIDENCE - NO_EVIDENCE), 0, 1)),
         own_sd=np.maximum(own_sd, 1e-4).astype(np.float32),
         ridge=own,
         joint=joint.weights,

@@ -44,11 +44,11 @@ def plan(
     heard = features(audio16k)
     shape = _shape(model, heard, audio16k, times, amplitude, phonemes)
     mouth = np.column_stack([shape, np.ones(len(shape))]) @ model.lift
-    if model.personal and model.ridge is not None:
+    if model.trust > 0 and model.ridge is not None:
         # The ridge knows more of the mouth than opening and width: keep the part that those two do not say.
         own = _in_parts(model, heard, times)
         read = np.column_stack([own, np.ones(len(own))]) @ model.read
-        mouth += own - np.column_stack([read, np.ones(len(read))]) @ model.lift
+        mouth += model.trust * (own - np.column_stack([read, np.ones(len(read))]) @ model.lift)
     talking = at_times(activity(audio16k)[:, None], times)
     mouth = np.clip(mouth, model.mouth_low, model.mouth_high) if _mouth_moves(model) else mouth
     return (talking * mouth + (1 - talking) * model.rest).astype(np.float32)
@@ -90,11 +90,11 @@ def _shape(
 ) -> np.ndarray:
     talking = at_times(activity(audio16k)[:, None], times)[:, 0]
     opinions = [(BASE_SHARE, model.own_sd[1], load_base().predict(heard, times))]
-    if model.personal and model.ridge is not None and model.joint is not None:
+    if model.trust > 0 and model.ridge is not None and model.joint is not None:
         own = _in_parts(model, heard, times)
         read = np.column_stack([own, np.ones(len(own))]) @ model.read
-        opinions.append((RIDGE_SHARE, model.own_sd[0], read))
-        opinions.append((JOINT_SHARE, model.own_sd[2], BaseModel(model.joint).predict(heard, times)))
+        opinions.append((RIDGE_SHARE * model.trust, model.own_sd[0], read))
+        opinions.append((JOINT_SHARE * model.trust, model.own_sd[2], BaseModel(model.joint).predict(heard, times)))
     fused = sum(share * _z(said, talking, sd, times) for share, sd, said in opinions)
     if len(times) > 5:
         step = float(np.median(np.diff(times)))

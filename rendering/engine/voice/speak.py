@@ -68,6 +68,8 @@ def speak(text: str, language: str = "en", *, rate: int = 16000, **manner: Any) 
 
 def speak_many(sentences: Sequence[Sentence], *, rate: int = 16000) -> list[Speech]:
     """Say each of ``sentences`` in one espeak-ng process, resampled to ``rate`` Hz."""
+    if not all(sentence.text.strip() for sentence in sentences):
+        raise EngineError("silent_audio", "there is nothing to say in the text")
     root = str(Path(__file__).resolve().parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     asked = "".join(json.dumps(asdict(sentence)) + "\n" for sentence in sentences)
