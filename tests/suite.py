@@ -25,7 +25,7 @@ ENV = {
 CHECKS: list[tuple[str, list[str]]] = [
     ("ruff check", [PY, "-m", "ruff", "check", "."]),
     ("ruff format", [PY, "-m", "ruff", "format", "--check", "."]),
-    ("imports", [str(Path(PY).with_name("lint-imports")), "--no-cache"]),
+    ("imports", [str(Path(PY).with_name("lint-imports")), "--no-cache", "--no-logo"]),
     ("django check", [*MANAGE, "check"]),
     ("migrations", [*MANAGE, "makemigrations", "--check", "--dry-run"]),
     ("mypy", [PY, "-m", "mypy"]),
