@@ -112,7 +112,9 @@ def plane_views(picture: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
     """Writable (H, W), (H/2, W/2), (H/2, W/2) u8 views of a yuv420p picture."""
     views = []
     for plane in picture.planes:
-        rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * plane.height].reshape(plane.height, plane.line_size)
+        rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * plane.height].reshape(
+            plane.height, plane.line_size
+        )
         views.append(rows[:, : plane.width])
     return views[0], views[1], views[2]
 
