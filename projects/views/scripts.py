@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -77,9 +78,10 @@ def script_new(request: HttpRequest, team_id: str) -> HttpResponse:
     team = access.get_team_for_user(request.user, team_id, need=Role.CREATOR)
     actor, text = signed_in(request), request.POST.get("text", "")
     language = languages.normalize(request.POST.get("language") or "en")
-    script = services.create_script(actor=actor, team=team, title=request.POST.get("title", ""))
-    if text.strip():
-        services.write_version(actor=actor, script=script, language=language, text=text)
+    with transaction.atomic():  # no script is left behind when its words are refused
+        script = services.create_script(actor=actor, team=team, title=request.POST.get("title", ""))
+        if text.strip():
+            services.write_version(actor=actor, script=script, language=language, text=text)
     return redirect("projects:script", script.public_id)
 
 

@@ -249,3 +249,11 @@ def test_words_are_written_from_the_page(bob, team):
     client.post(reverse("projects:script_write", args=[script.public_id]), {"language": "zh-hans", "text": "大家好"})
     assert [version.number for version in script.versions.all()] == [2, 1]
     assert "大家好" in client.get(address).content.decode()
+
+
+def test_words_that_are_refused_leave_no_script_behind(bob, team):
+    form = {"title": "Sale", "language": "en", "text": "x" * (scripts.MAX_TEXT + 1)}
+    answer = browser(bob).post(reverse("projects:script_new", args=[team.public_id]), form)
+    assert answer.status_code == 400
+    assert "The text is longer than" in answer.content.decode()
+    assert not team.scripts.exists()
