@@ -47,7 +47,7 @@ class Cluster:
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", *(command or ["cluster", name])],
             cwd=ROOT,
-            env=site.env | {key: str(value) for key, value in env.items()},
+            env=site.env | {"Q_CLUSTER_NAME": name} | {key: str(value) for key, value in env.items()},
             stdout=self.log.open("wb"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
