@@ -214,6 +214,8 @@ class LanguageView:
     tag: str
     name: str
     version: ScriptVersion
+    earlier: tuple[ScriptVersion, ...]
+    """What was written before, newest first."""
     takes: tuple[AnalysedView, ...]
     archived: tuple[AnalysedView, ...]
 
@@ -237,6 +239,7 @@ def script_languages(script: Script) -> list[LanguageView]:
                 tag=tag,
                 name=languages.name(tag),
                 version=of_language[0],
+                earlier=tuple(version for version in of_language[1:] if version.text),
                 takes=tuple(analysed(take) for take in every if take.archived_at is None),
                 archived=tuple(analysed(take) for take in every if take.archived_at is not None),
             )

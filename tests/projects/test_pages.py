@@ -257,3 +257,12 @@ def test_words_that_are_refused_leave_no_script_behind(bob, team):
     assert answer.status_code == 400
     assert "The text is longer than" in answer.content.decode()
     assert not team.scripts.exists()
+
+
+def test_earlier_words_are_kept_and_can_be_used_again(bob, script):
+    for text in ("First.", "Second."):
+        scripts.write_version(actor=bob, script=script, language="en", text=text)
+    client = browser(bob)
+    assert "1 earlier version of the words" in shown(client, "script", script.public_id)
+    client.post(reverse("projects:script_write", args=[script.public_id]), {"language": "en", "text": "First."})
+    assert [version.text for version in script.versions.all()] == ["First.", "Second.", "First."]
