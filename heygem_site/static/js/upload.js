@@ -217,6 +217,11 @@ export function enhance(zone) {
     target.classList.remove("over");
     if (event.dataTransfer.files.length) choose(zone, event.dataTransfer.files);
   });
+  // Somebody may have been quicker than this script.
+  if (input.files.length) {
+    choose(zone, input.files);
+    input.value = "";
+  }
 }
 
 const enhanceAll = () => document.querySelectorAll("[data-upload]").forEach(enhance);
