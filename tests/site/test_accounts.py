@@ -155,6 +155,13 @@ def test_an_open_house_lets_everybody_sign_up(client: Client, db: None, settings
     assert User.objects.filter(email="eve@example.com").exists()
 
 
+def test_the_way_to_an_account_is_on_the_sign_in_page(client: Client, db: None, settings: Settings) -> None:
+    assert "/accounts/signup/" not in client.get("/accounts/login/").content.decode()
+    assert "/accounts/signup/" in client.get("/accounts/login/?next=/invitations/abc/").content.decode()
+    settings.SIGNUP_OPEN = True
+    assert "/accounts/signup/" in client.get("/accounts/login/").content.decode()
+
+
 def test_the_first_owner_owns_a_team_and_runs_the_place(db: None) -> None:
     owner, password = ensure_owner("Owner@Example.com")
     assert password
