@@ -12,6 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
 from projects.models import AnalysisState, Team
+from projects.services import waking
 from rendering import queue, states, tickets, workers
 from rendering.models import JobState, RenderJob, TeamShare, WorkerNode
 from tests import factories
@@ -182,6 +183,15 @@ def test_a_large_batch_makes_no_more_tickets_than_are_of_use(team: Team) -> None
         new_job(team)
     queue.reap()
     assert OrmQ.objects.count() == tickets.MOST_WAITING
+
+
+def test_a_cluster_that_starts_finds_the_tickets_of_its_dead_predecessor(team: Team) -> None:
+    new_job(team)
+    waking.wake_analysers()
+    OrmQ.objects.update(lock=timezone.now() + timedelta(hours=1))
+    assert tickets.deliver_again("gpu") == 0
+    assert tickets.deliver_again("worker") == 1
+    assert (tickets.waiting("worker"), tickets.waiting("gpu")) == (1, 0)
 
 
 def fail_on(worker: WorkerNode, job: RenderJob) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django_q.conf import Conf
 
-from rendering import workers
+from rendering import tickets, workers
 
 
 class Command(BaseCommand):
@@ -24,4 +24,5 @@ class Command(BaseCommand):
         from rendering.execution.cluster import Cluster  # django-q2 must know its name first
 
         workers.schedule_upkeep()
+        tickets.deliver_again(name)
         Cluster().run()
