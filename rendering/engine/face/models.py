@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -27,12 +30,26 @@ def model_path(name: str) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep LiteRT's greeting, which no setting turns off, out of the log and the progress bar."""
+    log, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(log, 2)
+        os.close(log)
+        os.close(nowhere)
+
+
 class Net:
     """One model on one thread: a float32 picture in, its output tensors (in the file's order) out."""
 
     def __init__(self, name: str) -> None:
-        self._net = Interpreter(str(model_path(name)), num_threads=1)
-        self._net.allocate_tensors()
+        with _hushed():
+            self._net = Interpreter(str(model_path(name)), num_threads=1)
+            self._net.allocate_tensors()
         entry = self._net.get_input_details()[0]
         self._input: int = entry["index"]
         self._outputs: list[int] = [output["index"] for output in self._net.get_output_details()]
