@@ -90,11 +90,15 @@ def test_lent_mouths_follow_the_plan_and_seldom_jump(filmed, lips):
     assert (np.diff(chosen) != 1).mean() < 0.35
 
 
-def test_a_library_without_a_usable_frame_is_a_coded_failure(filmed, lips):
-    track = dataclasses.replace(filmed.track, ok=np.zeros(len(filmed.track), bool))
-    turned_away = dataclasses.replace(filmed.track, yaw=np.full(len(track), 60, np.float32))
+def test_where_no_frame_is_good_every_followed_frame_may_lend(filmed, lips):
+    turned_away = dataclasses.replace(filmed.track, yaw=np.full(len(filmed.track), 60, np.float32))
+    np.testing.assert_array_equal(library_frames(turned_away), filmed.track.ok)
+
+
+def test_a_library_without_a_frame_is_a_coded_failure(filmed, lips):
+    empty = dataclasses.replace(_library(filmed, lips), frames=np.zeros(0, int))
     with pytest.raises(EngineError) as failure:
-        choose(np.zeros((5, 8)), np.zeros((5, 2)), Library.of(turned_away, lips))
+        choose(np.zeros((5, 8)), np.zeros((5, 2)), empty)
     assert failure.value.code == "no_face"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-CHOSEN_SHARE = 0.2
+CHOSEN_SHARE = 0.1
 """How much of the lent mouth's own shape is kept; the plan gives the rest."""
 MAX_STRETCH = 0.07
 """IO that a lip point of a lent mouth may be moved; beyond it patches look stretched."""
@@ -41,7 +41,7 @@ CHEEKS = (206, 426, 50, 280, 205, 425, 187, 411)
 JAW = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)
 AROUND = np.array(CHIN + CHEEKS + JAW)
 """Points that move with the mouth, as :func:`following` learns from the footage."""
-FOLLOW_GAIN = 1.2
+FOLLOW_GAIN = 1.3
 """Makes good what ridge regression on measured points loses."""
 MAX_FOLLOW = 0.15
 """IO that a point around the mouth may move."""
@@ -139,7 +139,10 @@ class Composer:
         moved[AROUND] = self._around(t)
         face, throat = outline(moved), neck(points, io)
         box, whole = box_around(face), box_around(np.concatenate([face, throat]))
-        canvas = self._give_way(frame.bgr(whole), points, moved, whole, io)
+        canvas = frame.bgr(whole)
+        gives_way = np.abs(moved - points).max() > STILL
+        if gives_way:
+            canvas = self._give_way(canvas, points, moved, whole, io)
         inside = np.s_[box[1] - whole[1] : box[1] - whole[1] + box[3], box[0] - whole[0] : box[0] - whole[0] + box[2]]
         own, mask = np.ascontiguousarray(canvas[inside]), Mask(face, box, io)
         if self._jump[t]:
@@ -149,7 +152,8 @@ class Composer:
         else:
             picture = self._colour(self._lend(int(self._chosen[t]), t, box), own, mask)
             picture = self._cross_fade(picture, own, mask, box, t)
-        inner, alpha = mask.full(), Mask(throat, whole, io).full()
+        inner = mask.full()
+        alpha = Mask(throat, whole, io).full() if gives_way else np.zeros(canvas.shape[:2], np.float32)
         canvas[inside] = cv2.blendLinear(picture, own, inner, 1 - inner)
         alpha[inside] = np.maximum(alpha[inside], inner)
         frame.blend(whole, canvas, alpha * self._weight[t])
@@ -167,8 +171,6 @@ class Composer:
 
     def _give_way(self, own: Array, points: Array, moved: Array, box: tuple[int, int, int, int], io: float) -> Array:
         """The frame's own picture in the box with jaw and cheeks where the new mouth takes them."""
-        if np.abs(moved - points).max() < STILL:
-            return own
         held = np.concatenate([points[FIXED], neck(points, io)])
         target, source = np.concatenate([moved[AROUND], held]), np.concatenate([points[AROUND], held])
         return Warp(box, target, source)(own, box[:2])

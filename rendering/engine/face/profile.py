@@ -25,6 +25,7 @@ TAIL = struct.Struct("<8sq")
 MAX_YAW = 30.0
 CUT_MARGIN = 2
 """Frames on either side of a cut that are never reused."""
+MIN_LIBRARY = 25
 MIN_SHARPNESS = 0.55
 """Frames whose sharpness is this much (natural logarithm) under their neighbourhood's are blurred."""
 
@@ -124,7 +125,10 @@ class Patches:
 
 
 def library_frames(track: Track) -> Array:
-    """(N,) bool: frames whose mouth may be reused: followed, from the front, sharp, unobscured, away from cuts."""
+    """(N,) bool: frames whose mouth may be reused: followed, from the front, sharp, unobscured, away from cuts.
+
+    Where hardly any frame is that good (a chin cut off by the picture's edge, say), every followed frame is.
+    """
     usable = track.ok & (np.abs(np.nan_to_num(track.yaw)) <= MAX_YAW) & (track.presence > 0.9)
     for start, stop in track.shots:
         if start > 0:
@@ -132,7 +136,7 @@ def library_frames(track: Track) -> Array:
         if stop < len(track):
             usable[stop - CUT_MARGIN : stop] = False
     usable &= ~_blurred(track) & ~_odd(track) & _inside(track)
-    return usable
+    return usable if usable.sum() >= MIN_LIBRARY else track.ok.copy()
 
 
 def _blurred(track: Track) -> Array:

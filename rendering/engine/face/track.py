@@ -29,6 +29,8 @@ Array = np.ndarray[Any, Any]
 OnFrame = Callable[["Frame", "Array | None"], None]
 
 MIN_PRESENCE = 0.5
+MIN_FOLLOWED = 5
+"""Frames with a face below which there is nothing to describe."""
 LOOK_AHEAD = 10
 """Frames looked at before the presenter is chosen: a face must be steady, not only large."""
 DETECT_HEIGHT = 480
@@ -251,7 +253,7 @@ def track_footage(
 
     ``face``: where to look for them in the first frame, x and y in 0..1; None takes the largest steady face.
     ``on_frame(frame, points)`` is called for every frame, with its points (468, 3) px or None, while it is decoded.
-    Raises ``no_face`` when no face is followed in any frame.
+    Raises ``no_face`` when hardly any frame shows one.
     """
     from rendering.engine.media.frames import read_frames
 
@@ -279,7 +281,7 @@ def track_footage(
         if on_frame is not None:
             on_frame(frame, None if found is None else found[0])
         report("track", index + 1, max(total, index + 1))
-    if all(row[0] is None for row in rows):
+    if sum(row[0] is not None for row in rows) < MIN_FOLLOWED:
         raise EngineError("no_face", str(path))
     shots = list(zip(starts, [*starts[1:], len(rows)], strict=True))
     return assemble(rows, shots, np.array(thumbs), (info.video.width, info.video.height))
