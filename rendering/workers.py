@@ -126,9 +126,11 @@ def stuck_clusters() -> list[str]:
     stuck = []
     for cluster in CLUSTERS:
         here = WorkerNode.objects.filter(host=settings.WORKER_NAME, cluster=cluster)
-        idle = here.filter(busy_since=None, last_seen_at__lte=since)
-        busy = [node for node in here.exclude(busy_since=None) if is_alive(node.pid)]
-        if idle.exists() and not busy and OrmQ.objects.filter(key=cluster, lock__lte=since).exists():
+        alive = [node for node in here if is_alive(node.pid)]  # none: it is not running, or only starting
+        idle = [
+            node.busy_since is None and node.last_seen_at is not None and node.last_seen_at <= since for node in alive
+        ]
+        if alive and all(idle) and OrmQ.objects.filter(key=cluster, lock__lte=since).exists():
             stuck.append(cluster)
     return stuck
 

@@ -270,7 +270,17 @@ def test_a_cluster_is_stuck_when_tickets_wait_beside_idle_workers(team: Team, se
     assert workers.stuck_clusters() == []
     workers.end(here)
     WorkerNode.objects.update(last_seen_at=long_ago)
+    assert workers.stuck_clusters() == ["gpu"]
     settings.WORKER_NAME = "another box"
+    assert workers.stuck_clusters() == []
+
+
+def test_a_cluster_that_has_not_started_yet_is_not_stuck(team: Team, settings: Settings) -> None:
+    settings.WORKER_NAME = "box"
+    long_ago = timezone.now() - timedelta(minutes=2)
+    node("box", last_seen_at=long_ago)
+    new_job(team)
+    OrmQ.objects.update(lock=long_ago)
     assert workers.stuck_clusters() == []
 
 
