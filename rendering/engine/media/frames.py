@@ -6,7 +6,7 @@ import os
 import queue
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,7 @@ def runs(order: Iterable[int]) -> Iterator[range]:
         yield range(first, last + (step or 1), step or 1)
 
 
-def ahead(frames: Iterable[Frame], depth: int = 4) -> Iterator[Frame]:
+def ahead(frames: Iterable[Frame], depth: int = 4) -> Generator[Frame, None, None]:
     """The same frames, read by a thread of their own up to ``depth`` ahead; its errors come out here."""
     waiting: queue.Queue[Any] = queue.Queue(depth)
     stopped = threading.Event()
