@@ -185,14 +185,14 @@ Q_CLUSTER = {
     "label": "django-q2",
     "orm": "default",
     "workers": 1,
-    "timeout": 3600,
-    "retry": 3700,
+    "timeout": 4 * 3600,  # seconds; an hour of footage may be analysed on a slow machine
+    "retry": 4 * 3600 + 100,  # longer than that, or running tickets are handed out again
     "max_attempts": 1,
-    "queue_limit": 2,
+    "queue_limit": 1,  # what is taken in advance waits for a busy worker while others are idle
     "poll": 0.5,
     "catch_up": False,
     "save_limit": 200,
-    "ALT_CLUSTERS": {"gpu": {"workers": 1, "queue_limit": 1, "timeout": 14400, "retry": 14500}},
+    "ALT_CLUSTERS": {"gpu": {"workers": 1}},
 }
 
 LOGGING = {
