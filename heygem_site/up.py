@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from heygem_site import env, secret_key
-from heygem_site.processes import Command, Log, Supervisor, parse_procfile, wants_colour
+from heygem_site.processes import Log, Supervisor, parse_procfile, wants_colour
 
 ROOT = Path(__file__).resolve().parent.parent
 BAR = "─" * 72
@@ -131,7 +131,7 @@ def prepare_database() -> None:
         raise RefusedError(f"Nothing can be written to {settings.MEDIA_ROOT}. Change its owner, or set MEDIA_ROOT.")
 
 
-def greeting(address: str, email: str, password: str | None, link: str | None, *, demo: bool) -> str:
+def greeting(address: str, email: str, password: str | None, link: str | None) -> str:
     """What a person reads when the site answers."""
     lines = ["", BAR, f"  HeyGem is running: {address}", ""]
     if password:
@@ -143,8 +143,6 @@ def greeting(address: str, email: str, password: str | None, link: str | None, *
         ]
     else:
         lines += [f"  Sign in as {email}. A new one-time link: ./heygem manage one_time_link {email}"]
-    if demo:
-        lines += ["", "  The demo presenter is being filmed; its videos appear on the board within minutes."]
     return "\n".join([*lines, "", "  Ctrl-C stops everything.", BAR, ""])
 
 
@@ -171,10 +169,18 @@ def stuck_clusters() -> list[str]:
         return []
 
 
-def demo_is_wanted(options: argparse.Namespace) -> bool:
+def make_demo() -> None:
+    """Before anything runs, so that the first page shows its videos being made. The site does without, if it must."""
+    from django.core.management import CommandError, call_command
+
     from rendering.services import demo
 
-    return not options.no_demo and not demo.is_made()
+    if not demo.is_made():
+        print("  the demo: filming a presenter (a quarter of a minute on a quiet machine)", flush=True)
+        try:
+            call_command("seed_demo")
+        except CommandError as error:
+            print(f"  {error} Going on without it.", file=sys.stderr)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -192,24 +198,23 @@ def run(options: argparse.Namespace) -> int:
     from heygem_site import accounts, owner
 
     operator, password = owner.ensure_owner(env.text("HEYGEM_OWNER_EMAIL", default="owner@example.com"))
-    demo = demo_is_wanted(options)
+    if not options.no_demo:
+        make_demo()
     inside = f"http://{_reachable(options.host)}:{options.port}"
     public = f"https://{settings.ALLOWED_HOSTS[0].lstrip('.')}" if settings.PRODUCTION else inside
     outside = env.text("SITE_URL", default=public).rstrip("/")
     link = outside + accounts.one_time_path(operator) if password else None
     commands = parse_procfile((ROOT / "Procfile").read_text(encoding="utf-8"), given)
-    once = [Command("demo", (sys.executable, "manage.py", "seed_demo"))] if demo else []
-    names = [command.name for command in [*commands, *once]] + ["up"]
+    names = [command.name for command in commands] + ["up"]
     log = Log(sys.stdout, names, colour=wants_colour(sys.stdout, os.environ))
     supervisor = Supervisor(
         commands,
-        once=once,
         env=given,
         cwd=ROOT,
         log=log,
         stuck=stuck_clusters,
         is_ready=lambda: answers(inside),
-        ready=lambda: print(greeting(outside, operator.email, password, link, demo=demo), flush=True),
+        ready=lambda: print(greeting(outside, operator.email, password, link), flush=True),
     )
     print(f"  {settings.HEYGEM_ENV} site, prepared in {time.monotonic() - began:.1f}s; starting", flush=True)
     return supervisor.run()

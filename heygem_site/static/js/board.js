@@ -213,6 +213,12 @@ function schedule() {
 document.addEventListener("visibilitychange", () => !document.hidden && look());
 document.addEventListener("htmx:afterRequest", (event) => event.detail.elt.hasAttribute("data-board-action") && schedule());
 
-focus(keyOf(cells()[0]), { move: false });
-paint();
-schedule();
+function begin() {
+  focus(keyOf(cells()[0]), { move: false });
+  paint();
+  schedule();
+  toolbar.inert = false;
+}
+// Until htmx has looked at the page its buttons would do nothing, so they cannot be pressed.
+if (document.readyState === "complete") begin();
+else addEventListener("load", begin, { once: true });
