@@ -67,10 +67,13 @@ class Finished:
 
 
 def touch(deliverable_id: int) -> None:
-    """Give the cell the board's next revision. Holds the board's row until the transaction ends."""
+    """Give the cell the board's next revision, if it still exists. Holds the board's row until the transaction ends."""
     boards = Board.objects.filter(project__deliverables=deliverable_id)
     while not boards.update(revision=F("revision") + 1):
-        Board.objects.get_or_create(project_id=Deliverable.objects.values_list("project_id").get(pk=deliverable_id)[0])
+        cell = Deliverable.objects.filter(pk=deliverable_id).first()
+        if cell is None:
+            return
+        Board.objects.get_or_create(project_id=cell.project_id)
     current = Board.objects.filter(project=OuterRef("project")).values("revision")
     Deliverable.objects.filter(pk=deliverable_id).update(revision=Subquery(current))
 

@@ -82,18 +82,18 @@ class Attempt:
         job = self.job
         log.info("job %s: attempt %s of %s", job.public_id, job.attempts, job.max_attempts)
         try:
-            with work_folder(self.token.hex) as folder:
-                told = self._render(folder)
+            told = self._render()
         except states.LeaseLost:
             told = "lease lost"
         log.info("job %s: %s", job.public_id, told)
         return f"{job.public_id}: {told}"
 
-    def _render(self, folder: Path) -> str:
+    def _render(self) -> str:
         try:
-            result = self.child.run("render", self._request(folder), report=self._hear, poll=self._poll)
-            self._write((PUBLISH, 99))
-            version = states.succeed(self.job, self.token, self._store(result), log=self.child.log_tail())
+            with work_folder(self.token.hex) as folder:
+                result = self.child.run("render", self._request(folder), report=self._hear, poll=self._poll)
+                self._write((PUBLISH, 99))
+                version = states.succeed(self.job, self.token, self._store(result), log=self.child.log_tail())
         except states.CancelRequested:
             states.cancelled(self.job, self.token, log=self.child.log_tail())
             return "cancelled"

@@ -251,8 +251,9 @@ class TestTicket:
         assert WorkerNode.objects.get().failures_in_row == (1 if mode == "crash" else 0)
         assert list((blobs.media_root() / "work").iterdir()) == []
 
+    @pytest.mark.parametrize("how", ["taken back", "deleted with its project"])
     def test_it_hands_in_nothing_when_it_lost_the_job_meanwhile(
-        self, team: Team, monkeypatch: pytest.MonkeyPatch
+        self, team: Team, monkeypatch: pytest.MonkeyPatch, how: str
     ) -> None:
         job = fake_job(team, "ok")
         claim_next = queue.claim_next
@@ -260,12 +261,22 @@ class TestTicket:
         def claim_and_lose(worker: WorkerNode) -> queue.Claim | None:
             claim = claim_next(worker)
             assert claim is not None
-            states.lose(claim.job)
+            if how == "taken back":
+                states.lose(claim.job)
+            else:
+                RenderJob.objects.get(pk=job.pk).deliverable.project.delete()
             return claim
 
         monkeypatch.setattr(queue, "claim_next", claim_and_lose)
         assert render.run_ticket() == f"{job.public_id}: lease lost"
         assert not RenderVersion.objects.exists()
+
+    def test_a_full_disk_is_tried_again_later(self, team: Team) -> None:
+        job = fake_job(team, "ok")
+        (blobs.media_root() / "work").write_text("no folder can be made here")
+        render.run_ticket()
+        job.refresh_from_db()
+        assert (job.state, job.error_code) == (JobState.QUEUED, "io_error")
 
     def test_progress_is_written_about_twice_a_second_and_rises(
         self, team: Team, monkeypatch: pytest.MonkeyPatch
