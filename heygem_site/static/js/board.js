@@ -221,4 +221,4 @@ function begin() {
 }
 // Until htmx has looked at the page its buttons would do nothing, so they cannot be pressed.
 if (document.readyState === "complete") begin();
-else addEventListener("load", begin, { once: true });
+else document.addEventListener("DOMContentLoaded", begin, { once: true });
