@@ -124,7 +124,7 @@ class Puppet:
         top = float(np.clip(_HEAD[1] + 34 - down / 2, 0, 512 - down))
         self.corner = np.array([left, top])
         photo = np.ascontiguousarray(data.astronaut()[..., ::-1])
-        to_frame = np.float32([[1 / self.scale, 0, left], [0, 1 / self.scale, top]])
+        to_frame = np.array([[1 / self.scale, 0, left], [0, 1 / self.scale, top]], np.float32)
         flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
         large = cv2.warpAffine(photo, to_frame, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
         soft = cv2.GaussianBlur(large, (0, 0), 0.9 * self.scale)
@@ -182,7 +182,7 @@ class Puppet:
         """One frame, (height, width, 3) uint8 BGR."""
         picture = self.still.copy()
         picture[self.y0 : self.y1, self.x0 : self.x1] = self._face(pose)
-        amounts = np.float32([pose.x, pose.y, pose.roll, pose.yaw, pose.pitch])
+        amounts = np.array([pose.x, pose.y, pose.roll, pose.yaw, pose.pitch], np.float32)
         source = self.identity - np.tensordot(amounts, self.fields, 1)
         picture = cv2.remap(picture, source, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         dx, dy = self.random.integers(0, 64, 2)
@@ -209,7 +209,7 @@ class Puppet:
     def _blink(self, face: np.ndarray, blink: float) -> np.ndarray:
         """Draw the upper lids down over the eyes: skin from above them, ending in a line of lashes."""
         lid_skin = cv2.GaussianBlur(face, (0, 0), 1.2 * self.scale)
-        lid_skin = np.roll(lid_skin, round(5.5 * self.scale), axis=0) * np.float32([0.93, 0.98, 1.03])
+        lid_skin = np.roll(lid_skin, round(5.5 * self.scale), axis=0) * np.array([0.93, 0.98, 1.03], np.float32)
         for upper, lower in zip(_UPPER_LIDS, _LOWER_LIDS, strict=True):
             top = np.array(upper) - [0, 1.2]
             edge = top + blink * (np.array(lower) + np.array([0, 0.3]) - top)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,8 @@ class BaseModel:
 
     def save(self, path: Path) -> None:
         """Write as .npz in half precision (about 106 KB)."""
-        np.savez(path, **{name: value.astype(np.float16) for name, value in self.weights.items()})
+        halved: dict[str, Any] = {name: value.astype(np.float16) for name, value in self.weights.items()}
+        np.savez(path, **halved)
 
 
 def load_base(path: Path = WEIGHTS) -> BaseModel:

@@ -201,4 +201,4 @@ def train_base(
 def load_replay() -> tuple[np.ndarray, np.ndarray]:
     """The committed pieces of synthesised speech: heard (36, 41, 150), target (36, 2, 150), float32."""
     with np.load(REPLAY, allow_pickle=False) as stored:
-        return tuple(stored[name].astype(np.float32) / _REPLAY_SCALE for name in ("heard", "target"))  # type: ignore[return-value]
+        return tuple(stored[name].astype(np.float32) / _REPLAY_SCALE for name in ("heard", "target"))

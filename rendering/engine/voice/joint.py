@@ -7,7 +7,7 @@ import numpy as np
 from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.base_train import load_replay
 
-STEPS, BATCH, LENGTH = 300, 6, 100
+STEPS, BATCH, LENGTH = 200, 6, 100
 """Half of each batch is the presenter, half the replay; pieces of 2 s at 50 Hz."""
 
 

@@ -112,8 +112,8 @@ def find_offset(base: BaseModel, heard: np.ndarray, shape: np.ndarray, ok: np.nd
         scores = [_r(said[ok, column], shape[ok, column]) for column in range(2)]
         return float(0.7 * scores[0] + 0.3 * scores[1])
 
-    scores = np.array([agreement(lag) for lag in LAGS_MS])
-    chance = np.array([agreement(lag) for lag in rough])
+    scores = np.array([agreement(float(lag)) for lag in LAGS_MS])
+    chance = np.array([agreement(float(lag)) for lag in rough])
     best = int(scores.argmax())
     score = float(scores[best])
     trusted = score > max(0.2, chance.mean() + 3.0 * chance.std()) and ok.sum() / fps >= 6

@@ -95,7 +95,7 @@ def _shape(
         read = np.column_stack([own, np.ones(len(own))]) @ model.read
         opinions.append((RIDGE_SHARE * model.trust, model.own_sd[0], read))
         opinions.append((JOINT_SHARE * model.trust, model.own_sd[2], BaseModel(model.joint).predict(heard, times)))
-    fused = sum(share * _z(said, talking, sd, times) for share, sd, said in opinions)
+    fused = np.sum([share * _z(said, talking, sd, times) for share, sd, said in opinions], axis=0)
     if len(times) > 5:
         step = float(np.median(np.diff(times)))
         fused = gaussian_filter1d(fused, _SMOOTH_S / max(step, 1e-3), axis=0)
