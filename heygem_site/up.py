@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import fcntl
 import importlib
+import io
 import logging
 import os
 import socket
@@ -230,6 +231,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from django.core.exceptions import ImproperlyConfigured
 
     options = arguments(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a log that is watched through a pipe must not lag behind
     try:
         with only_one(env.var_dir() / "up.lock", f"http://{_reachable(options.host)}:{options.port}"):
             check_port(options.host, options.port)
