@@ -172,6 +172,7 @@ LEASE_SECONDS = env.integer("LEASE_SECONDS", default=90, low=1)
 ENGINE_SILENCE_SECONDS = env.integer(
     "ENGINE_SILENCE_SECONDS", default=max(1, LEASE_SECONDS * 2 // 3), low=1, high=LEASE_SECONDS
 )
+ENGINE_START_SECONDS = env.integer("ENGINE_START_SECONDS", default=180, low=1)  # no job waits for it yet
 MAX_ATTEMPTS = env.integer("MAX_ATTEMPTS", default=3, low=1)
 BACKOFF_SECONDS = env.integer("BACKOFF_SECONDS", default=10, low=0)  # doubled after each further attempt
 WORKER_NAME = env.text("WORKER_NAME", default=socket.gethostname())

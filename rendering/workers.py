@@ -19,6 +19,7 @@ from rendering.models import RenderAttempt, RenderJob, WorkerNode
 log = logging.getLogger("heygem.workers")
 
 CLUSTERS = ("worker", "gpu")
+UPKEEP_CLUSTER = "worker"
 QUARANTINE_AFTER = 3
 """Different jobs that failed in a row on a worker in a way that makes it suspect."""
 SEEN_RECENTLY = timedelta(minutes=5)
@@ -142,4 +143,8 @@ def schedule_upkeep() -> None:
         "projects.tasks.clean_media": {"schedule_type": Schedule.DAILY},
     }
     for task, rhythm in every.items():
-        Schedule.objects.update_or_create(name=task, defaults={"func": task, "cluster": "worker", **rhythm})
+        # Names are not unique in django-q2's table: two clusters that start together may both have made one.
+        known = Schedule.objects.filter(name=task).order_by("pk").first()
+        row = known or Schedule.objects.create(name=task, func=task, cluster=UPKEEP_CLUSTER, **rhythm)
+        Schedule.objects.filter(name=task).exclude(pk=row.pk).delete()
+        Schedule.objects.filter(pk=row.pk).update(func=task, cluster=UPKEEP_CLUSTER, **rhythm)

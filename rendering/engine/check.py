@@ -21,7 +21,7 @@ from rendering.engine.voice.base import load_base
 from rendering.engine.voice.features import features
 from rendering.engine.voice.pauses import activity
 
-MEASURED_FRAMES = 240
+MEASURED_FRAMES = 200
 """Frames whose mouth is tracked again: enough to score, little enough not to slow a long render down."""
 STRETCHES = 4
 ONE_LOOK = (0,)

@@ -89,7 +89,7 @@ class EngineChild:
         except OSError as error:
             raise EngineError("engine_crashed", f"{settings.ENGINE_COMMAND[0]}: {error.strerror}") from error
         with self._ended_on_error():
-            while (event := self._next_event(poll)).get("event") != "ready":
+            if (event := self._next_event(poll, settings.ENGINE_START_SECONDS)).get("event") != "ready":
                 raise EngineError("engine_crashed", f"not ready but {event}")
             self.info = event
         log.info("engine %s on %s is process %s", event.get("engine"), event.get("device"), self.pid)
@@ -113,7 +113,7 @@ class EngineChild:
                 stdin.write(json.dumps(request).encode() + b"\n")
                 stdin.flush()
             while True:
-                event = self._next_event(poll)
+                event = self._next_event(poll, settings.ENGINE_SILENCE_SECONDS)
                 if event["event"] == "progress":
                     report(event["stage"], event["done"], event["total"])
                     poll()
@@ -167,10 +167,10 @@ class EngineChild:
             self.stop()
             raise
 
-    def _next_event(self, poll: Callable[[], None]) -> dict[str, Any]:
-        """Wait for the engine's next line. Raises :class:`EngineError` when it ends or says nothing for too long."""
+    def _next_event(self, poll: Callable[[], None], longest_s: float) -> dict[str, Any]:
+        """Wait for the engine's next line. Raises :class:`EngineError` when it ends, or says nothing for too long."""
         fd = self._running()[2].fileno()
-        silent_until = time.monotonic() + settings.ENGINE_SILENCE_SECONDS
+        silent_until = time.monotonic() + longest_s
         while b"\n" not in self._buffer:
             readable, _, _ = select.select([fd, *stopping.fds()], [], [], POLL_S)
             if set(readable) - {fd}:
@@ -183,7 +183,7 @@ class EngineChild:
                 continue
             poll()
             if time.monotonic() > silent_until:
-                raise EngineError("engine_hung", f"silent for {settings.ENGINE_SILENCE_SECONDS} s")
+                raise EngineError("engine_hung", f"silent for {longest_s} s")
         line, self._buffer = self._buffer.split(b"\n", 1)
         event: dict[str, Any] = json.loads(line)
         return event

@@ -121,7 +121,7 @@ def test_silence_ends_the_engine(child: EngineChild, tmp_path: Path, settings: S
 
 
 def test_an_engine_that_says_nothing_at_all_is_given_up(child: EngineChild, settings: Settings) -> None:
-    settings.ENGINE_SILENCE_SECONDS = 1
+    settings.ENGINE_START_SECONDS = 1
     python(settings, "import time; time.sleep(60)")
     with pytest.raises(EngineError, match="engine_hung"):
         child.ensure_ready()
@@ -178,7 +178,7 @@ def test_the_engine_dies_with_its_worker_even_when_it_ignores_its_input(tmp_path
     worker = (
         "import os, time, django\nfrom django.conf import settings\n"
         f"settings.configure(ENGINE_COMMAND={[sys.executable, '-c', engine]!r})\n"
-        "settings.ENGINE_SILENCE_SECONDS, settings.BASE_DIR = 30, '.'\n"
+        "settings.ENGINE_START_SECONDS, settings.BASE_DIR = 30, '.'\n"
         "from rendering.execution.child import EngineChild\n"
         "child = EngineChild(); child.ensure_ready(); print(child.pid, flush=True); os.kill(os.getpid(), 9)"
     )

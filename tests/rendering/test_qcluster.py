@@ -34,7 +34,7 @@ def engine_of(worker: int) -> int:
 def test_what_kills_hangs_or_exhausts_the_engine_is_tried_three_times_while_the_others_finish(
     new_site: NewSite,
 ) -> None:
-    site = new_site(ENGINE_SILENCE_SECONDS=1)
+    site = new_site(ENGINE_SILENCE_SECONDS=2)
     bad = {"crash": "engine_crashed", "hang": "engine_hung", "oom": "out_of_memory"}
     ids = dict(zip(bad, site.call("order", team="A", modes=list(bad)), strict=True))
     (no_face,) = site.call("order", team="A", modes=["no_face"])
@@ -73,7 +73,7 @@ def jobs_worker(site: Site, job: str) -> str:
 
 
 def test_a_frozen_worker_loses_its_lease_to_another_and_is_refused_when_it_finishes_late(new_site: NewSite) -> None:
-    site = new_site(LEASE_SECONDS=2)
+    site = new_site(LEASE_SECONDS=3)
     (job,) = site.call("order", team="A", modes=["ok:1.5"])
     site.cluster(WORKER_NAME="one")
     held = site.wait(lambda jobs: jobs[job]["progress"] > 0)[job]

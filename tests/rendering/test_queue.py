@@ -286,6 +286,9 @@ def test_a_cluster_that_has_not_started_yet_is_not_stuck(team: Team, settings: S
 
 def test_upkeep_is_scheduled_once() -> None:
     workers.schedule_upkeep()
+    for row in Schedule.objects.all():
+        row.pk = None
+        row.save()
     workers.schedule_upkeep()
     assert Schedule.objects.get(func="rendering.tasks.reap").minutes == 1
     assert set(Schedule.objects.values_list("cluster", flat=True)) == {"worker"}

@@ -122,6 +122,8 @@ class Composer:
         self._follow = following(track, lent) if not lips.hand_made else by_hand(track)
         self._weight = fade_in_out(track.ok[self._order])
         self._jump = jumps(self._chosen) if patches is not None else np.zeros(len(self._order), bool)
+        # A mouth that rests open shows teeth of its own; painted ones would be a second row.
+        self._teeth = float(np.clip(1.5 - np.nanmedian(track.opening) / 0.04, 0, 1))
         self._colour = Colour()
         self._old: tuple[int, Colour] | None = None
 
@@ -225,5 +227,4 @@ class Composer:
         wide = region(points)
         bent = warp(frame.bgr(wide), wide[:2])
         floor = ceiling + np.where(kept, drop + OVERLAP * io, drop)[:, None] * down
-        teeth = float(np.clip(1 - np.linalg.norm(own_gap, axis=1).max() / (0.04 * io), 0, 1))
-        return paint_inside(bent, ceiling - box[:2], floor - box[:2], io, float(bent.mean()), teeth=teeth)
+        return paint_inside(bent, ceiling - box[:2], floor - box[:2], io, float(bent.mean()), teeth=self._teeth)

@@ -11,9 +11,9 @@ Array = np.ndarray[Any, Any]
 
 CAVITY = np.array([24, 18, 42], np.float32)
 """BGR at a face brightness of 128."""
-TEETH = np.array([150, 160, 168], np.float32)
+TEETH = np.array([122, 134, 142], np.float32)
 TONGUE = np.array([70, 62, 120], np.float32)
-TEETH_HEIGHT = 0.075
+TEETH_HEIGHT = 0.05
 """IO of upper teeth that an open mouth shows at most."""
 SCALE = 16
 
@@ -41,7 +41,7 @@ def paint_inside(picture: Array, upper: Array, lower: Array, io: float, brightne
     layer += cv2.GaussianBlur(tongue, (0, 0), max(0.8, 0.03 * io))[..., None] * (TONGUE * light - layer)
     if teeth > 0:
         down = (lower - upper) / np.maximum(gap, 1e-6)[:, None]
-        reach = np.minimum(0.55 * gap, TEETH_HEIGHT * io)[:, None]
+        reach = np.minimum(0.45 * gap, TEETH_HEIGHT * io)[:, None]
         row = _area(np.concatenate([upper - 0.02 * io * down, (upper + down * reach)[::-1]]), (height, width))
         row = cv2.GaussianBlur(row, (0, 0), max(0.5, 0.012 * io)) * (teeth * min(1.0, float(gap.max()) / (0.06 * io)))
         layer += row[..., None] * (TEETH * light * _fall_off(upper, (height, width)) - layer)

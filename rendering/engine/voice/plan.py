@@ -14,7 +14,7 @@ from rendering.engine.voice.learn import VoiceModel
 from rendering.engine.voice.pauses import activity
 
 RIDGE_SHARE, BASE_SHARE, JOINT_SHARE = 1.0, 0.5, 1.0
-STILL_MOUTH_IO = 0.08
+STILL_MOUTH_IO = 0.04
 """A presenter whose opening ranges over less than this never shows an open mouth: general amounts are used instead."""
 GENERAL_MEAN, GENERAL_SD = np.array([0.055, 0.0]), np.array([0.05, 0.03])
 GENERAL_RANGE = np.array([[-0.055, -0.07], [0.17, 0.07]])
