@@ -9,10 +9,10 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-CAVITY = np.array([24, 18, 42], np.float32)
+CAVITY = np.array([20, 18, 44], np.float32)
 """BGR at a face brightness of 128."""
 TEETH = np.array([122, 134, 142], np.float32)
-TONGUE = np.array([70, 62, 120], np.float32)
+TONGUE = np.array([66, 62, 138], np.float32)
 TEETH_HEIGHT = 0.05
 """IO of upper teeth that an open mouth shows at most."""
 SCALE = 16
