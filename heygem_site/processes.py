@@ -97,8 +97,10 @@ def _die_with_parent() -> None:
 class Process:
     """A command that is running, was running, or will be started again."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, *, keep: bool = True) -> None:
         self.command = command
+        self.keep = keep
+        """Started again when it ends; otherwise it may end once."""
         self.popen: subprocess.Popen[bytes] | None = None
         self.rest = b""
         self.started_at = 0.0
@@ -164,6 +166,7 @@ class Supervisor:
         env: Mapping[str, str],
         cwd: Path,
         log: Log,
+        once: Sequence[Command] = (),
         stuck: Callable[[], Iterable[str]] = tuple,
         is_ready: Callable[[], bool] = lambda: True,
         ready: Callable[[], None] = lambda: None,
@@ -171,7 +174,7 @@ class Supervisor:
         check_every_s: float = 20.0,
         longest_back_off_s: float = 30.0,
     ) -> None:
-        self.processes = [Process(command) for command in commands]
+        self.processes = [Process(c) for c in commands] + [Process(c, keep=False) for c in once]
         self.env, self.cwd, self.log = env, cwd, log
         self.stuck, self.is_ready, self.ready = stuck, is_ready, ready
         self.grace_s, self.check_every_s, self.longest_back_off_s = grace_s, check_every_s, longest_back_off_s
@@ -269,7 +272,9 @@ class Supervisor:
         if process.rest:
             self.log.write(process.name, process.rest.decode("utf-8", "replace"))
         process.popen = None
-        if self.stopping:
+        if self.stopping or not process.keep:
+            if code and not self.stopping:
+                self.log.write("up", f"{process.name} ended with {_status(code)}")
             return
         process.failures = 0 if now - process.started_at > 60 else process.failures + 1
         wait = min(2.0 ** (process.failures - 1) if process.failures else 0.0, self.longest_back_off_s)

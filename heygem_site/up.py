@@ -18,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from heygem_site import env, secret_key
-from heygem_site.processes import Log, Supervisor, parse_procfile, wants_colour
+from heygem_site.processes import Command, Log, Supervisor, parse_procfile, wants_colour
 
 ROOT = Path(__file__).resolve().parent.parent
+DEMO_PATIENCE_S = 45.0
 BAR = "─" * 72
 
 
@@ -132,7 +133,7 @@ def prepare_database() -> None:
         raise RefusedError(f"Nothing can be written to {settings.MEDIA_ROOT}. Change its owner, or set MEDIA_ROOT.")
 
 
-def greeting(address: str, email: str, password: str | None, link: str | None) -> str:
+def greeting(address: str, email: str, password: str | None, link: str | None, *, demo_follows: bool) -> str:
     """What a person reads when the site answers."""
     lines = ["", BAR, f"  HeyGem is running: {address}", ""]
     if password:
@@ -144,6 +145,8 @@ def greeting(address: str, email: str, password: str | None, link: str | None) -
         ]
     else:
         lines += [f"  Sign in as {email}. A new one-time link: ./heygem manage one_time_link {email}"]
+    if demo_follows:
+        lines += ["", "  The demo presenter is still being filmed; its project appears when you reload."]
     return "\n".join([*lines, "", "  Ctrl-C stops everything.", BAR, ""])
 
 
@@ -170,18 +173,26 @@ def stuck_clusters() -> list[str]:
         return []
 
 
-def make_demo() -> None:
-    """Before anything runs, so that the first page shows its videos being made. The site does without, if it must."""
-    from django.core.management import CommandError, call_command
+class Readiness:
+    """When to print the address: the site answers, and the demo is in its queue, or takes too long to be waited for."""
 
-    from rendering.services import demo
+    def __init__(self, address: str, *, demo: bool) -> None:
+        self.address, self.demo = address, demo
+        self.began = time.monotonic()
+        self.serves = False
 
-    if not demo.is_made():
-        print("  the demo: filming a presenter (a quarter of a minute on a quiet machine)", flush=True)
-        try:
-            call_command("seed_demo")
-        except CommandError as error:
-            print(f"  {error} Going on without it.", file=sys.stderr)
+    def __call__(self) -> bool:
+        self.serves = self.serves or answers(self.address)
+        return self.serves and (not self.demo_is_missing() or time.monotonic() - self.began > DEMO_PATIENCE_S)
+
+    def demo_is_missing(self) -> bool:
+        from django.db import DatabaseError
+
+        from rendering.services import demo
+
+        with contextlib.suppress(DatabaseError):  # asked again in a moment
+            self.demo = self.demo and not demo.is_made()
+        return self.demo
 
 
 def run(options: argparse.Namespace) -> int:
@@ -199,23 +210,24 @@ def run(options: argparse.Namespace) -> int:
     from heygem_site import accounts, owner
 
     operator, password = owner.ensure_owner(env.text("HEYGEM_OWNER_EMAIL", default="owner@example.com"))
-    if not options.no_demo:
-        make_demo()
     inside = f"http://{_reachable(options.host)}:{options.port}"
     public = f"https://{settings.ALLOWED_HOSTS[0].lstrip('.')}" if settings.PRODUCTION else inside
     outside = env.text("SITE_URL", default=public).rstrip("/")
     link = outside + accounts.one_time_path(operator) if password else None
+    ready = Readiness(inside, demo=not options.no_demo)
+    once = [Command("demo", (sys.executable, "manage.py", "seed_demo"))] if ready.demo_is_missing() else []
     commands = parse_procfile((ROOT / "Procfile").read_text(encoding="utf-8"), given)
-    names = [command.name for command in commands] + ["up"]
+    names = [command.name for command in [*commands, *once]] + ["up"]
     log = Log(sys.stdout, names, colour=wants_colour(sys.stdout, os.environ))
     supervisor = Supervisor(
         commands,
+        once=once,
         env=given,
         cwd=ROOT,
         log=log,
         stuck=stuck_clusters,
-        is_ready=lambda: answers(inside),
-        ready=lambda: print(greeting(outside, operator.email, password, link), flush=True),
+        is_ready=ready,
+        ready=lambda: print(greeting(outside, operator.email, password, link, demo_follows=ready.demo), flush=True),
     )
     print(f"  {settings.HEYGEM_ENV} site, prepared in {time.monotonic() - began:.1f}s; starting", flush=True)
     return supervisor.run()

@@ -193,3 +193,18 @@ def test_the_second_start_knows_its_owner(site: Site, environment: dict[str, str
     finally:
         again.popen.terminate()
         assert again.popen.wait(30) == 0
+
+
+def test_the_address_waits_for_the_demo_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+    monkeypatch.setattr(up, "answers", lambda _address: True)
+    monkeypatch.setattr("rendering.services.demo.is_made", lambda: bool(made))
+    ready = up.Readiness("http://127.0.0.1:1", demo=True)
+    assert not ready()
+    monkeypatch.setattr(up, "DEMO_PATIENCE_S", -1.0)
+    assert ready()
+    assert ready.demo, "the greeting says that it follows"
+    made.append(True)
+    monkeypatch.setattr(up, "DEMO_PATIENCE_S", 45.0)
+    assert ready()
+    assert not ready.demo

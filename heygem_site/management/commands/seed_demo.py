@@ -31,11 +31,11 @@ class Command(BaseCommand):
         except FilmingError as error:
             raise CommandError(f"The demo presenter could not be filmed ({error}).") from error
         demo.add_demo(actor=owner, team=team, files=files)
-        self.stdout.write(f"  the demo is in the queue after {time.monotonic() - began:.0f} s")
-        self.stdout.write(f"  the same by hand: ./heygem render {files.footage} {files.takes[0].file} -o demo.mp4")
+        self.stdout.write(f"the demo is in the queue after {time.monotonic() - began:.0f} s")
+        self.stdout.write(f"the same by hand: ./heygem render {files.footage} {files.takes[0].file} -o demo.mp4")
 
     def report(self, done: int, total: int) -> None:
         percent = 100 * done // max(total, 1)
         if percent >= self.told + 20:
             self.told = percent
-            self.stdout.write(f"  filming the demo presenter: {percent} %")
+            self.stdout.write(f"filming the demo presenter: {percent} %")
