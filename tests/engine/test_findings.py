@@ -79,7 +79,8 @@ def test_what_is_worth_saying_is_said_once(change: dict[str, float], code: str, 
 
 def test_the_ladder_has_three_rungs() -> None:
     assert tier_of(replace(GOOD, personal=False)) == "B"
-    assert tier_of(replace(GOOD, opening_range=0.05)) == "C"
+    assert tier_of(replace(GOOD, opening_range=0.05)) == "A"
+    assert tier_of(replace(GOOD, opening_range=0.03)) == "C"
 
 
 def test_no_code_is_both_a_failure_and_a_finding() -> None:
