@@ -29,9 +29,10 @@ MEASURED = (
 
 def plain(footage: Path, audio: Path, out: Path, frames: int) -> float:
     """Seconds to decode and encode the same frames with the same settings and nothing in between."""
-    from rendering.engine.contract import RenderOptions
+    from rendering.engine.contract import Limits, RenderOptions
     from rendering.engine.media.encode import VideoWriter
     from rendering.engine.media.frames import FrameWalk, ahead
+    from rendering.engine.media.probe import probe_footage
 
     info, video = probe_footage(footage, Limits())
     turn = [*range(video.frames), *range(video.frames - 2, 0, -1)]
