@@ -78,16 +78,19 @@ def test_work_is_watched_stopped_after_a_question_and_begun_again(
     stage: Portal, open_page: OpenPage, fake_file: FakeFile
 ) -> None:
     page = open_page(stage, "bob")
-    new_board(page, stage, "Slow", [fake_file("Slow.mp4", "ok", 5)], [fake_file("First.wav"), fake_file("Second.wav")])
+    takes = [fake_file("First.wav", "ok", 6), fake_file("Second.wav", "ok", 6)]
+    new_board(page, stage, "Slow", [fake_file("Slow.mp4")], takes)
     page.get_by_role("button", name="Fill empty").click()
-    expect(page.locator(".cell progress")).to_have_count(1, timeout=30_000)
+    running = page.locator('.cell[data-state="running"]')
+    expect(running).to_have_count(1, timeout=60_000)
     expect(page.locator('.cell[data-state="queued"]')).to_contain_text("Next in line")
-    first = int(page.locator(".cell progress").first.get_attribute("value") or 0)
-    page.wait_for_function("was => Number(document.querySelector('.cell progress')?.value ?? 0) > was", arg=first)
+    bar = "() => Number(document.querySelector('.cell[data-state=running] progress')?.value ?? 0)"
+    first = page.evaluate(bar)
+    page.wait_for_function(f"was => ({bar})() > was", arg=first)
 
     page.get_by_role("button", name="Cancel all").click()
     page.get_by_role("button", name="Keep it as it is").click()
-    expect(page.locator('.cell[data-state="running"]')).to_have_count(1)
+    expect(running).to_have_count(1)
     page.get_by_role("button", name="Cancel all").click()
     page.get_by_role("button", name="Cancel all").last.click()
     expect(page.locator('.cell[data-state="cancelled"]')).to_have_count(2, timeout=20_000)
