@@ -35,4 +35,4 @@ class PresetForm(forms.ModelForm):
 
     def _get_validation_exclusions(self) -> set[str]:
         # The team is not a field of the form; a taken name is the service's to refuse.
-        return {*super()._get_validation_exclusions(), "team"}
+        return {*super()._get_validation_exclusions(), "team"}  # type: ignore[misc]
