@@ -42,11 +42,11 @@ def plan(
     if len(times) == 0:
         return np.zeros((0, len(model.rest)), np.float32)
     heard = features(audio16k)
-    shape = _shape(model, heard, audio16k, times, amplitude, phonemes)
+    own = _own_mouths(model, heard, times)
+    shape = _shape(model, heard, audio16k, times, own, amplitude, phonemes)
     mouth = np.column_stack([shape, np.ones(len(shape))]) @ model.lift
-    if model.trust > 0 and model.ridge is not None:
+    if own is not None:
         # The ridge knows more of the mouth than opening and width: keep the part that those two do not say.
-        own = _in_parts(model, heard, times)
         read = np.column_stack([own, np.ones(len(own))]) @ model.read
         mouth += model.trust * (own - np.column_stack([read, np.ones(len(read))]) @ model.lift)
     talking = at_times(activity(audio16k)[:, None], times)
@@ -63,21 +63,21 @@ def plan_shape(
     phonemes: Sequence[visemes.Phoneme] | None = None,
 ) -> np.ndarray:
     """Opening and width alone, (n, 2) float32 IO, pauses not yet at rest; arguments as for :func:`plan`."""
-    times = np.asarray(times_s, np.float64)
-    return _shape(model, features(audio16k), audio16k, times, amplitude, phonemes).astype(np.float32)
+    times, heard = np.asarray(times_s, np.float64), features(audio16k)
+    own = _own_mouths(model, heard, times)
+    return _shape(model, heard, audio16k, times, own, amplitude, phonemes).astype(np.float32)
 
 
 def _mouth_moves(model: VoiceModel) -> bool:
     return model.opening_range >= STILL_MOUTH_IO
 
 
-def _in_parts(model: VoiceModel, heard: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """The ridge's mouths (n, 8), a minute at a time: an hour's contexts would not fit in memory."""
-    if model.ridge is None:
-        raise ValueError("the model has no ridge")
-    return np.concatenate(
-        [model.ridge.predict(context(heard, times[start : start + 1500])) for start in range(0, len(times), 1500)]
-    )
+def _own_mouths(model: VoiceModel, heard: np.ndarray, times: np.ndarray) -> np.ndarray | None:
+    """The ridge's mouths (n, 8), a minute at a time: an hour's contexts would not fit in memory. None without trust."""
+    if model.ridge is None or model.trust <= 0:
+        return None
+    starts = range(0, len(times), 1500)
+    return np.concatenate([model.ridge.predict(context(heard, times[start : start + 1500])) for start in starts])
 
 
 def _shape(
@@ -85,13 +85,13 @@ def _shape(
     heard: np.ndarray,
     audio16k: np.ndarray,
     times: np.ndarray,
+    own: np.ndarray | None,
     amplitude: float,
     phonemes: Sequence[visemes.Phoneme] | None,
 ) -> np.ndarray:
     talking = at_times(activity(audio16k)[:, None], times)[:, 0]
     opinions = [(BASE_SHARE, model.own_sd[1], load_base().predict(heard, times))]
-    if model.trust > 0 and model.ridge is not None and model.joint is not None:
-        own = _in_parts(model, heard, times)
+    if own is not None and model.joint is not None:
         read = np.column_stack([own, np.ones(len(own))]) @ model.read
         opinions.append((RIDGE_SHARE * model.trust, model.own_sd[0], read))
         opinions.append((JOINT_SHARE * model.trust, model.own_sd[2], BaseModel(model.joint).predict(heard, times)))
