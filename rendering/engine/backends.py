@@ -15,7 +15,7 @@ import numpy as np
 
 from rendering.engine.contract import Tier
 from rendering.engine.errors import EngineError
-from rendering.engine.face.choose import Library, choose, head_turn, speed
+from rendering.engine.face.choose import Library, choose, head_turn, shot_of, speed
 from rendering.engine.face.compose import Composer
 from rendering.engine.face.lips import LipSpace
 from rendering.engine.face.profile import Patches
@@ -60,8 +60,8 @@ class Exemplar:
         chosen = None
         if self.patches is not None:
             library = Library.of(scene.library, scene.lips)
-            turn, moves = head_turn(scene.track)[scene.order], speed(scene.track)[scene.order]
-            chosen = choose(scene.plan, turn, library, moves)
+            turn, moves, shots = (values(scene.track)[scene.order] for values in (head_turn, speed, shot_of))
+            chosen = choose(scene.plan, turn, library, moves, shots)
         self.composer = Composer(
             scene.track, scene.lips, self.patches, order=scene.order, plan=scene.plan, chosen=chosen
         )

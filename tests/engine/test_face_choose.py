@@ -90,6 +90,16 @@ def test_lent_mouths_follow_the_plan_and_seldom_jump(filmed, lips):
     assert (np.diff(chosen) != 1).mean() < 0.35
 
 
+def test_a_mouth_of_the_same_shot_is_preferred(filmed, lips):
+    track = dataclasses.replace(filmed.track, shots=[(0, 75), (75, 150)])
+    plan = lips.encode(track, 7)[80:140]
+    turned = head_turn(track)[:60]
+    shots = np.zeros(60, int)
+    chosen = choose(plan, turned, Library.of(track, lips), None, shots)
+    assert (chosen < 75).mean() > 0.9
+    assert (choose(plan, turned, Library.of(track, lips)) < 75).mean() < 0.5
+
+
 def test_where_no_frame_is_good_every_followed_frame_may_lend(filmed, lips):
     turned_away = dataclasses.replace(filmed.track, yaw=np.full(len(filmed.track), 60, np.float32))
     np.testing.assert_array_equal(library_frames(turned_away), filmed.track.ok)

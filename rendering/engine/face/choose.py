@@ -24,6 +24,7 @@ POSE_COST = 0.05 / 25
 SPEED_COST = 400.0
 CALM = 0.03
 """Speed (IO per frame) up to which a mouth is sharp; a faster one costs unless the target moves as fast."""
+SHOT_COST = 1.0
 MAX_LIBRARY = 6000
 """Frames searched at most; a longer library is thinned evenly."""
 FAR = 1e6
@@ -41,6 +42,8 @@ class Library:
     """(L, 2) float32: yaw and pitch in degrees."""
     speed: Array
     """(L,) float32: how fast the mouth moves through the picture, IO per frame; fast ones are smeared."""
+    shot: Array
+    """(L,) int: which shot of the footage a frame belongs to."""
     weights: Array
     """(8,) float32: how much each number of a code shows."""
     successor: Array
@@ -62,6 +65,7 @@ class Library:
             lips.encode(track, 7)[usable],
             head_turn(track)[usable],
             speed(track)[usable],
+            shot_of(track)[usable],
             lips.weights,
             np.array(successor, int),
         )
@@ -78,12 +82,24 @@ def speed(track: Track) -> Array:
     return result
 
 
-def choose(plan: Array, target_pose: Array, library: Library, target_speed: Array | None = None) -> Array:
+def shot_of(track: Track) -> Array:
+    """(N,) int: the number of each frame's shot."""
+    return np.repeat(np.arange(len(track.shots)), [stop - start for start, stop in track.shots])
+
+
+def choose(
+    plan: Array,
+    target_pose: Array,
+    library: Library,
+    target_speed: Array | None = None,
+    target_shot: Array | None = None,
+) -> Array:
     """Frames (n,) int whose mouths follow ``plan`` (n, 8), drawn under ``target_pose`` (n, 2: yaw, pitch in degrees).
 
     Least cost over time: shape distance ``|code - plan|^2 / 8``, each number weighted by how much it shows, plus pose
-    distance, a cost for smeared mouths where the target is calm (``target_speed`` (n,) IO per frame), and for every
-    jump a fixed cost plus the distance between what would have come next and what comes instead.
+    distance, a cost for smeared mouths where the target is calm (``target_speed`` (n,) IO per frame) and for mouths of
+    another shot (``target_shot`` (n,)), and for every jump a fixed cost plus the distance between what would have come
+    next and what comes instead.
     """
     if not len(library.frames):
         raise EngineError("no_face", "no frame is good enough to lend its mouth")
@@ -101,6 +117,8 @@ def choose(plan: Array, target_pose: Array, library: Library, target_speed: Arra
             cost = cost + POSE_COST * ((library.pose - target_pose[t]) ** 2).sum(axis=1)
         if target_speed is not None and np.isfinite(target_speed[t]):
             cost = cost + SPEED_COST * np.maximum(0, library.speed - np.maximum(target_speed[t], CALM)) ** 2
+        if target_shot is not None:  # another camera, light, or even another person
+            cost = cost + SHOT_COST * (library.shot != target_shot[t])
         near = np.argpartition(cost, k - 1)[:k]
         if t == 0:
             chosen[0] = np.concatenate([near, near[:more]])
