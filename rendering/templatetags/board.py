@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from rendering.models import RenderVersion
-from rendering.selectors import BatchView, CellState, Counts
+from rendering.selectors import BatchView, CellState, CellView, Counts, stage_label
 
 register = template.Library()
 
@@ -104,6 +104,28 @@ def stale_words(reasons: tuple[str, ...]) -> str:
         "engine": _("a newer engine is installed"),
     }
     return _(", ").join(words[reason] for reason in reasons if reason in words)
+
+
+@dataclass(frozen=True)
+class Step:
+    label: str
+    state: str
+    """past, now or next"""
+
+
+ANALYSIS_STEPS = ("probe", "track", "listen", "learn", "profile")
+RENDER_STEPS = ("prepare", "listen", "lip-sync", "compose", "check")
+
+
+@register.filter
+def steps(cell: CellView) -> list[Step]:
+    """The way from two files to a video, and where on it the cell is. Empty when nothing is being worked on."""
+    order = {CellState.WAITING: ANALYSIS_STEPS, CellState.RUNNING: RENDER_STEPS}.get(cell.state, ())
+    at = order.index(cell.stage) if cell.stage in order else len(order) if cell.stage == "publish" else 0
+    return [
+        Step(stage_label(stage), "past" if number < at else "now" if number == at else "next")
+        for number, stage in enumerate(order)
+    ]
 
 
 @dataclass(frozen=True)
