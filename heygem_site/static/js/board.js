@@ -3,6 +3,8 @@
  * what changed. Markup: templates/rendering/board.html. Cells are swapped out-of-band by htmx; what is chosen and what
  * has the focus is kept here by key, so a swap never loses it.
  */
+import { toast } from "./dom.js";
+
 const board = document.getElementById("board");
 const toolbar = document.getElementById("toolbar");
 const chosen = new Set();
@@ -73,9 +75,18 @@ function focus(key, { move = true } = {}) {
   }
 }
 
+/** Tell the whole reason of a cell that did not work, and what to do. */
+function explain(cell) {
+  const why = cell.querySelector("[data-why]");
+  if (!why) return;
+  document.querySelectorAll("#toasts .toast").forEach((old) => old.remove());
+  toast(why.textContent, { level: why.dataset.level, remedy: why.dataset.remedy });
+}
+
 board.addEventListener("click", (event) => {
   const cell = event.target.closest(".cell");
   if (!cell) return;
+  if (event.target.closest("[data-why]")) return explain(cell);
   const key = keyOf(cell);
   const many = event.ctrlKey || event.metaKey;
   if (event.target.closest("a") && !event.shiftKey && !many) return;
@@ -129,7 +140,7 @@ board.addEventListener("keydown", (event) => {
   else if (event.key === "Home") next = event.ctrlKey ? grid[0][0] : grid[at.row][0];
   else if (event.key === "End") next = event.ctrlKey ? grid.at(-1).at(-1) : grid[at.row].at(-1);
   else if (event.key === " ") toggle([(anchor = key)]);
-  else if (event.key === "Enter" && cell.dataset.href) location.assign(cell.dataset.href);
+  else if (event.key === "Enter") cell.dataset.href ? location.assign(cell.dataset.href) : explain(cell);
   else if (event.key.toLowerCase() === "a" && (event.ctrlKey || event.metaKey)) choose(cells().map(keyOf));
   else if (event.key === "Escape") choose([]);
   else return;
