@@ -224,6 +224,9 @@ function schedule() {
 document.addEventListener("visibilitychange", () => !document.hidden && look());
 document.addEventListener("htmx:afterRequest", (event) => event.detail.elt.hasAttribute("data-board-action") && schedule());
 
+// The head of the board stays below the toolbar, however many lines that takes.
+new ResizeObserver(() => board.style.setProperty("--toolbar-h", `${toolbar.offsetHeight}px`)).observe(toolbar);
+
 function begin() {
   focus(keyOf(cells()[0]), { move: false });
   paint();
