@@ -26,6 +26,8 @@ class Upkeep:
         if now - self.beat_at >= BEAT_S:
             self.beat_at = now
             workers.beat(self.node)
+            # Our cluster has taken tickets in advance, which we cannot use now and idle machines may need.
+            queue.top_up()
         if now - self.reap_at >= REAP_S:
             self.reap_at = now
             queue.reap()
