@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rendering.engine import serve
+from rendering.engine import memory, serve
 from rendering.engine.contract import (
     ENGINE_VERSION,
     Limits,
@@ -33,8 +33,7 @@ BAR = 28
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 1 refused or failed, 2 wrong usage, 130 interrupted)."""
     options = _parser().parse_args(arguments)
-    # The native libraries' chatter is for serve's log, not for a person at a terminal.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    memory.share_one_arena()
     if options.command is not serve_command:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

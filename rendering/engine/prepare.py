@@ -190,7 +190,7 @@ def _judge(
         "shots": float(seen.shots),
         **{f"{stage}_s": value for stage, value in seconds.items()},
     }
-    figures = {name: round(float(value), 3) for name, value in figures.items()}
+    figures = {name: round(float(value), 3) for name, value in figures.items() if np.isfinite(value)}
     refused = findings.refusals(seen)
     if refused:
         return _refused(out, info, video, refused, figures)

@@ -249,6 +249,27 @@ def test_the_command_line_analyses_once_and_renders_twice(tmp_path: Path, stage:
     assert json.loads(second.stdout)["frames"] == round(stage.take_s * 25)
 
 
+def test_the_served_engine_measures_a_take(stage: Stage) -> None:
+    request = json.dumps({"id": "one", "op": "take", "args": {"audio": str(stage.take)}})
+    child = subprocess.Popen(
+        [sys.executable, "-m", "rendering.engine", "serve"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin
+    assert child.stdout
+    child.stdin.write(request + "\n")
+    child.stdin.flush()
+    events = [json.loads(child.stdout.readline()) for _ in range(3)]
+    child.stdin.close()
+    assert child.wait(5) == 0
+    assert [event["event"] for event in events] == ["ready", "progress", "done"]
+    assert events[0]["backends"] == ["exemplar"]
+    assert events[2]["result"]["duration_s"] == pytest.approx(stage.take_s)
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [(b"", "The file is empty."), (b"not a video", "damaged or is not a video")]
 )
