@@ -7,6 +7,7 @@ import { toast } from "./dom.js";
 
 const board = document.getElementById("board");
 const toolbar = document.getElementById("toolbar");
+const poll = document.getElementById("board-poll");
 const chosen = new Set();
 let anchor = null;
 let current = null;
@@ -209,7 +210,7 @@ async function look() {
   const { revision, layout } = status().dataset;
   const query = new URLSearchParams({ since: revision, layout });
   try {
-    await htmx.ajax("GET", `${toolbar.dataset.changes}?${query}`, { source: toolbar, swap: "none" });
+    await htmx.ajax("GET", `${poll.dataset.changes}?${query}`, { source: poll, swap: "none" });
   } catch {
     // The page says by itself that the server cannot be reached; the next look may find it again.
   } finally {
