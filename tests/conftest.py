@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django.fixtures import Settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.cast import alice, bob, charlie, mona, presenter, project, rita, script, team, victor
 from tests.postgres import postgres
@@ -21,11 +23,19 @@ def media(settings: Settings, tmp_path: Path) -> Path:
     return settings.MEDIA_ROOT
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadgroup`` a file's tests run on one worker, so what they share is made once; browsers and real
-    clusters each keep to one worker, so that two cores are not asked for six."""
-    for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        group = next((name for name in ("qcluster", "e2e") if item.get_closest_marker(name)), item.path.stem)
-        item.add_marker(pytest.mark.xdist_group(group))
+TOGETHER = ("tests/e2e/", "tests/rendering/test_qcluster.py", "tests/site/test_up.py")
+"""Tests that start whole sites: one after the other, so that two cores are not asked for six."""
+
+
+class ByFile(LoadScopeScheduling):
+    """A file's tests run on one worker, so what they share is made once. (With this pytest, xdist's own groups do not
+    reach its scheduler.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "sites" if file.startswith(TOGETHER) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)

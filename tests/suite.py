@@ -62,7 +62,7 @@ def pytest_arguments(chosen: list[str]) -> list[str]:
     if chosen:
         return chosen
     workers = max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0))))
-    return ["-n", str(workers), "--dist", "loadgroup", "-q", "--durations=10"]
+    return ["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder", "-q", "--durations=10"]
 
 
 def main(chosen: list[str]) -> int:
