@@ -99,7 +99,7 @@ def get_presenter_for_user(user: AnyUser, public_id: str, *, need: Role = Role.V
 
 
 def get_footage_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEWER) -> Footage:
-    footage = Footage.objects.select_related("presenter__team", "blob", "poster", "filmstrip")
+    footage = Footage.objects.select_related("presenter__team", "blob", "poster", "filmstrip", "preview")
     return _get(footage, user, public_id, need, "presenter.team")
 
 

@@ -156,7 +156,9 @@ def presenter_cards(page: Iterable[Presenter]) -> list[PresenterCard]:
 
 def footage_of(presenter: Presenter, *, archived: bool = False) -> list[AnalysedView]:
     """The presenter's footage, newest first."""
-    rows = presenter.footage.filter(archived_at__isnull=not archived).select_related("blob", "poster", "filmstrip")
+    rows = presenter.footage.filter(archived_at__isnull=not archived).select_related(
+        "blob", "poster", "filmstrip", "preview"
+    )
     return [analysed(footage) for footage in rows.order_by("-pk")]
 
 

@@ -68,6 +68,8 @@ def prepare(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("poster.jpg", "filmstrip.jpg"):
         (folder / name).write_bytes(b"fake picture")
+    if args["options"].get("preview"):
+        (folder / "preview.mp4").write_bytes(b"fake preview")
     return to_json(
         PreparedFootage(
             engine=ENGINE_VERSION,

@@ -47,6 +47,14 @@ class Footage(Kept, Analysed):
     analysis_engine = models.CharField(max_length=20, blank=True, default="")
     poster = models.ForeignKey(MediaBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     filmstrip = models.ForeignKey(MediaBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    preview = models.ForeignKey(
+        MediaBlob,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text=_("a copy that browsers play, where the footage itself is none"),
+    )
 
     class Meta(Analysed.Meta):
         ordering = ["-pk"]
@@ -55,6 +63,11 @@ class Footage(Kept, Analysed):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def playable(self) -> MediaBlob:
+        """What a page plays."""
+        return self.preview or self.blob
 
     @property
     def analysis_path(self) -> str:

@@ -122,6 +122,7 @@ def finish_footage(
     folder: Path,
     poster: MediaBlob | None = None,
     filmstrip: MediaBlob | None = None,
+    preview: MediaBlob | None = None,
 ) -> None:
     """Keep what was measured (fields of ``Footage``) and move the analysis ``folder`` into its place.
 
@@ -138,6 +139,7 @@ def finish_footage(
             error_code=refused_with,
             poster=poster,
             filmstrip=filmstrip,
+            preview=preview,
         )
         # Last in the transaction: when the move fails, the row is as if nothing had happened.
         analysis_folders.put_in_place(folder, footage)

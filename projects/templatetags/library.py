@@ -69,13 +69,16 @@ FIGURES = {
     "cv_open": _("Match of sound and mouth"),
     "io_px": _("Distance of the eyes, pixels"),
     "yaw_p90": _("Turned aside, degrees"),
-    "tracked": _("Face followed, share of frames"),
+    "tracked": _("Face followed, % of frames"),
     "speech_s": _("Speech, seconds"),
     "offset_ms": _("Sound behind picture, ms"),
 }
 """The figures that mean something to people; the others are the engine's own."""
+SHARES = {"tracked"}
+"""Kept as 0..1, shown as percent."""
 
 
 @register.filter
 def named_figures(figures: dict[str, float]) -> list[tuple[str, str]]:
-    return [(str(label), figure(figures[key])) for key, label in FIGURES.items() if figures.get(key) is not None]
+    known = ((key, label) for key, label in FIGURES.items() if figures.get(key) is not None)
+    return [(str(label), figure(figures[key] * (100 if key in SHARES else 1))) for key, label in known]

@@ -44,6 +44,8 @@ class PrepareOptions:
 
     face: tuple[float, float] | None = None
     """Where the presenter's face is in the first frame, x and y in 0..1; None takes the largest steady face."""
+    preview: bool = False
+    """Also leave ``preview.mp4``, a small copy that every browser plays, when the footage itself is none."""
     limits: Limits = Limits()
 
 
@@ -61,8 +63,8 @@ class Finding:
 class PreparedFootage:
     """What ``prepare`` leaves in its folder (``analysis.json`` holds exactly these fields).
 
-    Beside it: ``track.npz``, ``profile.npz``, ``patches.bin``, ``poster.jpg``, ``filmstrip.jpg``, all private to the
-    engine except the two pictures.
+    Beside it: ``track.npz``, ``profile.npz``, ``patches.bin``, ``poster.jpg``, ``filmstrip.jpg`` and, if asked for
+    and needed, ``preview.mp4``; all private to the engine except the pictures and the preview.
     """
 
     engine: str
@@ -112,6 +114,8 @@ class RenderRequest:
     audio: Path
     out: Path
     """MP4 to write; appears whole or not at all."""
+    poster: Path | None = None
+    """JPEG to write, a frame of the result; None writes none."""
     options: RenderOptions = RenderOptions()
     limits: Limits = Limits()
 

@@ -31,12 +31,14 @@ from rendering.engine.face.profile import PatchWriter, library_frames
 from rendering.engine.face.track import Track, track_footage
 from rendering.engine.media.audio import read_audio, speech_spans
 from rendering.engine.media.frame import Frame
+from rendering.engine.media.preview import plays_in_browsers, preview_writer
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe_footage
 from rendering.engine.voice.learn import VoiceModel, learn
 
 ANALYSIS, TRACK, LIPS, VOICE, PATCHES = "analysis.json", "track.npz", "lips.npz", "voice.npz", "patches.bin"
-POSTER, FILMSTRIP = "poster.jpg", "filmstrip.jpg"
+POSTER, FILMSTRIP, PREVIEW = "poster.jpg", "filmstrip.jpg", "preview.mp4"
 POSTER_HEIGHT, STRIP_HEIGHT, STRIP_TILES = 720, 96, 10
+POSTER_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 88]
 
 
 def prepare(
@@ -123,14 +125,20 @@ def _refuse_by_probe(video: VideoInfo) -> None:
 def _follow(
     footage: Path, out: Path, info: MediaInfo, video: VideoInfo, options: PrepareOptions, report: Report
 ) -> Track | None:
-    """Track the face and, in the same pass, keep patches, poster and filmstrip. None when no face is seen."""
+    """Track the face and, in the same pass, keep patches and pictures. None when no face is seen."""
     pictures = _Pictures(video)
+    (out / PREVIEW).unlink(missing_ok=True)
     try:
-        with PatchWriter(out / PATCHES) as patches:
+        with PatchWriter(out / PATCHES) as patches, contextlib.ExitStack() as beside:
+            show = None
+            if options.preview and not plays_in_browsers(footage, info):
+                show = beside.enter_context(preview_writer(out / PREVIEW, footage, info, video))
 
             def keep(frame: Frame, points: np.ndarray | None) -> None:
                 pictures.add(frame, seen=points is not None)
                 patches.add(frame, points)
+                if show is not None:
+                    show(frame)
 
             return track_footage(footage, info, face=options.face, report=report, on_frame=keep)
     except EngineError as error:
@@ -140,6 +148,11 @@ def _follow(
         return None
     finally:
         pictures.save(out)
+
+
+def save_poster(path: Path, frame: Frame) -> None:
+    """Write ``frame`` as a JPEG of at most 720 rows."""
+    cv2.imwrite(str(path), frame.small_bgr(POSTER_HEIGHT), POSTER_QUALITY)
 
 
 class _Pictures:
@@ -162,7 +175,7 @@ class _Pictures:
 
     def save(self, out: Path) -> None:
         if self.poster is not None:
-            cv2.imwrite(str(out / POSTER), self.poster, [cv2.IMWRITE_JPEG_QUALITY, 88])
+            cv2.imwrite(str(out / POSTER), self.poster, POSTER_QUALITY)
         if self.tiles:
             cv2.imwrite(str(out / FILMSTRIP), np.hstack(self.tiles), [cv2.IMWRITE_JPEG_QUALITY, 85])
 
@@ -325,5 +338,7 @@ def options_from_json(values: Mapping[str, Any]) -> PrepareOptions:
     """``PrepareOptions`` from the protocol's plain types."""
     face = values.get("face")
     return PrepareOptions(
-        face=(float(face[0]), float(face[1])) if face else None, limits=Limits(**values.get("limits", {}))
+        face=(float(face[0]), float(face[1])) if face else None,
+        preview=bool(values.get("preview", False)),
+        limits=Limits(**values.get("limits", {})),
     )

@@ -28,10 +28,12 @@ from rendering.engine.media.audio import MIN_TAKE_S, SPEECH_RATE, read_audio, re
 from rendering.engine.media.encode import VideoWriter
 from rendering.engine.media.frames import FrameWalk, ahead
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe, probe_footage
-from rendering.engine.prepare import Analysis, read_analysis
+from rendering.engine.prepare import Analysis, read_analysis, save_poster
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.plan import plan, plan_shape
 
+POSTER_S = 1.0
+"""When the poster is taken; earlier in a very short take."""
 TAIL_S = 0.5
 """Silence that follows every take, for the mouth to come to rest in."""
 
@@ -166,11 +168,14 @@ def compose(
     writer = VideoWriter(
         request.out, video, request.audio, request.options, float(total / video.fps), audio_info=take.info
     )
+    poster_at = min(total // 3, round(POSTER_S * float(video.fps)))
     with writer, contextlib.closing(ahead(walked)) as frames:
         for t, frame in enumerate(frames):
             check.before(frame, t)
             drawn = maker.compose(frame, t)
             check.after(frame, t, drawn=drawn)
+            if t == poster_at and request.poster is not None:
+                save_poster(request.poster, frame)
             writer.write(frame)
             report("compose", t + 1, total)
 
@@ -182,6 +187,7 @@ def request_from_json(values: Mapping[str, Any]) -> RenderRequest:
         analysis=Path(values["analysis"]),
         audio=Path(values["audio"]),
         out=Path(values["out"]),
+        poster=Path(values["poster"]) if values.get("poster") else None,
         options=RenderOptions(**values.get("options", {})),
     )
     return replace(request, limits=Limits(**values["limits"])) if "limits" in values else request

@@ -114,7 +114,7 @@ class Look:
 
     def _prepare(self, footage: Footage) -> None:
         with analysis_folders.new_folder() as folder:
-            args = {"footage": str(blobs.local_path(footage.blob)), "out": str(folder), "options": {}}
+            args = {"footage": str(blobs.local_path(footage.blob)), "out": str(folder), "options": {"preview": True}}
             found = self.child.run("prepare", args, report=self._hear, poll=self._poll)
             findings = list(found["findings"])
             refused = [finding["code"] for finding in findings if finding["level"] == "refused"]
@@ -125,8 +125,9 @@ class Look:
                 findings=findings,
                 refused_with=(refused or ["bad_media"])[0] if found["verdict"] == "refused" else "",
                 folder=folder,
-                poster=_picture(team, folder / "poster.jpg"),
-                filmstrip=_picture(team, folder / "filmstrip.jpg"),
+                poster=_stored(team, folder / "poster.jpg", "image/jpeg"),
+                filmstrip=_stored(team, folder / "filmstrip.jpg", "image/jpeg"),
+                preview=_stored(team, folder / "preview.mp4", "video/mp4", move=True),
             )
 
     def _measure(self, take: AudioTake) -> None:
@@ -170,5 +171,5 @@ def _footage_fields(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _picture(team: Team, path: Path) -> MediaBlob | None:
-    return blobs.store(team, path, "image/jpeg") if path.exists() and path.stat().st_size else None
+def _stored(team: Team, path: Path, content_type: str, *, move: bool = False) -> MediaBlob | None:
+    return blobs.store(team, path, content_type, move=move) if path.exists() and path.stat().st_size else None

@@ -121,12 +121,13 @@ class Attempt:
             "analysis": str(blobs.media_root() / self.job.footage.analysis_path),
             "audio": str(blobs.local_path(self.job.take.blob)),
             "out": str(folder / "video.mp4"),
+            "poster": str(folder / "poster.jpg"),
             "options": self.job.batch.preset,
         }
 
     def _store(self, result: dict[str, Any]) -> states.Finished:
         video = blobs.store(self.job.team, Path(result["video"]), "video/mp4", move=True)
-        picture = Path(result["video"]).with_suffix(".jpg")
+        picture = Path(result["video"]).with_name("poster.jpg")
         poster = blobs.store(self.job.team, picture, "image/jpeg", move=True) if picture.exists() else None
         same = ("engine", "tier", "width", "height", "fps", "duration_s", "quality", "seconds")
         return states.Finished(

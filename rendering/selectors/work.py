@@ -50,7 +50,7 @@ def cell(deliverable: Deliverable) -> CellView:
 
 def cell_detail(deliverable: Deliverable) -> CellDetail:
     versions = deliverable.versions.select_related(
-        "video", "poster", "created_by", "footage__blob", "take__blob", "job"
+        "video", "poster", "created_by", "footage__blob", "footage__preview", "take__blob", "job"
     )
     jobs = deliverable.jobs.select_related("batch__created_by", "worker").prefetch_related("tries__worker")
     words = ScriptVersion.objects.filter(script=deliverable.script, language=deliverable.language).order_by("-number")

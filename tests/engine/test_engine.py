@@ -8,10 +8,11 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import soundfile
@@ -169,6 +170,17 @@ def test_a_cancelled_render_stops_at_once_and_leaves_nothing(stage: Stage, tmp_p
         render(stage.request(tmp_path / "out" / "o.mp4"), report=report)
     assert time.monotonic() - CancelledError.at < 1
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_poster_is_a_picture_of_the_result(stage: Stage, tmp_path: Path) -> None:
+    sound, rate = soundfile.read(stage.take)
+    soundfile.write(tmp_path / "short.wav", sound[: 2 * rate], rate)
+    request = replace(stage.request(tmp_path / "out.mp4", audio=tmp_path / "short.wav"), poster=tmp_path / "poster.jpg")
+    render(request)
+    shown = cv2.imread(str(tmp_path / "poster.jpg")).astype(int)
+    pictures = read_frames(tmp_path / "out.mp4", probe(tmp_path / "out.mp4", Limits()))
+    nearest = min(float(np.abs(frame.small_bgr(720).astype(int) - shown).mean()) for frame in pictures)
+    assert nearest < 4
 
 
 def test_an_analysis_of_another_engine_is_not_used(stage: Stage, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_footage_is_looked_at_once_and_what_was_found_is_kept(presenter: Present
     assert footage.speech_spans == [[0.5, 19.5]]
     assert footage.poster is not None
     assert blobs.local_path(footage.poster).read_bytes() == b"fake picture"
+    assert blobs.local_path(footage.playable).read_bytes() == b"fake preview"
     assert (media / footage.analysis_path / "poster.jpg").exists()
     assert list((media / "analysis" / "staging").iterdir()) == []
     assert footage.lease_token is None
