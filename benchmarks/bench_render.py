@@ -20,10 +20,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = (
-    "import json, resource, runpy, sys; sys.argv[0] = 'heygem'\n"
+    "import pathlib, runpy, sys; sys.argv[0] = 'heygem'\n"
     "try: runpy.run_module('rendering.engine', run_name='__main__')\n"
     "except SystemExit: pass\n"
-    "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    # Not ru_maxrss: a child inherits its parent's.
+    "status = pathlib.Path('/proc/self/status').read_text()\n"
+    "print('PEAK', status.split('VmHWM:')[1].split()[0], file=sys.stderr)"
 )
 
 

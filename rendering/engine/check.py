@@ -17,7 +17,7 @@ from rendering.engine.face.points import LIPS, STABLE
 from rendering.engine.face.track import Track, opening_width
 from rendering.engine.media.frame import Frame
 from rendering.engine.media.probe import VideoInfo
-from rendering.engine.voice.base import load_base
+from rendering.engine.voice.base import load_base, read_curve
 from rendering.engine.voice.features import features
 from rendering.engine.voice.pauses import activity
 
@@ -94,13 +94,15 @@ class Check:
         """Correlation of what the base model hears with what the mouth does, at its best lag."""
         times = np.arange(len(self.order)) / self.fps
         heard = features(audio16k)
-        speaking = np.interp(times, np.arange(len(activity(audio16k))) / 100, activity(audio16k)) > 0.5
+        active = activity(audio16k)
+        speaking = np.interp(times, np.arange(len(active)) / 100, active) > 0.5
         known = np.isfinite(self.opening) & speaking
         if known.sum() < MIN_SCORED_S * self.fps:
             return None, None
-        base = load_base()
-        scores = [correlation(base.predict(heard, times[known] + lag / 1000)[:, 0], self.opening[known])
-                  for lag in LAGS_MS]  # fmt: skip
+        curve = load_base().curve(heard)
+        scores = [
+            correlation(read_curve(curve, times[known] + lag / 1000)[:, 0], self.opening[known]) for lag in LAGS_MS
+        ]
         best = int(np.argmax(scores))
         return round(scores[best], 3), float(-LAGS_MS[best])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -89,7 +90,10 @@ def _listen(footage: Path, info: MediaInfo) -> tuple[np.ndarray | None, tuple[tu
     if info.audio is None:
         return None, ()
     audio = read_audio(footage, info=info)
-    return audio, speech_spans(audio)
+    spans = speech_spans(audio)
+    # The optimiser that learning uses loads this on its first step; here it costs no waiting.
+    importlib.import_module("torch._dynamo")
+    return audio, spans
 
 
 def learn_presenter(

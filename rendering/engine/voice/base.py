@@ -39,7 +39,11 @@ class BaseModel:
 
     def predict(self, heard: np.ndarray, times_s: np.ndarray) -> np.ndarray:
         """Features (T, 41) at 100 Hz -> (n, 2) float32 at ``times_s``: opening and width, about mean 0 and sd 1."""
-        return at_times(self.forward(halve(heard)), np.asarray(times_s) - HOP_S / 2, 1 / FRAME_S)
+        return read_curve(self.curve(heard), times_s)
+
+    def curve(self, heard: np.ndarray) -> np.ndarray:
+        """Features (T, 41) at 100 Hz -> (t, 2) float32 at 50 Hz, for :func:`read_curve`: one pass, many questions."""
+        return self.forward(halve(heard))
 
     def forward(self, frames: np.ndarray) -> np.ndarray:
         """Features (t, 41) at 50 Hz -> (t, 2) float32."""
@@ -57,6 +61,11 @@ class BaseModel:
         """Write as .npz in half precision (about 106 KB)."""
         halved: dict[str, Any] = {name: value.astype(np.float16) for name, value in self.weights.items()}
         np.savez(path, **halved)
+
+
+def read_curve(curve: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """What :meth:`BaseModel.curve` gave, read at ``times_s`` (n,): (n, 2) float32."""
+    return at_times(curve, np.asarray(times_s) - HOP_S / 2, 1 / FRAME_S)
 
 
 def load_base(path: Path = WEIGHTS) -> BaseModel:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rendering.engine.contract import Report, silent
 from rendering.engine.voice import ridge
-from rendering.engine.voice.base import FRAME_S, BaseModel, Weights, halve, load_base
+from rendering.engine.voice.base import FRAME_S, BaseModel, Weights, halve, load_base, read_curve
 from rendering.engine.voice.features import at_times, context, features
 from rendering.engine.voice.joint import fine_tune
 from rendering.engine.voice.pauses import activity
@@ -107,8 +107,10 @@ def find_offset(base: BaseModel, heard: np.ndarray, shape: np.ndarray, ok: np.nd
     times = np.arange(len(shape)) / fps
     rough = np.concatenate([np.arange(-3000, -599, 60), np.arange(600, 3001, 60)])
 
+    curve = base.curve(heard)
+
     def agreement(lag_ms: float) -> float:
-        said = base.predict(heard, times + lag_ms / 1000)
+        said = read_curve(curve, times + lag_ms / 1000)
         scores = [_r(said[ok, column], shape[ok, column]) for column in range(2)]
         return float(0.7 * scores[0] + 0.3 * scores[1])
 
