@@ -75,18 +75,20 @@ def test_cells_are_chosen_by_mouse_and_keyboard_and_survive_being_swapped(
 
 
 def test_work_is_watched_stopped_after_a_question_and_begun_again(
-    stage: Portal, open_page: OpenPage, fake_file: FakeFile
+    stage: Portal, open_page: OpenPage, fake_file: FakeFile, tmp_path: Path
 ) -> None:
     page = open_page(stage, "bob")
-    takes = [fake_file("First.wav", "ok", 6), fake_file("Second.wav", "ok", 6)]
-    new_board(page, stage, "Slow", [fake_file("Slow.mp4")], takes)
+    takes = [tmp_path / "First.wav", tmp_path / "Second.wav"]
+    for take in takes:
+        take.write_bytes(b"rendered for as long as the footage says: " + take.name.encode())
+    new_board(page, stage, "Slow", [fake_file("Slow.mp4", "ok", 10)], takes)
     page.get_by_role("button", name="Fill empty").click()
     running = page.locator('.cell[data-state="running"]')
     expect(running).to_have_count(1, timeout=60_000)
     expect(page.locator('.cell[data-state="queued"]')).to_contain_text("Next in line")
     bar = "() => Number(document.querySelector('.cell[data-state=running] progress')?.value ?? 0)"
     first = page.evaluate(bar)
-    page.wait_for_function(f"was => ({bar})() > was", arg=first)
+    page.wait_for_function(f"was => ({bar})() > 0 && ({bar})() !== was", arg=first)
 
     page.get_by_role("button", name="Cancel all").click()
     page.get_by_role("button", name="Keep it as it is").click()
