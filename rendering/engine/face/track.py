@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain, islice
@@ -255,16 +256,33 @@ def track_footage(
     ``on_frame(frame, points)`` is called for every frame, with its points (468, 3) px or None, while it is decoded.
     Raises ``no_face`` when hardly any frame shows one.
     """
-    from rendering.engine.media.frames import read_frames
+    from rendering.engine.media.frames import ahead, read_frames
 
     if info.video is None:
         raise EngineError("no_video", str(path))
-    total = info.video.frames
-    frames = read_frames(path, info)
+    with closing(ahead(read_frames(path, info))) as frames:
+        rows, starts, thumbs = _follow(frames, face, info.video.frames, report, on_frame)
+    if sum(row[0] is not None for row in rows) < MIN_FOLLOWED:
+        raise EngineError("no_face", str(path))
+    shots = list(zip(starts, [*starts[1:], len(rows)], strict=True))
+    return assemble(rows, shots, np.array(thumbs), (info.video.width, info.video.height))
+
+
+Row = tuple["Array | None", float, float]
+
+
+def _follow(
+    frames: Iterator[Frame],
+    face: tuple[float, float] | None,
+    total: int,
+    report: Report,
+    on_frame: OnFrame | None,
+) -> tuple[list[Row], list[int], list[Array]]:
+    """Each frame's (points or None, presence, sharpness), the first frame of each shot, and each frame's thumb."""
     head = list(islice(frames, LOOK_AHEAD))
     follower, cuts = Follower(face), CutFinder()
     follower.choose(head)
-    rows: list[tuple[Array | None, float, float]] = []
+    rows: list[Row] = []
     thumbs: list[Array] = []
     starts = [0]
     for index, frame in enumerate(_release(head, frames)):
@@ -281,10 +299,7 @@ def track_footage(
         if on_frame is not None:
             on_frame(frame, None if found is None else found[0])
         report("track", index + 1, max(total, index + 1))
-    if sum(row[0] is not None for row in rows) < MIN_FOLLOWED:
-        raise EngineError("no_face", str(path))
-    shots = list(zip(starts, [*starts[1:], len(rows)], strict=True))
-    return assemble(rows, shots, np.array(thumbs), (info.video.width, info.video.height))
+    return rows, starts, thumbs
 
 
 def _release(head: list[Frame], rest: Iterator[Frame]) -> Iterator[Frame]:
@@ -304,9 +319,7 @@ def sharpness(bgr: Array) -> float:
     return float(np.log1p(cv2.Laplacian(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var()))
 
 
-def assemble(
-    rows: list[tuple[Array | None, float, float]], shots: list[tuple[int, int]], thumbs: Array, size: tuple[int, int]
-) -> Track:
+def assemble(rows: list[Row], shots: list[tuple[int, int]], thumbs: Array, size: tuple[int, int]) -> Track:
     """A :class:`Track` from each frame's (points or None, presence, sharpness)."""
     ok = np.array([row[0] is not None for row in rows])
     points = np.full((len(rows), 468, 3), np.nan, np.float32)
