@@ -140,6 +140,8 @@ board.addEventListener("keydown", (event) => {
   if (event.key in STEPS) next = neighbour(cell, ...STEPS[event.key]);
   else if (event.key === "Home") next = event.ctrlKey ? grid[0][0] : grid[at.row][0];
   else if (event.key === "End") next = event.ctrlKey ? grid.at(-1).at(-1) : grid[at.row].at(-1);
+  else if (event.key === " " && event.shiftKey) toggle(grid[at.row].map(keyOf));
+  else if (event.key === " " && event.ctrlKey) toggle(grid.map((row) => keyOf(row[at.column])));
   else if (event.key === " ") toggle([(anchor = key)]);
   else if (event.key === "Enter") cell.dataset.href ? location.assign(cell.dataset.href) : explain(cell);
   else if (event.key.toLowerCase() === "a" && (event.ctrlKey || event.metaKey)) choose(cells().map(keyOf));
