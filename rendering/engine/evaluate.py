@@ -29,7 +29,7 @@ NULL_BLOCK_S = 0.5
 def evaluate(clip: Path, *, keep: Path | None = None, report: Report = silent) -> dict[str, float | int | str]:
     """The figures for ``clip``, which needs its own sound. ``keep``: where to leave the dubbed part.
 
-    ``r_open``, ``r_width``: correlation of the re-tracked mouth with the true one. ``lag_frames``: where r_open is
+    ``r_open``, ``r_width``: correlation of the re-tracked mouth with the true one. ``lag``: frames at which r_open is
     best (positive: the result is late). ``null``: mean r of what is planned for shuffled sound, over 20 shuffles.
     ``flicker``, ``sharpness``: relative to the source. ``jitter``: trembling of the opening relative to the truth's.
     """
@@ -122,7 +122,7 @@ def _compare(made: np.ndarray, truth: np.ndarray) -> dict[str, float | int | str
     return {
         "r_open": _round(_r(made[:, 0], truth[:, 0])),
         "r_width": _round(_r(made[:, 1], truth[:, 1])),
-        "lag_frames": lags[best],
+        "lag": lags[best],
         "r_open_at_lag": _round(scores[best]),
         "jitter": _round(_tremble(made[:, 0]) / max(_tremble(truth[:, 0]), 1e-9)),
     }

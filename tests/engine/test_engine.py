@@ -233,7 +233,7 @@ def test_self_reenactment_follows_the_truth(stage: Stage) -> None:
     figures = evaluate(stage.footage)
     assert float(figures["r_open"]) >= 0.70
     assert abs(float(figures["null"])) <= 0.1
-    assert abs(int(figures["lag_frames"])) <= 1
+    assert abs(int(figures["lag"])) <= 1
     assert float(figures["flicker"]) == pytest.approx(1, abs=0.1)
 
 
