@@ -146,7 +146,6 @@ DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", default="HeyGem <heygem@localhost>")
 # Files
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "heygem_site" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
