@@ -76,6 +76,7 @@ ACTIONS: dict[str, str | Promise] = {
     "job.cancelled": _("Rendering cancelled"),
     "job.held": _("Rendering put on hold"),
     "job.released": _("Rendering taken off hold"),
+    "job.moved_to_front": _("Rendering moved to the front"),
     "version.published": _("Version published"),
     "version.restored": _("Earlier version published again"),
     "version.unpublished": _("Version no longer published"),

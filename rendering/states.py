@@ -179,6 +179,13 @@ def release(job: RenderJob) -> bool:
 
 
 @transaction.atomic
+def prioritise(job: RenderJob, priority: int) -> bool:
+    """Another place in line for a job that waits: higher goes first."""
+    waiting = Q(state__in=[JobState.QUEUED, JobState.HELD])
+    return _change(job, waiting & ~Q(priority=priority), priority=priority)
+
+
+@transaction.atomic
 def request_cancel(job: RenderJob) -> bool:
     """Cancel unfinished work: at once when it waits, within about a second when it runs. False: it is finished."""
     now = timezone.now()

@@ -25,6 +25,7 @@ urlpatterns = [
     path("jobs/<str:public_id>/cancel/", cells.job_cancel, name="job_cancel"),
     path("jobs/<str:public_id>/hold/", cells.job_hold, name="job_hold"),
     path("jobs/<str:public_id>/release/", cells.job_release, name="job_release"),
+    path("jobs/<str:public_id>/front/", cells.job_to_front, name="job_to_front"),
     path("cells/<str:public_id>/", cells.cell, name="cell"),
     path("cells/<str:public_id>/changes", cells.cell_changes, name="cell_changes"),
     path("cells/<str:public_id>/render/", cells.cell_render, name="cell_render"),

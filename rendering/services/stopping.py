@@ -1,4 +1,4 @@
-"""Cancelling, holding and releasing. Creators stop what they began; what others began is for managers to stop."""
+"""Cancelling, holding, releasing, putting first. Creators stop what they began; the rest is for managers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Max, Model
 
 from projects.access import includes, require
 from projects.models import Project, Role, Team
@@ -15,7 +15,7 @@ from rendering import states
 from rendering.access import require_own_or_manager
 from rendering.cells import CellKey
 from rendering.layout import load_layout
-from rendering.models import UNFINISHED, RenderBatch, RenderJob
+from rendering.models import UNFINISHED, JobState, RenderBatch, RenderJob
 
 
 def cancel_job(*, actor: User, job: RenderJob) -> None:
@@ -71,3 +71,18 @@ def release(*, actor: User, job: RenderJob) -> bool:
     if released:
         audit.record(action="job.released", actor=actor, team=job.team, subject=job)
     return released
+
+
+@transaction.atomic
+def move_to_front(*, actor: User, job: RenderJob) -> bool:
+    """Let a waiting job be the team's next one. Everybody else's work waits for it, so managers decide that.
+
+    Returns whether it was moved: not when it does not wait, or is first already.
+    """
+    require(actor, job.team, Role.MANAGER)
+    others = RenderJob.objects.filter(team=job.team_id, state=JobState.QUEUED).exclude(pk=job.pk)
+    first = others.aggregate(first=Max("priority"))["first"]
+    moved = first is not None and first >= job.priority and states.prioritise(job, first + 1)
+    if moved:
+        audit.record(action="job.moved_to_front", actor=actor, team=job.team, subject=job)
+    return moved

@@ -173,3 +173,11 @@ def job_release(request: HttpRequest, public_id: str) -> HttpResponse:
     job = get_job_for_user(request.user, public_id, need=Role.CREATOR)
     stopping.release(actor=signed_in(request), job=job)
     return _to_cell(job.deliverable)
+
+
+@login_required
+@require_POST
+def job_to_front(request: HttpRequest, public_id: str) -> HttpResponse:
+    job = get_job_for_user(request.user, public_id, need=Role.MANAGER)
+    stopping.move_to_front(actor=signed_in(request), job=job)
+    return _to_cell(job.deliverable)

@@ -13,7 +13,7 @@ from projects.services import blobs
 from rendering import queue
 from rendering.cells import CellKey
 from rendering.models import JobState, RenderJob, RenderVersion
-from rendering.selectors import batch_progress
+from rendering.selectors import batch_progress, queue_position
 from rendering.services import batches, single, stopping
 from rendering.services.batches import plan_batch, retry_failed, start_batch
 from rendering.services.presets import create_preset
@@ -230,6 +230,21 @@ def test_a_held_job_waits_until_it_is_released(bob: User, team: Team) -> None:
     assert queue.claim_next(making.worker()) is None
     assert stopping.release(actor=bob, job=job)
     assert making.claim_next().job == job
+
+
+def test_a_manager_moves_a_waiting_job_to_the_front(bob: User, mona: User, team: Team) -> None:
+    batch = start_batch(actor=bob, project=making.ready_project(team, rows=1, columns=3))
+    _first, second, third = batch.jobs.order_by("pk")
+    with pytest.raises(HeyGemError, match="not_allowed"):
+        stopping.move_to_front(actor=bob, job=second)
+    assert stopping.move_to_front(actor=mona, job=third)
+    third.refresh_from_db()
+    assert not stopping.move_to_front(actor=mona, job=third), "it is there already"
+    assert stopping.move_to_front(actor=mona, job=second), "the one that was moved last goes first"
+    assert [queue_position(job) for job in batch.jobs.order_by("pk")] == [3, 1, 2]
+    assert [making.claim_next().job, making.claim_next().job] == [second, third]
+    assert not stopping.move_to_front(actor=mona, job=second), "it runs"
+    assert AuditEvent.objects.filter(action="job.moved_to_front").count() == 2
 
 
 def test_keys_of_another_board_are_left_out(bob: User, team: Team) -> None:

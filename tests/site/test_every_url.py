@@ -54,6 +54,7 @@ POST   rendering:batch_cancel         302 404 403 403 403 200 200
 POST   rendering:job_cancel           302 404 403 403 403 302 302
 POST   rendering:job_hold             302 404 403 403 403 302 302
 POST   rendering:job_release          302 404 403 403 403 302 302
+POST   rendering:job_to_front         302 404 403 403 403 302 302
 GET    rendering:cell                 302 404 200 200 200 200 200
 GET    rendering:cell_changes         302 404 204 204 204 204 204
 POST   rendering:cell_render          302 404 403 403 302 302 302
