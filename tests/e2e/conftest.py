@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from tests.rendering.sites import ROOT, Site, manage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 expect.set_options(timeout=20_000)
-REAL_ENGINE = f"{sys.executable} -m rendering.engine serve"
+REAL_ENGINE = shlex.join([sys.executable, "-m", "rendering.engine", "serve"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-FAKE_ENGINE = f"{sys.executable} -m tests.fake_engine"
+FAKE_ENGINE = shlex.join([sys.executable, "-m", "tests.fake_engine"])
 
 
 def environment(folder: Path, database_url: str, **more: object) -> dict[str, str]:
