@@ -8,7 +8,7 @@ from django import template
 from django.utils.translation import gettext_lazy as _
 
 from projects import labels, languages, media
-from projects.models import MediaBlob
+from projects.models import Footage, MediaBlob
 
 register = template.Library()
 
@@ -74,11 +74,17 @@ FIGURES = {
     "offset_ms": _("Sound behind picture, ms"),
 }
 """The figures that mean something to people; the others are the engine's own."""
+UNSCORED = {"short_footage", "little_speech", "no_audio"}
+"""Findings after which the match of sound and mouth says nothing."""
 SHARES = {"tracked"}
 """Kept as 0..1, shown as percent."""
 
 
 @register.filter
-def named_figures(figures: dict[str, float]) -> list[tuple[str, str]]:
+def named_figures(footage: Footage) -> list[tuple[str, str]]:
+    """Label and figure of what was measured. A match that cannot be told from chance is not shown as a score."""
+    figures = dict(footage.figures)
+    if any(finding["code"] in UNSCORED for finding in footage.findings):
+        figures.pop("cv_open", None)
     known = ((key, label) for key, label in FIGURES.items() if figures.get(key) is not None)
     return [(str(label), figure(figures[key] * (100 if key in SHARES else 1))) for key, label in known]

@@ -49,6 +49,21 @@ def test_a_warning_is_shown_beside_what_kind_of_result_to_expect(alice, presente
     assert "The file has no sound." in page
 
 
+def test_a_match_that_cannot_be_scored_is_not_shown_as_a_score(alice, presenter):
+    factories.footage(presenter, figures={"cv_open": 0.61})
+    assert "0.61" in shown(browser(alice), "presenter", presenter.public_id)
+    short = [{"code": "short_footage", "level": "warning", "figure": 6.0}]
+    presenter.footage.update(findings=short, state=AnalysisState.WARNINGS)
+    assert "0.61" not in shown(browser(alice), "presenter", presenter.public_id)
+
+
+def test_a_file_with_nothing_in_it_to_play_gets_no_player(alice, presenter):
+    footage = factories.footage(presenter, AnalysisState.REFUSED, error_code="bad_media", width=None, height=None)
+    footage.blob.content_type = "video/mp4"
+    footage.blob.save()
+    assert "<video" not in shown(browser(alice), "presenter", presenter.public_id)
+
+
 def test_progress_is_asked_for_only_while_something_moves(alice, presenter):
     client = browser(alice)
     footage = factories.footage(presenter, AnalysisState.RUNNING, stage="track", progress=50, **factories.leased())
