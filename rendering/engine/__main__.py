@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rendering.engine import memory, serve
+from rendering.engine import memory, scratch, serve
 from rendering.engine.contract import (
     ENGINE_VERSION,
     Limits,
@@ -120,6 +120,8 @@ def render_command(options: argparse.Namespace) -> int:
 
     if not options.out.parent.is_dir():
         return _complain(f"{options.out.parent}: no such folder.")
+    if options.out.resolve() in (options.footage.resolve(), options.audio.resolve()):
+        return _complain("The result would replace what it is made from: give it another name.")
     bar = ProgressBar()
     folder = prepared_for(options.footage, bar, face=options.face, fresh=options.fresh)
     request = RenderRequest(
@@ -293,4 +295,9 @@ def _add_preset(sub: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status == INTERRUPTED:
+        # Threads in the middle of a long C call would hold an ordinary exit up.
+        scratch.remove_all()
+        os._exit(status)
+    sys.exit(status)

@@ -60,7 +60,8 @@ def prepare(
         _refuse_by_probe(video)
         report("probe", 1, 1)
     # Listening needs no picture and tracking leaves a core idle.
-    with ThreadPoolExecutor(1, "listen") as beside:
+    beside = ThreadPoolExecutor(1, "listen")
+    try:
         heard = beside.submit(_listen, footage, info)
         with clock.time("track"):
             track = _follow(footage, out, info, video, options, report)
@@ -71,6 +72,9 @@ def prepare(
             report("listen", 0, 1)
             audio, spans = heard.result()
             report("listen", 1, 1)
+    finally:
+        # A cancel does not wait for what nobody will hear.
+        beside.shutdown(wait=False, cancel_futures=True)
     with clock.time("learn"):
         lips, model = learn_presenter(track, video, audio, report)
     with clock.time("profile"):

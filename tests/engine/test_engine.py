@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -280,6 +281,27 @@ def test_the_served_engine_measures_a_take(stage: Stage) -> None:
     assert [event["event"] for event in events] == ["ready", "progress", "done"]
     assert events[0]["backends"] == ["exemplar"]
     assert events[2]["result"]["duration_s"] == pytest.approx(stage.take_s)
+
+
+@pytest.mark.parametrize("stage_name", ["track", "compose"])
+def test_an_interrupt_ends_the_command_within_a_second(stage: Stage, tmp_path: Path, stage_name: str) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "rendering.engine", "render"]
+        + [str(stage.footage), str(stage.take), "-o", str(tmp_path / "out.mp4")],
+        cwd=ROOT,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stderr
+    while child.stderr.readline().strip() != stage_name:
+        assert child.poll() is None
+    began = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=10)
+    assert child.returncode == 130
+    assert time.monotonic() - began < 1
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".mp4"] == []
 
 
 @pytest.mark.parametrize(
