@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import time
 from typing import Any
 
@@ -32,7 +33,8 @@ class Command(BaseCommand):
             raise CommandError(f"The demo presenter could not be filmed ({error}).") from error
         demo.add_demo(actor=owner, team=team, files=files)
         self.stdout.write(f"the demo is in the queue after {time.monotonic() - began:.0f} s")
-        self.stdout.write(f"the same by hand: ./heygem render {files.footage} {files.takes[0].file} -o demo.mp4")
+        words = shlex.join(["./heygem", "render", str(files.footage), str(files.takes[0].file), "-o", "demo.mp4"])
+        self.stdout.write(f"the same by hand: {words}")
 
     def report(self, done: int, total: int) -> None:
         percent = 100 * done // max(total, 1)
