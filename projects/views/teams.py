@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -107,11 +108,12 @@ def invitation_revoke(request: HttpRequest, public_id: str) -> HttpResponse:
 
 
 @never_cache
-@login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
-    """Show who asks; pressing the button joins."""
+    """Show who asks, also to somebody who has no account yet; pressing the button joins."""
     if request.method == "POST":
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
         membership = services.accept_invitation(actor=signed_in(request), token=token)
         remember_team(request, membership.team)
         return redirect("/")

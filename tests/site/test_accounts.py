@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 from pytest_django.fixtures import Settings
 
 from heygem_site import accounts
@@ -140,6 +141,19 @@ def test_who_holds_an_invitation_signs_up_and_comes_back_to_it(client: Client, a
     assert response.status_code == 302
     assert response["Location"] == target
     assert is_signed_in(client)
+
+
+def test_an_invitation_greets_who_has_no_account_and_shows_both_ways_in(
+    client: Client, alice: User, team: Team
+) -> None:
+    _invitation, token = teams.invite(actor=alice, team=team, role=Role.CREATOR)
+    target = f"/invitations/{token}/"
+    page = client.get(target).content.decode()
+    assert f"Join {escape(team.name)}" in page
+    assert f"/accounts/signup/?next={target}" in page
+    assert f"/accounts/login/?next={target}" in page
+    assert client.post(target)["Location"] == f"/accounts/login/?next={target}", "joining needs somebody who joins"
+    assert client.get("/invitations/guess/").status_code == 410
 
 
 def test_an_invitation_that_is_over_opens_no_door(client: Client, alice: User, team: Team) -> None:

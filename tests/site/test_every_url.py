@@ -81,7 +81,7 @@ GET    projects:members               302 404 200 200 200 200 200
 POST   projects:invite                302 404 403 403 403 200 200
 POST   projects:member_role           302 404 403 403 403 302 302
 POST   projects:member_remove         302 404 403 403 403 302 302
-GET    projects:invitation            302 200 409 409 409 409 409
+GET    projects:invitation            200 200 409 409 409 409 409
 POST   projects:invitation            302 302 409 409 409 409 409
 POST   projects:invitation_revoke     302 404 403 403 403 302 302
 GET    projects:presenters            302 404 200 200 200 200 200
