@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
 from projects.access import AnyUser, includes, require, role_of
 from projects.models import Role, Team
 from projects.problems import HeyGemError
-from rendering.models import Deliverable, Export, Preset, RenderBatch, RenderJob, RenderVersion
+from rendering.models import Deliverable, Export, Preset, RenderBatch, RenderJob, RenderVersion, WorkerNode
 
 M = TypeVar("M", bound=Model)
 
@@ -65,6 +66,39 @@ def get_preset_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEW
     preset = _find(Preset.objects.select_related("team"), public_id)
     require(user, preset.team, need)
     return preset
+
+
+def require_operator(user: AnyUser) -> None:
+    """The farm belongs to the people who run the installation; for everybody else it does not exist."""
+    if not (isinstance(user, User) and user.is_active and user.is_staff):
+        raise Http404
+
+
+def get_any_job(user: AnyUser, public_id: str) -> RenderJob:
+    """A job of any team, for an operator."""
+    require_operator(user)
+    return _find(
+        RenderJob.objects.select_related(
+            *("team", "batch__created_by", "worker", "footage", "take"),
+            *("deliverable__project", "deliverable__presenter", "deliverable__script"),
+        ),
+        public_id,
+    )
+
+
+def get_any_team(user: AnyUser, public_id: str) -> Team:
+    """Any team, for an operator."""
+    require_operator(user)
+    return _find(Team.objects.all(), public_id)
+
+
+def get_worker(user: AnyUser, number: int) -> WorkerNode:
+    """A worker, for an operator."""
+    require_operator(user)
+    found = WorkerNode.objects.filter(pk=number).first()
+    if found is None:
+        raise Http404
+    return found
 
 
 def require_own_or_manager(user: AnyUser, team: Team, created_by_id: int | None, *, own: Role = Role.CREATOR) -> None:

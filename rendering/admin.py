@@ -10,10 +10,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from projects.admin import ReadOnly
+from projects.views.base import signed_in
 from rendering.models import (
     Deliverable,
     Export,
@@ -25,6 +25,7 @@ from rendering.models import (
     TeamShare,
     WorkerNode,
 )
+from rendering.services import farm
 
 
 class Tries(admin.StackedInline):
@@ -102,11 +103,18 @@ class TeamShareAdmin(admin.ModelAdmin):
 
     @admin.action(permissions=["change"], description=_("Pause: start nothing more of these teams"))
     def pause(self, request: HttpRequest, shares: QuerySet[TeamShare]) -> None:
-        shares.filter(paused_at=None).update(paused_at=timezone.now())
+        for share in shares.filter(paused_at=None).select_related("team"):
+            farm.pause_team(actor=signed_in(request), team=share.team)
 
     @admin.action(permissions=["change"], description=_("Resume these teams"))
     def resume(self, request: HttpRequest, shares: QuerySet[TeamShare]) -> None:
-        shares.update(paused_at=None)
+        for share in shares.exclude(paused_at=None).select_related("team"):
+            farm.resume_team(actor=signed_in(request), team=share.team)
+
+
+def _steer(request: HttpRequest, nodes: QuerySet[WorkerNode], state: WorkerNode.State) -> None:
+    for node in nodes.exclude(state=state):
+        farm.set_worker_state(actor=signed_in(request), worker=node, state=state)
 
 
 @admin.register(WorkerNode)
@@ -122,12 +130,12 @@ class WorkerNodeAdmin(ReadOnly):
 
     @admin.action(permissions=["steer"], description=_("Give these workers jobs (also after quarantine)"))
     def activate(self, request: HttpRequest, nodes: QuerySet[WorkerNode]) -> None:
-        nodes.update(state=WorkerNode.State.ACTIVE, failures_in_row=0)
+        _steer(request, nodes, WorkerNode.State.ACTIVE)
 
     @admin.action(permissions=["steer"], description=_("Pause: no new jobs for these workers"))
     def pause(self, request: HttpRequest, nodes: QuerySet[WorkerNode]) -> None:
-        nodes.update(state=WorkerNode.State.PAUSED)
+        _steer(request, nodes, WorkerNode.State.PAUSED)
 
     @admin.action(permissions=["steer"], description=_("Drain: finish what runs, then no new jobs"))
     def drain(self, request: HttpRequest, nodes: QuerySet[WorkerNode]) -> None:
-        nodes.update(state=WorkerNode.State.DRAINING)
+        _steer(request, nodes, WorkerNode.State.DRAINING)

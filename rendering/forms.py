@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from rendering.models import Preset
+from rendering.services import farm
 
 
 class PresetForm(forms.ModelForm):
@@ -36,3 +37,27 @@ class PresetForm(forms.ModelForm):
     def _get_validation_exclusions(self) -> set[str]:
         # The team is not a field of the form; a taken name is the service's to refuse.
         return {*super()._get_validation_exclusions(), "team"}  # type: ignore[misc]
+
+
+class ShareForm(forms.Form):
+    """A team's share of the machines."""
+
+    weight = forms.IntegerField(
+        label=_("Weight"),
+        min_value=farm.WEIGHTS[0],
+        max_value=farm.WEIGHTS[-1],
+        help_text=_("A team of weight 2 gets two turns for one of a team of weight 1."),
+    )
+    max_running = forms.IntegerField(
+        label=_("Jobs at once"),
+        min_value=farm.LIMITS[0],
+        max_value=farm.LIMITS[-1],
+        required=False,
+        help_text=_("Empty: no limit."),
+    )
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=farm.REASON_LIMIT,
+        required=False,
+        help_text=_("Optional. It goes into the audit log."),
+    )

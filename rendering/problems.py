@@ -56,4 +56,16 @@ PROBLEMS = (
     Problem("default_preset", _("The team's default preset cannot be deleted."), _("Make another the default."), 409),
     Problem("preset_name_taken", _("The team has a preset of that name already."), _("Choose another name."), 409),
     Problem("bad_preset", _("A value of the preset is out of range: %(why)s"), _("Correct it and save again."), 400),
+    Problem(
+        "no_such_act",
+        _("That cannot be done now."),
+        _("It has changed in the meantime: reload the page to see how it stands."),
+        409,
+    ),
+    Problem(
+        "bad_share",
+        _("A weight is 1 to 100, a limit 1 to 1000 or empty, and a priority -100 to 1000."),
+        _("Correct it and save again."),
+        400,
+    ),
 )

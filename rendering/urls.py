@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from rendering.views import board, cells, exports, home, presets, projects
+from rendering.views import board, cells, exports, farm, home, presets, projects
 
 app_name = "rendering"
 urlpatterns = [
@@ -40,4 +40,13 @@ urlpatterns = [
     path("presets/<str:public_id>/", presets.preset, name="preset"),
     path("presets/<str:public_id>/default/", presets.preset_default, name="preset_default"),
     path("presets/<str:public_id>/delete/", presets.preset_delete, name="preset_delete"),
+    path("farm/", farm.farm, name="farm"),
+    path("farm/now", farm.farm_now, name="farm_now"),
+    path("farm/rates", farm.farm_rates, name="farm_rates"),
+    path("farm/workers/<int:number>/act/", farm.farm_worker, name="farm_worker"),
+    path("farm/jobs/<str:public_id>/", farm.farm_job, name="farm_job"),
+    path("farm/jobs/<str:public_id>/changes", farm.farm_job_changes, name="farm_job_changes"),
+    path("farm/jobs/<str:public_id>/act/", farm.farm_job_act, name="farm_job_act"),
+    path("farm/teams/<str:team_id>/", farm.farm_team, name="farm_team"),
+    path("farm/teams/<str:team_id>/act/", farm.farm_team_act, name="farm_team_act"),
 ]

@@ -172,6 +172,7 @@ class RenderAttempt(models.Model):
     class Meta:
         ordering = ["job", "number"]
         constraints = [models.UniqueConstraint(fields=["job", "number"], name="attempt_number_once")]
+        indexes = [models.Index(fields=["ended_at"], name="attempt_ended")]
 
     def __str__(self) -> str:
         return f"{self.job} #{self.number}"

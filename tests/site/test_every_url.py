@@ -141,6 +141,21 @@ POST   set_language                           302 302
 """
 
 
+# What only operators may open: the answer to nobody, to each of the other PEOPLE, and to an operator.
+OPERATORS = """
+GET    rendering:farm                 302 404 200
+GET    rendering:farm_now             302 404 200
+GET    rendering:farm_rates           302 404 200
+POST   rendering:farm_worker          302 404 302
+GET    rendering:farm_job             302 404 200
+GET    rendering:farm_job_changes     302 404 200
+POST   rendering:farm_job_act         302 404 302
+GET    rendering:farm_team            302 404 200
+POST   rendering:farm_team            302 404 302
+POST   rendering:farm_team_act        302 404 302
+"""
+
+
 def rows(table: str) -> list[tuple[str, str, list[int]]]:
     cells = [line.split() for line in table.splitlines() if line.strip()]
     return [(method, name, [int(status) for status in statuses]) for method, name, *statuses in cells]
@@ -168,9 +183,11 @@ class World:
 
     def address(self, name: str) -> str:
         route = dict(patterns())[name]
-        first = route.split("/")[0]
+        first = route.removeprefix("farm/").split("/")[0]
         known: dict[str, Any] = {"team_id": self.team.public_id, "number": self.member, "token": self.token}
         known |= {"name": "clip.mp4", "public_id": self.things.get(first, "")}
+        if first == "workers":
+            known["number"] = self.things[first]
         words = re.findall(r"<(?:\w+:)?(\w+)>", route)
         return reverse(name, kwargs={word: known[word] for word in words})
 
@@ -189,6 +206,10 @@ class World:
             "projects:script_new": {"title": "New"},
             "projects:script_write": {"language": "en", "text": "New words."},
             "projects:script_edit": {"title": "Renamed"},
+            "rendering:farm_worker": {"act": "drain"},
+            "rendering:farm_job_act": {"act": "hold"},
+            "rendering:farm_team": {"weight": "2"},
+            "rendering:farm_team_act": {"act": "pause"},
         }
         return forms.get(name, {"name": "Somebody"}) if method == "POST" else {}
 
@@ -249,6 +270,7 @@ def world(team, alice, mona, bob, rita, victor, charlie, settings) -> World:
             "versions": version.public_id,
             "exports": export.public_id,
             "presets": preset.public_id,
+            "workers": str(making.worker().pk),
             "media": factories.blob(team, b"moving pictures").public_id,
             "uploads": upload.public_id,
             "invitations": invitation.public_id,
@@ -280,6 +302,14 @@ def test_everybody_is_answered_as_their_role_allows(world, method, name, expecte
             assert b"Your role in this team does not allow that." in answer.content, person
 
 
+@pytest.mark.parametrize(("method", "name", "expected"), rows(OPERATORS), ids=lambda value: str(value))
+def test_the_farm_is_there_for_operators_alone(world, method, name, expected):
+    world.people["operator"] = factories.user("olga", is_staff=True)
+    nobody, others, operator = expected
+    answers = {person: ask(world, method, name, person).status_code for person in world.people}
+    assert answers == dict.fromkeys(PEOPLE, others) | {"nobody": nobody, "operator": operator}
+
+
 @pytest.mark.parametrize(("method", "name", "expected"), rows(OPEN), ids=lambda value: str(value))
 def test_what_is_open_to_anybody_is_and_tells_nothing(alice, method, name, expected):
     route = dict(patterns())[name]
@@ -290,7 +320,7 @@ def test_what_is_open_to_anybody_is_and_tells_nothing(alice, method, name, expec
 
 
 def test_every_url_is_in_a_table():
-    known = {name for _method, name, _expected in rows(TABLE) + rows(OPEN)}
+    known = {name for _method, name, _expected in rows(TABLE) + rows(OPERATORS) + rows(OPEN)}
     assert {name for name, _route in patterns()} == known
 
 
