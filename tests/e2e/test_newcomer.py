@@ -64,6 +64,10 @@ def test_two_files_become_a_video_that_plays_beside_the_original(
 def test_the_presenters_page_tells_the_verdict(portal: Portal, open_page: OpenPage, walked: dict[str, str]) -> None:
     page = open_page(portal, "alice")
     page.goto(f"/t/{portal.team}/presenters/")
+    picture = page.locator(".card-media img").first
+    picture.scroll_into_view_if_needed()
+    fits = "img => img.decode().then(() => img.offsetHeight <= img.parentElement.clientHeight)"
+    assert picture.evaluate(fits), "a square face in a wide frame is cut around the face, not from below"
     page.get_by_role("link", name="Aisha the presenter").click()
     expect(page.locator(".badge[data-state=ready], .badge[data-state=warnings]").first).to_be_visible()
     expect(page.get_by_text("256 × 256").first).to_be_visible()
