@@ -33,6 +33,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "rest_framework",
+    "django_filters",
+    "drf_spectacular",
     "django_q",
     "django_htmx",
     "allauth",
@@ -162,6 +164,36 @@ MEDIA_URL = "/media/"
 X_ACCEL = env.boolean("X_ACCEL", default=False)  # nginx sends media itself (docs/architecture.md)
 UPLOAD_MAX_FOOTAGE_BYTES = env.integer("UPLOAD_MAX_FOOTAGE_MB", default=4096, low=1) * 1024 * 1024
 UPLOAD_MAX_TAKE_BYTES = env.integer("UPLOAD_MAX_TAKE_MB", default=512, low=1) * 1024 * 1024
+
+# The API: the same services as the pages (projects/api, rendering/api)
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "projects.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "projects.api.pages.Pages",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "projects.api.schema.Schema",
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": f"{env.integer('API_REQUESTS_A_MINUTE', default=600, low=1)}/min"},
+    "EXCEPTION_HANDLER": "projects.api.errors.answer",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "HeyGem",
+    "DESCRIPTION": "Change the voice, keep the face. See docs/api.md.",
+    "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "AnalysisState": "projects.models.AnalysisState",
+        "JobState": "rendering.models.JobState",
+        "ExportState": "rendering.models.Export.State",
+    },
+}
 
 # The engine runs as a child process of a worker; nothing else knows how to start it.
 ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "rendering.engine", "serve"])

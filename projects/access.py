@@ -14,6 +14,7 @@ from django.db.models import Model, QuerySet
 from django.http import Http404
 
 from projects.models import (
+    ApiToken,
     AudioTake,
     Footage,
     Invitation,
@@ -118,6 +119,14 @@ def get_blob_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEWER
 
 def get_invitation_for_user(user: AnyUser, public_id: str, *, need: Role = Role.MANAGER) -> Invitation:
     return _get(Invitation.objects.select_related("team"), user, public_id, need, "team")
+
+
+def get_token_for_user(user: AnyUser, public_id: str) -> ApiToken:
+    """An API token is its own user's: for everybody else it is not there."""
+    token = ApiToken.objects.filter(public_id=public_id).first()
+    if token is None or token.user_id != user.pk:
+        raise Http404
+    return token
 
 
 def get_upload_for_user(user: AnyUser, public_id: str, *, need: Role = Role.CREATOR) -> Upload:

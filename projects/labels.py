@@ -44,6 +44,8 @@ ACTIONS: dict[str, str | Promise] = {
     "member.role_changed": _("Role changed"),
     "member.removed": _("Left the team"),
     "invitation.revoked": _("Invitation withdrawn"),
+    "token.created": _("API token made"),
+    "token.revoked": _("API token withdrawn"),
     "presenter.created": _("Presenter added"),
     "presenter.renamed": _("Presenter renamed"),
     "presenter.archived": _("Presenter archived"),

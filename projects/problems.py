@@ -106,6 +106,36 @@ register(
         ),
         Problem("already_member", _("You already belong to this team."), _("Open the team from the menu."), 409),
         Problem("signed_out", _("You are signed out."), _("Sign in and try again."), 401),
+        Problem(
+            "bad_token",
+            _("This API token is unknown, withdrawn or has expired."),
+            _("Make a new one on the page “API tokens” of your account."),
+            401,
+        ),
+        Problem(
+            "token_reads_only",
+            _("This API token may only look and download."),
+            _("Use one that may do everything you may do."),
+            403,
+        ),
+        Problem("not_found", _("There is nothing at this address."), _("Check the address and the id."), 404),
+        Problem("bad_request", _("The request cannot be understood."), _("Correct what is named and send it again.")),
+        Problem("bad_method", _("This address does not do that."), _("See the API's description."), 405),
+        Problem(
+            "too_many_requests", _("Too many requests at once."), _("Wait as long as the answer says, then go on."), 429
+        ),
+        Problem(
+            "key_in_flight",
+            _("The request with this Idempotency-Key is still under way."),
+            _("Wait a moment and send it again."),
+            409,
+        ),
+        Problem(
+            "key_reused",
+            _("This Idempotency-Key was sent with another request."),
+            _("Use a new key for each thing to be made."),
+            422,
+        ),
         Problem("bad_upload", _("The upload was not announced in full."), _("Reload the page and start it again.")),
         Problem("name_missing", _("A name is needed."), _("Type a name and try again.")),
         Problem(

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from projects.views import media, presenters, scripts, teams, uploads
+from projects.views import media, presenters, scripts, teams, tokens, uploads
 
 app_name = "projects"
 urlpatterns = [
     path("teams/new/", teams.team_new, name="team_new"),
+    path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/<str:public_id>/revoke/", tokens.token_revoke, name="token_revoke"),
     path("t/<str:team_id>/switch/", teams.team_switch, name="team_switch"),
     path("t/<str:team_id>/settings/", teams.team_settings, name="team_settings"),
     path("t/<str:team_id>/members/", teams.members, name="members"),

@@ -34,4 +34,5 @@ EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1", "[::1]"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
+REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]["user"] = "100000/min"  # noqa: F405 - its own test lowers it
 AXES_ENABLED = False  # the throttling tests turn it on

@@ -8,14 +8,17 @@ from projects.models.presenters import Footage, Presenter
 from projects.models.projects import Project, ProjectPresenter, ProjectScript
 from projects.models.scripts import AudioTake, Script, ScriptVersion
 from projects.models.teams import Invitation, Membership, Role, Team
+from projects.models.tokens import ApiToken, KeyedRequest
 
 __all__ = [
     "USABLE",
     "AnalysisState",
+    "ApiToken",
     "AudioTake",
     "AuditEvent",
     "Footage",
     "Invitation",
+    "KeyedRequest",
     "MediaBlob",
     "Membership",
     "Presenter",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from projects.services import analysis_folders, blobs, uploads
+from projects.services import analysis_folders, blobs, keyed_requests, uploads
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Cleaned:
 
 def clean_media() -> Cleaned:
     """Remove uploads nobody went on with, stored files that nothing points at any more, and analyses of nothing."""
+    keyed_requests.clean()
     return Cleaned(
         partial_files=uploads.clean_incoming(),
         stored_files=blobs.delete_unreferenced(),

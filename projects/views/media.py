@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from projects import access
 from projects.models import MediaBlob
 from projects.services import blobs
+from projects.signing_in import token_or_session
 
 X_ACCEL_PREFIX = "/internal-media/"
 """The nginx location (``internal; alias <MEDIA_ROOT>/;``) that sends the files when ``X_ACCEL`` is set."""
@@ -89,6 +90,7 @@ def _headers(request: HttpRequest, blob: MediaBlob, name: str, etag: str) -> dic
     }
 
 
+@token_or_session
 @login_required
 @require_safe
 def media(request: HttpRequest, public_id: str, name: str) -> HttpResponseBase:

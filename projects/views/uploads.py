@@ -23,6 +23,7 @@ from projects.middleware import answer
 from projects.models import AudioTake, Footage, Role, Upload
 from projects.problems import HeyGemError
 from projects.services import uploads
+from projects.signing_in import token_or_session
 
 P = ParamSpec("P")
 VERSION = "1.0.0"
@@ -75,6 +76,7 @@ def _user(request: HttpRequest) -> User:
     return request.user
 
 
+@token_or_session
 @require_http_methods(["OPTIONS", "POST"])
 @tus
 def start(request: HttpRequest) -> HttpResponse:
@@ -93,6 +95,7 @@ def start(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=201, headers={"Location": reverse("projects:upload", args=[upload.public_id])})
 
 
+@token_or_session
 @require_http_methods(["HEAD", "PATCH", "DELETE", "OPTIONS"])
 @tus
 def upload(request: HttpRequest, public_id: str) -> HttpResponse:

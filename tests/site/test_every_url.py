@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from projects.models import Membership, Role, Team
-from projects.services import teams, uploads
+from projects.services import teams, tokens, uploads
 from rendering.cells import CellKey
 from rendering.models import Export, Preset
 from rendering.services import batches
@@ -74,6 +75,9 @@ POST   rendering:preset_delete        302 404 403 403 302 302 302
 
 GET    projects:team_new              302 200 200 200 200 200 200
 POST   projects:team_new              302 302 302 302 302 302 302
+GET    projects:tokens                302 200 200 200 200 200 200
+POST   projects:tokens                302 200 200 200 200 200 200
+POST   projects:token_revoke          302 404 404 404 404 404 302
 POST   projects:team_switch           302 404 302 302 302 302 302
 GET    projects:team_settings         302 404 403 403 403 200 200
 POST   projects:team_settings         302 404 403 403 403 302 302
@@ -116,11 +120,63 @@ HEAD   projects:upload                401 404 403 403 404 404 200
 PATCH  projects:upload                401 404 403 403 404 404 204
 DELETE projects:upload                401 404 403 403 404 404 204
 OPTIONS projects:upload               401 204 204 204 204 204 204
+
+GET    api:team-list                 401 200 200 200 200 200 200
+GET    api:presenter-list            401 200 200 200 200 200 200
+GET    api:presenter-detail          401 404 200 200 200 200 200
+GET    api:footage-list              401 200 200 200 200 200 200
+GET    api:footage-detail            401 404 200 200 200 200 200
+GET    api:script-list               401 200 200 200 200 200 200
+GET    api:script-detail             401 404 200 200 200 200 200
+GET    api:take-list                 401 200 200 200 200 200 200
+GET    api:take-detail               401 404 200 200 200 200 200
+GET    api:project-list              401 200 200 200 200 200 200
+GET    api:project-detail            401 404 200 200 200 200 200
+GET    api:batch-list                401 200 200 200 200 200 200
+GET    api:batch-detail              401 404 200 200 200 200 200
+GET    api:job-list                  401 200 200 200 200 200 200
+GET    api:job-detail                401 404 200 200 200 200 200
+GET    api:version-list              401 200 200 200 200 200 200
+GET    api:version-detail            401 404 200 200 200 200 200
+GET    api:export-list               401 200 200 200 200 200 200
+GET    api:export-detail             401 404 200 200 200 200 200
+POST   api:presenter-list            401 404 403 403 201 201 201
+PATCH  api:presenter-detail          401 404 403 403 200 200 200
+POST   api:script-list               401 404 403 403 201 201 201
+PATCH  api:script-detail             401 404 403 403 200 200 200
+POST   api:project-list              401 404 403 403 201 201 201
+PATCH  api:project-detail            401 404 403 403 200 200 200
+POST   api:presenter-archive         401 404 403 403 200 200 200
+POST   api:presenter-restore         401 404 403 403 200 200 200
+POST   api:footage-archive           401 404 403 403 200 200 200
+POST   api:footage-restore           401 404 403 403 200 200 200
+POST   api:script-archive            401 404 403 403 200 200 200
+POST   api:script-restore            401 404 403 403 200 200 200
+POST   api:take-archive              401 404 403 403 200 200 200
+POST   api:take-restore              401 404 403 403 200 200 200
+POST   api:project-archive           401 404 403 403 200 200 200
+POST   api:project-restore           401 404 403 403 200 200 200
+POST   api:footage-analyse           401 404 403 403 200 200 200
+POST   api:take-analyse              401 404 403 403 200 200 200
+POST   api:script-write              401 404 403 403 200 200 200
+POST   api:project-add               401 404 403 403 200 200 200
+POST   api:project-remove            401 404 403 403 200 200 200
+GET    api:project-board             401 404 200 200 200 200 200
+POST   api:batch-list                401 404 403 403 201 201 201
+POST   api:batch-cancel              401 404 403 403 403 200 200
+POST   api:batch-retry               401 404 403 403 200 200 200
+POST   api:job-cancel                401 404 403 403 403 200 200
+POST   api:job-hold                  401 404 403 403 403 200 200
+POST   api:job-release               401 404 403 403 403 200 200
+POST   api:version-publish           401 404 403 200 200 200 200
+POST   api:export-list               401 404 403 201 201 201 201
+DELETE api:export-detail             401 404 403 403 403 204 204
 """
 
 # What anybody may open, and what only asks who one is: the answer to nobody and to somebody signed in.
 OPEN = """
 GET    healthz                                200 200
+GET    api:schema                             200 200
 GET    one_time_sign_in                       410 410
 GET    account_login                          200 302
 GET    account_signup                         200 302
@@ -139,7 +195,6 @@ GET    account_reset_password_from_key        200 200
 GET    account_reset_password_from_key_done   200 200
 POST   set_language                           302 302
 """
-
 
 # What only operators may open: the answer to nobody, to each of the other PEOPLE, and to an operator.
 OPERATORS = """
@@ -202,6 +257,7 @@ class World:
             "rendering:preset_new": PRESET,
             "rendering:preset": PRESET,
             "projects:invite": {"role": "viewer"},
+            "projects:tokens": {"name": "Robot", "scope": "read", "days": "30"},
             "projects:member_role": {"role": "reviewer"},
             "projects:script_new": {"title": "New"},
             "projects:script_write": {"language": "en", "text": "New words."},
@@ -212,6 +268,18 @@ class World:
             "rendering:farm_team_act": {"act": "pause"},
         }
         return forms.get(name, {"name": "Somebody"}) if method == "POST" else {}
+
+    def body(self, name: str) -> str:
+        """What a program would send."""
+        project, team = self.things["projects"], self.team.public_id
+        bodies: dict[str, dict[str, Any]] = {
+            "api:script-list": {"team": team, "title": "New"},
+            "api:script-detail": {"title": "Renamed"},
+            "api:script-write": {"language": "en", "text": "New words."},
+            "api:batch-list": {"project": project},
+            "api:export-list": {"project": project, "versions": [self.things["versions"]]},
+        }
+        return json.dumps(bodies.get(name, {"team": team, "name": "Somebody"}))
 
     def headers(self, method: str, name: str) -> dict[str, str]:
         if not name.startswith("projects:upload"):
@@ -254,6 +322,7 @@ def world(team, alice, mona, bob, rita, victor, charlie, settings) -> World:
     export = Export.objects.create(team=team, project=project, created_by=alice, name="a.zip")
     preset = Preset.objects.create(team=team, name="Extra")
     other = factories.member(team, Role.VIEWER)
+    api_token, _secret = tokens.create_token(actor=alice, name="Robot", scope="read")
     people = dict(zip(PEOPLE, (None, charlie, victor, rita, bob, mona, alice), strict=True))
     return World(
         team=team,
@@ -274,6 +343,7 @@ def world(team, alice, mona, bob, rita, victor, charlie, settings) -> World:
             "media": factories.blob(team, b"moving pictures").public_id,
             "uploads": upload.public_id,
             "invitations": invitation.public_id,
+            "tokens": api_token.public_id,
         },
         member=Membership.objects.get(user=other).pk,
         token=token,
@@ -285,8 +355,11 @@ def ask(world: World, method: str, name: str, person: str) -> Any:
     client = browser(world.people[person])
     call: Callable[..., Any] = getattr(client, method.lower())
     data: Any = b"" if method == "PATCH" else world.form(method, name)
+    more: dict[str, Any] = {}
+    if name.startswith("api:") and method != "GET":
+        data, more = world.body(name), {"content_type": "application/json"}
     with transaction.atomic():
-        answer = call(world.address(name), data, headers=world.headers(method, name))
+        answer = call(world.address(name), data, headers=world.headers(method, name), **more)
         transaction.set_rollback(True)
     return answer
 

@@ -1,0 +1,1 @@
+"""What people keep, for programs: the same access and services as the pages."""

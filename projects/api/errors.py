@@ -1,0 +1,68 @@
+"""Every refusal of the API is ``application/problem+json`` (RFC 9457) with a code of the common catalogue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions, serializers
+from rest_framework.response import Response
+
+from projects.problems import HeyGemError
+
+CODES: tuple[tuple[type[Exception], str], ...] = (
+    (Http404, "not_found"),
+    (exceptions.NotFound, "not_found"),
+    (exceptions.NotAuthenticated, "signed_out"),
+    (exceptions.AuthenticationFailed, "signed_out"),
+    (exceptions.MethodNotAllowed, "bad_method"),
+    (exceptions.Throttled, "too_many_requests"),
+    (PermissionDenied, "not_allowed"),
+    (exceptions.PermissionDenied, "not_allowed"),
+    (exceptions.APIException, "bad_request"),
+)
+
+
+class ProblemSerializer(serializers.Serializer):
+    """``detail`` says what to do; ``errors`` names the fields that are at fault."""
+
+    code = serializers.CharField()
+    title = serializers.CharField()
+    detail = serializers.CharField()
+    status = serializers.IntegerField()
+    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), required=False)
+
+
+def problem(error: HeyGemError, **more: Any) -> dict[str, Any]:
+    return {
+        "code": error.code,
+        "title": error.sentence,
+        "detail": error.remedy,
+        "status": error.problem.status,
+    } | more
+
+
+def answer(exception: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler. None, and with it a 500, for what nobody expected."""
+    if isinstance(exception, HeyGemError):
+        error = exception
+    else:
+        code = next((code for kind, code in CODES if isinstance(exception, kind)), None)
+        if code is None:
+            return None
+        error = HeyGemError(code)
+    headers: dict[str, str] = {}
+    more: dict[str, Any] = {}
+    if error.problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(exception, exceptions.Throttled) and exception.wait is not None:
+        headers["Retry-After"] = str(int(exception.wait) + 1)
+    if isinstance(exception, exceptions.ValidationError) and isinstance(exception.detail, dict):
+        more["errors"] = exception.detail
+    return Response(
+        problem(error, **more),
+        status=error.problem.status,
+        headers=headers,
+        content_type="application/problem+json",
+    )

@@ -1,0 +1,153 @@
+"""How what people keep looks to a program. Ids are the public ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from rest_framework import serializers
+
+from projects.models import AudioTake, Footage, MediaBlob, Presenter, Project, Script, ScriptVersion, Team
+
+ANALYSIS = ["state", "stage", "progress", "error_code", "findings", "analysed_at"]
+
+
+class IdField(serializers.CharField):
+    """The public id of what ``source`` points at."""
+
+    def __init__(self, source: str = "", **options: Any) -> None:
+        path = f"{source}.public_id" if source else "public_id"
+        super().__init__(source=path, read_only=True, **options)
+
+
+class Ids(serializers.ListField):
+    child = serializers.CharField(max_length=16)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=500, **options)
+
+
+def media_url(blob: MediaBlob | None, name: str) -> str | None:
+    """Where the bytes are, from this site's root; asked for with the same token."""
+    return None if blob is None else reverse("projects:media", args=[blob.public_id, name])
+
+
+class TeamSerializer(serializers.ModelSerializer):
+    id = IdField()
+
+    class Meta:
+        model = Team
+        fields = ["id", "name", "created_at"]
+
+
+class PresenterSerializer(serializers.ModelSerializer):
+    id = IdField()
+    team = IdField("team")
+
+    class Meta:
+        model = Presenter
+        fields = ["id", "team", "name", "notes", "archived_at", "created_at"]
+
+
+class PresenterNew(serializers.Serializer):
+    team = serializers.CharField(max_length=16)
+    name = serializers.CharField(max_length=120)
+    notes = serializers.CharField(required=False, allow_blank=True, default="")
+
+
+class PresenterChange(serializers.Serializer):
+    name = serializers.CharField(max_length=120)
+    notes = serializers.CharField(required=False, allow_blank=True)
+
+
+class FootageSerializer(serializers.ModelSerializer):
+    id = IdField()
+    presenter = IdField("presenter")
+    url = serializers.SerializerMethodField()
+    poster_url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Footage
+        fields = [
+            *["id", "presenter", "name", *ANALYSIS, "width", "height", "fps", "duration_s", "has_audio", "tier"],
+            *["url", "poster_url", "archived_at", "created_at"],
+        ]
+
+    def get_url(self, footage: Footage) -> str | None:
+        return media_url(footage.blob, footage.name)
+
+    def get_poster_url(self, footage: Footage) -> str | None:
+        return media_url(footage.poster, "poster.jpg")
+
+
+class ScriptSerializer(serializers.ModelSerializer):
+    id = IdField()
+    team = IdField("team")
+
+    class Meta:
+        model = Script
+        fields = ["id", "team", "title", "archived_at", "created_at"]
+
+
+class ScriptNew(serializers.Serializer):
+    team = serializers.CharField(max_length=16)
+    title = serializers.CharField(max_length=200)
+
+
+class ScriptChange(serializers.Serializer):
+    title = serializers.CharField(max_length=200)
+
+
+class Words(serializers.Serializer):
+    language = serializers.CharField(max_length=40)
+    text = serializers.CharField(allow_blank=True)
+
+
+class ScriptVersionSerializer(serializers.ModelSerializer):
+    id = IdField()
+    script = IdField("script")
+
+    class Meta:
+        model = ScriptVersion
+        fields = ["id", "script", "language", "number", "text", "created_at"]
+
+
+class TakeSerializer(serializers.ModelSerializer):
+    id = IdField()
+    script = IdField("script_version.script")
+    language = serializers.CharField(source="script_version.language", read_only=True)
+    url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = AudioTake
+        fields = [
+            *["id", "script", "language", "name", "source", *ANALYSIS, "duration_s", "loudness_lufs", "peak_dbfs"],
+            *["url", "archived_at", "created_at"],
+        ]
+
+    def get_url(self, take: AudioTake) -> str | None:
+        return media_url(take.blob, take.name)
+
+
+class ProjectSerializer(serializers.ModelSerializer):
+    id = IdField()
+    team = IdField("team")
+
+    class Meta:
+        model = Project
+        fields = ["id", "team", "name", "file_name_template", "archived_at", "created_at"]
+
+
+class BoardMembers(serializers.Serializer):
+    presenters = Ids(required=False, default=list)
+    scripts = Ids(required=False, default=list)
+
+
+class ProjectNew(BoardMembers):
+    team = serializers.CharField(max_length=16)
+    name = serializers.CharField(max_length=120)
+
+
+class ProjectChange(serializers.Serializer):
+    name = serializers.CharField(max_length=120, required=False)
+    file_name_template = serializers.CharField(max_length=200, required=False)

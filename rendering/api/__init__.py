@@ -1,0 +1,1 @@
+"""What machines do, for programs: the same access, selectors and services as the pages."""
