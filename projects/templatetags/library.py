@@ -69,7 +69,7 @@ FIGURES = {
     "cv_open": _("Match of sound and mouth"),
     "io_px": _("Distance of the eyes, pixels"),
     "yaw_p90": _("Turned aside, degrees"),
-    "tracked": _("Face followed, % of frames"),
+    "tracked": _("Face followed, percent of frames"),
     "speech_s": _("Speech, seconds"),
     "offset_ms": _("Sound behind picture, ms"),
 }
