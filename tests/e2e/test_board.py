@@ -94,6 +94,7 @@ def test_work_is_watched_stopped_after_a_question_and_begun_again(
     page.get_by_role("button", name="Keep it as it is").click()
     expect(running).to_have_count(1)
     page.get_by_role("button", name="Cancel all").click()
+    page.wait_for_timeout(2500)  # somebody who reads the question: the work has moved on in the meantime
     page.get_by_role("button", name="Cancel all").last.click()
     expect(page.locator('.cell[data-state="cancelled"]')).to_have_count(2, timeout=20_000)
     expect(page.get_by_role("button", name="Fill empty")).to_be_enabled()

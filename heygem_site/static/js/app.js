@@ -113,9 +113,14 @@ document.addEventListener("htmx:afterRequest", (event) => {
     toast(words().online, { level: "success" });
   }
 });
-// A hidden tab asks for nothing; it catches up when it is looked at again.
+// A hidden tab asks for nothing; it catches up when it is looked at again. While a question is open nothing is swapped
+// either: the button that the answer belongs to would be gone, and the answer with it.
+const asking = () => document.querySelector("#confirm[open]") !== null;
 document.addEventListener("htmx:beforeRequest", (event) => {
-  if (document.hidden && event.detail.elt.closest("[data-poll]")) event.preventDefault();
+  if ((document.hidden || asking()) && event.detail.elt.closest("[data-poll]")) event.preventDefault();
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (asking() && event.detail.elt.closest("[data-poll]")) event.detail.shouldSwap = false;
 });
 
 // "5 minutes ago", in the page's language; the exact time is the tooltip.
