@@ -45,10 +45,10 @@ def claimable() -> QuerySet[RenderJob]:
 def next_jobs(worker: WorkerNode) -> QuerySet[RenderJob]:
     """Claimable jobs, the next one first.
 
-    Priority is a person's word and goes before all. Then fairness between teams: the one with the fewest running jobs
-    for its weight, then the one that was served least recently, so that a team with two jobs does not wait behind a
-    team with two hundred. Inside a team a job goes to another worker than the one that failed it, if there is one to
-    choose from, and the oldest goes first.
+    Priority is an operator's word and goes before all. Then fairness between teams: the one with the fewest running
+    jobs for its weight, then the one that was served least recently, so that a team with two jobs does not wait behind
+    a team with two hundred. Inside a team its managers' word goes first; then a job goes to another worker than the one
+    that failed it, if there is one to choose from, and the oldest goes first.
     """
     running = RenderJob.objects.filter(state=JobState.RUNNING, team=OuterRef("team")).order_by().values("team")
     return (
@@ -60,6 +60,7 @@ def next_jobs(worker: WorkerNode) -> QuerySet[RenderJob]:
             "-priority",
             "load",
             F("team__share__last_served_at").asc(nulls_first=True),
+            "-team_priority",
             Case(When(worker=worker, then=Value(1)), default=Value(0)),
             "pk",
         )

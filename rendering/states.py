@@ -180,9 +180,16 @@ def release(job: RenderJob) -> bool:
 
 @transaction.atomic
 def prioritise(job: RenderJob, priority: int) -> bool:
-    """Another place in line for a job that waits: higher goes first."""
+    """Another place in line for a job that waits: higher goes first, before all teams' jobs with less."""
     waiting = Q(state__in=[JobState.QUEUED, JobState.HELD])
     return _change(job, waiting & ~Q(priority=priority), priority=priority)
+
+
+@transaction.atomic
+def prefer(job: RenderJob, team_priority: int) -> bool:
+    """Another place among the team's own waiting jobs: higher goes first. Other teams' turns stay as they are."""
+    waiting = Q(state__in=[JobState.QUEUED, JobState.HELD])
+    return _change(job, waiting & ~Q(team_priority=team_priority), team_priority=team_priority)
 
 
 @transaction.atomic

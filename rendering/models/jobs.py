@@ -89,7 +89,8 @@ class RenderJob(Kept):
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
 
     state = models.CharField(max_length=9, choices=JobState.choices, default=JobState.QUEUED)
-    priority = models.SmallIntegerField(default=0, help_text=_("higher goes first"))
+    priority = models.SmallIntegerField(default=0, help_text=_("higher goes first, before all other teams"))
+    team_priority = models.SmallIntegerField(default=0, help_text=_("higher goes first among the team's own jobs"))
     not_before = models.DateTimeField(default=timezone.now, help_text=_("back-off: not claimed earlier"))
     attempts = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField(default=3)

@@ -256,9 +256,10 @@ def _teams(
 
 def _waiting(jobs: QuerySet[Any], shares: dict[int, TeamShare], running: Counter[int]) -> Iterable[WaitingJob]:
     """The head of the line in the order in which it would start, then what is kept from it, oldest first."""
-    rank = Window(RowNumber(), partition_by=[F("team")], order_by=[F("priority").desc(), F("pk").asc()])
+    own = [F("team_priority").desc(), F("pk").asc()]
+    rank = Window(RowNumber(), partition_by=[F("team")], order_by=[F("priority").desc(), *own])
     heads = jobs.filter(why__in=[Why.TURN, Why.NO_WORKER]).annotate(rank=rank).filter(rank__lte=LISTED)
-    order = line_up(heads.values_list("pk", "team", "priority"), shares, running)[:LISTED]
+    order = line_up(heads.values_list("pk", "team", "priority", "team_priority"), shares, running)[:LISTED]
     kept = jobs.exclude(why__in=[Why.TURN, Why.NO_WORKER]).order_by("pk").values_list("pk", flat=True)
     places = {pk: number for number, pk in enumerate(order, 1)}
     shown = {job.pk: job for job in _jobs(jobs.filter(pk__in=[*order, *kept[:LISTED]]))}
@@ -270,11 +271,13 @@ def _waiting(jobs: QuerySet[Any], shares: dict[int, TeamShare], running: Counter
             yield WaitingJob(job=job, why=Why(job.why), place=places.get(pk), limit=limit)
 
 
-def line_up(waiting: Iterable[tuple[int, int, int]], shares: dict[int, TeamShare], running: Counter[int]) -> list[int]:
-    """Ids of jobs (id, team, priority) in the order in which ``queue.next_jobs`` would hand them out one by one."""
-    heads: dict[int, list[tuple[int, int]]] = {}
-    for pk, team, priority in waiting:
-        heads.setdefault(team, []).append((-priority, pk))
+def line_up(
+    waiting: Iterable[tuple[int, int, int, int]], shares: dict[int, TeamShare], running: Counter[int]
+) -> list[int]:
+    """Ids of jobs (id, team, priority, team_priority) in the order in which ``queue.next_jobs`` hands them out."""
+    heads: dict[int, list[tuple[int, int, int]]] = {}
+    for pk, team, priority, team_priority in waiting:
+        heads.setdefault(team, []).append((-priority, -team_priority, pk))
     for own in heads.values():
         own.sort(reverse=True)
     load = Counter(running)
@@ -285,11 +288,11 @@ def line_up(waiting: Iterable[tuple[int, int, int]], shares: dict[int, TeamShare
 
         def turn(team: int) -> tuple[int, float, float, int]:
             weight = shares[team].weight if team in shares else 1
-            lowest, pk = heads[team][-1]
+            lowest, _, pk = heads[team][-1]
             return lowest, load[team] / weight, served.get(team, 0.0), pk
 
         team = min(heads, key=turn)
-        order.append(heads[team].pop()[1])
+        order.append(heads[team].pop()[2])
         load[team] += 1
         served[team] = clock + len(order)
         if not heads[team]:

@@ -82,7 +82,8 @@ class Line:
             self._waiting.setdefault(team_id, Counter())[priority] = number
         self._rank: dict[int, int] = {}
         seen: Counter[int] = Counter()
-        for pk, priority in queued.filter(team=team).order_by("pk").values_list("pk", "priority"):
+        own = queued.filter(team=team).order_by("-team_priority", "pk")
+        for pk, priority in own.values_list("pk", "priority"):
             self._rank[pk] = seen[priority]
             seen[priority] += 1
         self._at_work = list(

@@ -75,14 +75,14 @@ def release(*, actor: User, job: RenderJob) -> bool:
 
 @transaction.atomic
 def move_to_front(*, actor: User, job: RenderJob) -> bool:
-    """Let a waiting job be the team's next one. Everybody else's work waits for it, so managers decide that.
+    """Let a waiting job be the team's next one. Its colleagues' work waits for it, so managers decide that.
 
     Returns whether it was moved: not when it does not wait, or is first already.
     """
     require(actor, job.team, Role.MANAGER)
     others = RenderJob.objects.filter(team=job.team_id, state=JobState.QUEUED).exclude(pk=job.pk)
-    first = others.aggregate(first=Max("priority"))["first"]
-    moved = first is not None and first >= job.priority and states.prioritise(job, first + 1)
+    first = others.aggregate(first=Max("team_priority"))["first"]
+    moved = first is not None and first >= job.team_priority and states.prefer(job, first + 1)
     if moved:
         audit.record(action="job.moved_to_front", actor=actor, team=job.team, subject=job)
     return moved

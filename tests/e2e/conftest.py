@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import playwright
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.factories import PASSWORD
 from tests.rendering.sites import ROOT, Site, manage
 
+DRIVER = Path(playwright.__file__).parent / "driver" / "node"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 expect.set_options(timeout=20_000)
 REAL_ENGINE = shlex.join([sys.executable, "-m", "rendering.engine", "serve"])
@@ -91,6 +93,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: the walks in a browser were not done")
+    driver = subprocess.run([DRIVER, "--version"], capture_output=True, text=True, check=False)
+    if driver.returncode:
+        pytest.skip(f"the browser's driver does not start here: {driver.stderr.strip()}")
     with sync_playwright() as playwright:
         try:
             chromium = playwright.chromium.launch(

@@ -247,6 +247,15 @@ def test_a_manager_moves_a_waiting_job_to_the_front(bob: User, mona: User, team:
     assert AuditEvent.objects.filter(action="job.moved_to_front").count() == 2
 
 
+def test_a_managers_front_is_the_front_of_the_team_alone(bob: User, mona: User, team: Team, charlie: User) -> None:
+    strangers = factories.team(owner=charlie)
+    own = start_batch(actor=bob, project=making.ready_project(team, rows=1, columns=3)).jobs.order_by("pk")
+    other = start_batch(actor=charlie, project=making.ready_project(strangers, rows=1, columns=2)).jobs.order_by("pk")
+    making.claim_next()
+    assert stopping.move_to_front(actor=mona, job=own[2])
+    assert [making.claim_next().job for _ in range(3)] == [other[0], own[2], other[1]]
+
+
 def test_keys_of_another_board_are_left_out(bob: User, team: Team) -> None:
     project, other = making.ready_project(team), making.ready_project(team)
     with pytest.raises(HeyGemError, match="cell_unknown"):
