@@ -52,6 +52,7 @@ def test_cells_are_chosen_by_mouse_and_keyboard_and_survive_being_swapped(
     cells = page.locator(".cell")
     words = page.locator(".cell .cell-state")
 
+    expect(chosen).to_have_text("0 cells chosen")  # the board's script has begun
     words.nth(0).click()
     expect(chosen).to_have_text("1 cell chosen")
     words.nth(4).click(modifiers=["Shift"])

@@ -154,9 +154,9 @@ def test_a_take_shorter_than_the_footage_may_leave_the_rest_at_rest(stage: Stage
     assert info.audio is not None
     assert info.audio.duration_s == pytest.approx(2.0, abs=0.05)
     seen = track_footage(tmp_path / "out.mp4", info)
-    movement = np.abs(np.diff(seen.opening))
-    assert movement[75:].mean() < 0.75 * movement[:50].mean(), "a resting mouth moves with the head alone"
-    assert seen.opening[75:].mean() < seen.opening[:50].mean()
+    talking, resting = seen.opening[:50], seen.opening[100:]
+    assert resting.mean() < 0.9 * talking.mean()
+    assert np.percentile(resting, 90) < np.percentile(talking, 75), "a resting mouth does not open as a speaking one"
 
 
 def test_a_cancelled_render_stops_at_once_and_leaves_nothing(stage: Stage, tmp_path: Path) -> None:
