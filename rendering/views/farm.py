@@ -125,7 +125,7 @@ def farm_team_act(request: HttpRequest, team_id: str) -> HttpResponse:
 
 def _done(request: HttpRequest) -> HttpResponse:
     messages.success(request, _("Done, and noted in the audit log."))
-    return back(request, "/farm/")
+    return back(request, "rendering:farm")
 
 
 @login_required
