@@ -3,7 +3,8 @@
 from projects.models.analysis import USABLE, AnalysisState
 from projects.models.audit import AuditEvent
 from projects.models.base import new_public_id
-from projects.models.blobs import MediaBlob, Upload
+from projects.models.blobs import MediaBlob, MediaHold, Upload
+from projects.models.limits import TeamLimits
 from projects.models.presenters import Footage, Presenter
 from projects.models.projects import Project, ProjectPresenter, ProjectScript
 from projects.models.scripts import AudioTake, Script, ScriptVersion
@@ -20,6 +21,7 @@ __all__ = [
     "Invitation",
     "KeyedRequest",
     "MediaBlob",
+    "MediaHold",
     "Membership",
     "Presenter",
     "Project",
@@ -29,6 +31,7 @@ __all__ = [
     "Script",
     "ScriptVersion",
     "Team",
+    "TeamLimits",
     "Upload",
     "new_public_id",
 ]

@@ -18,6 +18,9 @@ class MediaBlob(Kept):
     size = models.PositiveBigIntegerField(help_text=_("bytes"))
     path = models.CharField(max_length=200, unique=True, editable=False, help_text=_("key in the media storage"))
     content_type = models.CharField(max_length=80)
+    used_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("when a rebuildable file was last used, to the hour; empty: not since made")
+    )
 
     class Meta:
         verbose_name = _("stored file")
@@ -56,3 +59,12 @@ class Upload(Kept):
 
     def __str__(self) -> str:
         return self.name
+
+
+class MediaHold(models.Model):
+    """The one row that keeps stored files from being removed until ``until``, while a backup copies what it has seen."""
+
+    until = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"until {self.until}"

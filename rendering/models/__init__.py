@@ -10,7 +10,9 @@ from rendering.models.jobs import (
     RenderJob,
     TeamShare,
 )
+from rendering.models.keeping import RetentionRule, StorageSample
 from rendering.models.presets import Preset
+from rendering.models.tallies import Tally
 from rendering.models.workers import WorkerNode
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "RenderBatch",
     "RenderJob",
     "RenderVersion",
+    "RetentionRule",
+    "StorageSample",
     "TeamShare",
     "WorkerNode",
 ]

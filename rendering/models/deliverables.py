@@ -55,7 +55,10 @@ class RenderVersion(Kept):
     number = models.PositiveIntegerField()
     job = models.OneToOneField("RenderJob", null=True, on_delete=models.SET_NULL, related_name="version")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
-    video = models.ForeignKey(MediaBlob, on_delete=models.PROTECT, related_name="+")
+    video = models.ForeignKey(MediaBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    video_removed_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("when the team's retention rule removed the video; the version stays")
+    )
     poster = models.ForeignKey(MediaBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     footage = models.ForeignKey(Footage, null=True, on_delete=models.SET_NULL, related_name="+")
     take = models.ForeignKey(AudioTake, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -77,6 +80,10 @@ class RenderVersion(Kept):
         constraints = [
             models.UniqueConstraint(fields=["deliverable", "number"], name="version_number_once"),
             models.CheckConstraint(condition=models.Q(number__gte=1), name="version_number_from_one"),
+            models.CheckConstraint(
+                condition=models.Q(video__isnull=False) | models.Q(video_removed_at__isnull=False),
+                name="version_without_video_says_since_when",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -141,6 +141,14 @@ class RenderJob(Kept):
             ),
             models.Index(fields=["lease_expires_at"], condition=models.Q(state="running"), name="job_leases"),
             models.Index(fields=["team"], condition=models.Q(state="running"), name="job_running_by_team"),
+            models.Index(
+                fields=["team", "state", "created_at"],
+                condition=models.Q(state__in=["queued", "held", "running"]),
+                name="job_unfinished_by_team",
+            ),
+            models.Index(
+                fields=["team", "finished_at"], condition=models.Q(state="succeeded"), name="job_done_by_team"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -169,11 +177,18 @@ class RenderAttempt(models.Model):
     outcome = models.CharField(max_length=9, choices=Outcome.choices, default=Outcome.RUNNING)
     error_code = models.CharField(max_length=40, blank=True, default="")
     log = models.TextField(blank=True, default="")
+    tallied = models.BooleanField(default=False, db_default=False, editable=False)
+    """Its end is counted in ``Tally``."""
 
     class Meta:
         ordering = ["job", "number"]
         constraints = [models.UniqueConstraint(fields=["job", "number"], name="attempt_number_once")]
-        indexes = [models.Index(fields=["ended_at"], name="attempt_ended")]
+        indexes = [
+            models.Index(fields=["ended_at"], name="attempt_ended"),
+            models.Index(
+                fields=["id"], condition=models.Q(tallied=False, ended_at__isnull=False), name="attempt_untallied"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.job} #{self.number}"

@@ -29,6 +29,9 @@ class WorkerNode(models.Model):
     failures_in_row = models.PositiveSmallIntegerField(default=0)
     busy_since = models.DateTimeField(null=True, blank=True)
     last_seen_at = models.DateTimeField(null=True, blank=True)
+    refusal = models.CharField(
+        max_length=20, blank=True, default="", db_default="", help_text=_("code of why it takes no work now")
+    )
     created_at = models.DateTimeField(auto_now_add=True, editable=False)
 
     class Meta:
