@@ -10,6 +10,7 @@ from projects.models.projects import Project, ProjectPresenter, ProjectScript
 from projects.models.scripts import AudioTake, Script, ScriptVersion
 from projects.models.teams import Invitation, Membership, Role, Team
 from projects.models.tokens import ApiToken, KeyedRequest
+from projects.models.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
     "USABLE",
@@ -33,5 +34,7 @@ __all__ = [
     "Team",
     "TeamLimits",
     "Upload",
+    "Webhook",
+    "WebhookDelivery",
     "new_public_id",
 ]

@@ -40,6 +40,9 @@ class RenderBatch(Kept):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     preset_name = models.CharField(max_length=80)
     preset = models.JSONField(help_text=_("snapshot of the preset's options"))
+    finished_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("when its last job ended; empty again after a retry")
+    )
 
     class Meta:
         ordering = ["-pk"]
@@ -141,6 +144,11 @@ class RenderJob(Kept):
             ),
             models.Index(fields=["lease_expires_at"], condition=models.Q(state="running"), name="job_leases"),
             models.Index(fields=["team"], condition=models.Q(state="running"), name="job_running_by_team"),
+            models.Index(
+                fields=["batch"],
+                condition=models.Q(state__in=["queued", "held", "running"]),
+                name="job_unfinished_by_batch",
+            ),
             models.Index(
                 fields=["team", "state", "created_at"],
                 condition=models.Q(state__in=["queued", "held", "running"]),
