@@ -9,7 +9,7 @@ from projects.models.presenters import Footage, Presenter
 from projects.models.projects import Project, ProjectPresenter, ProjectScript
 from projects.models.scripts import AudioTake, Script, ScriptVersion
 from projects.models.teams import Invitation, Membership, Role, Team
-from projects.models.tokens import ApiToken, KeyedRequest
+from projects.models.tokens import ApiToken, KeyedRequest, RequestCount
 from projects.models.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Project",
     "ProjectPresenter",
     "ProjectScript",
+    "RequestCount",
     "Role",
     "Script",
     "ScriptVersion",

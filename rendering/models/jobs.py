@@ -22,6 +22,15 @@ class TeamShare(models.Model):
     team = models.OneToOneField(Team, on_delete=models.CASCADE, primary_key=True, related_name="share")
     weight = models.PositiveSmallIntegerField(default=1, help_text=_("running jobs are divided by it"))
     max_running = models.PositiveSmallIntegerField(null=True, blank=True, help_text=_("empty: no limit"))
+    priority = models.SmallIntegerField(
+        default=0, db_default=0, help_text=_("added to that of each of its jobs; higher goes first")
+    )
+    max_attempts = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text=_("tries of a job; empty: as many as the installation gives")
+    )
+    backoff_seconds = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text=_("pause after a first failed try, then doubled; empty: the installation's")
+    )
     paused_at = models.DateTimeField(null=True, blank=True)
     last_served_at = models.DateTimeField(null=True, blank=True)
 
@@ -175,6 +184,7 @@ class RenderAttempt(models.Model):
         SUCCEEDED = "succeeded", _("Done")
         FAILED = "failed", _("Failed")
         LOST = "lost", _("Worker lost")
+        RETURNED = "returned", _("Given back")
         CANCELLED = "cancelled", _("Cancelled")
 
     job = models.ForeignKey(RenderJob, on_delete=models.CASCADE, related_name="tries")
@@ -184,7 +194,8 @@ class RenderAttempt(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=9, choices=Outcome.choices, default=Outcome.RUNNING)
     error_code = models.CharField(max_length=40, blank=True, default="")
-    log = models.TextField(blank=True, default="")
+    log = models.TextField(blank=True, default="", help_text=_("its end, as far as it is kept"))
+    log_end = models.PositiveBigIntegerField(default=0, db_default=0, help_text=_("characters written, kept or not"))
     tallied = models.BooleanField(default=False, db_default=False, editable=False)
     """Its end is counted in ``Tally``."""
 
