@@ -24,6 +24,10 @@ class AuditEvent(models.Model):
 
     class Meta:
         ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["subject"], name="audit_subject"),
+            models.Index(fields=["action"], name="audit_action"),
+        ]
         verbose_name = _("audit event")
         verbose_name_plural = _("audit events")
 

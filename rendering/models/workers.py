@@ -17,6 +17,15 @@ class WorkerNode(models.Model):
         PAUSED = "paused", _("Paused")
         DRAINING = "draining", _("Draining")
         QUARANTINED = "quarantined", _("Quarantined")
+        STOPPED = "stopped", _("Stopped")
+
+    class Asked(models.TextChoices):
+        """What a person wants its process to do besides; emptied when it is done."""
+
+        NOTHING = "", _("Nothing")
+        HAND_BACK = "hand_back", _("Give back what it works on")
+        RESTART = "restart", _("Restart when it has done what it works on")
+        RESTART_NOW = "restart_now", _("Restart at once")
 
     name = models.CharField(max_length=160, unique=True, help_text=_("host and cluster"))
     host = models.CharField(max_length=120)
@@ -26,6 +35,7 @@ class WorkerNode(models.Model):
     engine = models.CharField(max_length=20, blank=True, default="")
     backends = models.JSONField(default=list, blank=True)
     state = models.CharField(max_length=11, choices=State.choices, default=State.ACTIVE)
+    asked = models.CharField(max_length=11, choices=Asked.choices, blank=True, default="", db_default="")
     failures_in_row = models.PositiveSmallIntegerField(default=0)
     busy_since = models.DateTimeField(null=True, blank=True)
     last_seen_at = models.DateTimeField(null=True, blank=True)
