@@ -9,18 +9,27 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from projects.models.base import Kept
+from projects.models.teams import Team
 
 
 class ApiToken(Kept):
-    """Lets a program act as ``user``, never beyond ``scope``. Only the secret's hash is kept; ``prefix`` finds it."""
+    """Lets a program act as ``user``, never beyond ``scope`` and ``teams``. Only the secret's hash is kept; ``prefix``
+    finds it.
+
+    It reaches every team of its user (``all_teams``) or those of ``teams``; never those whose managers shut it out.
+    """
 
     class Scope(models.TextChoices):
         READ = "read", _("Look and download")
         WRITE = "write", _("Everything you may do")
+        OPERATE = "operate", _("Everything, and operate the farm")
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(_("name"), max_length=80)
-    scope = models.CharField(max_length=5, choices=Scope.choices)
+    scope = models.CharField(max_length=10, choices=Scope.choices)
+    all_teams = models.BooleanField(default=True, db_default=True)
+    teams = models.ManyToManyField(Team, blank=True, related_name="+")
+    shut_out_of = models.ManyToManyField(Team, blank=True, related_name="+")
     prefix = models.CharField(max_length=12, unique=True, editable=False)
     token_hash = models.CharField(max_length=64, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -32,7 +41,9 @@ class ApiToken(Kept):
         verbose_name = _("API token")
         verbose_name_plural = _("API tokens")
         constraints = [
-            models.CheckConstraint(condition=models.Q(scope__in=["read", "write"]), name="token_scope_known"),
+            models.CheckConstraint(
+                condition=models.Q(scope__in=["read", "write", "operate"]), name="token_scope_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -44,7 +55,11 @@ class ApiToken(Kept):
 
     @property
     def may_write(self) -> bool:
-        return self.scope == self.Scope.WRITE
+        return self.scope != self.Scope.READ
+
+    @property
+    def may_operate(self) -> bool:
+        return self.scope == self.Scope.OPERATE
 
 
 class KeyedRequest(models.Model):
@@ -62,3 +77,17 @@ class KeyedRequest(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class RequestCount(models.Model):
+    """How often somebody has asked since ``window`` began; one row for each of them, for all web processes."""
+
+    who = models.CharField(max_length=80, primary_key=True)
+    window = models.BigIntegerField(help_text=_("number of the window since 1970"))
+    count = models.PositiveIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["window"], name="request_count_window")]
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.count}"
