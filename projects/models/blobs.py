@@ -35,7 +35,7 @@ class MediaBlob(Kept):
 
 
 class Upload(Kept):
-    """A file on its way in (tus 1.0): ``offset`` of ``size`` bytes have arrived in the partial file."""
+    """A file on its way in: ``offset`` of ``size`` bytes are safely kept (``projects.services.incoming``)."""
 
     class Purpose(models.TextChoices):
         FOOTAGE = "footage", _("Footage")
@@ -49,6 +49,9 @@ class Upload(Kept):
     offset = models.PositiveBigIntegerField(default=0, help_text=_("bytes that have arrived"))
     target = models.JSONField(default=dict, help_text=_("what to make of it: presenter, script, language ..."))
     finished_at = models.DateTimeField(null=True, blank=True)
+    multipart = models.CharField(
+        max_length=1024, blank=True, default="", db_default="", help_text=_("id of the object storage's own upload")
+    )
 
     class Meta:
         verbose_name = _("upload")
@@ -62,7 +65,7 @@ class Upload(Kept):
 
 
 class MediaHold(models.Model):
-    """The one row that keeps stored files from being removed until ``until``, while a backup copies what it has seen."""
+    """The one row that keeps stored files from being removed until ``until``: a backup copies what it has seen."""
 
     until = models.DateTimeField(null=True, blank=True)
 

@@ -29,7 +29,11 @@ class Presenter(Kept):
 
 
 class Footage(Kept, Analysed):
-    """One video of a presenter and its analysis. The analysis folder is ``analysis/<public_id>/`` in media storage."""
+    """One video of a presenter and its analysis.
+
+    ``analysis`` is the engine's folder as one stored archive. It can be made again at any time, so usable footage may be
+    without it; who needs it asks for a new one (``analysis.renew``).
+    """
 
     presenter = models.ForeignKey(Presenter, on_delete=models.CASCADE, related_name="footage")
     blob = models.ForeignKey(MediaBlob, on_delete=models.PROTECT, related_name="+")
@@ -45,6 +49,14 @@ class Footage(Kept, Analysed):
     speech_spans = models.JSONField(default=list, blank=True, help_text=_("pairs of seconds"))
     figures = models.JSONField(default=dict, blank=True)
     analysis_engine = models.CharField(max_length=20, blank=True, default="")
+    analysis = models.ForeignKey(
+        MediaBlob,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text=_("what the engine found, packed"),
+    )
     poster = models.ForeignKey(MediaBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     filmstrip = models.ForeignKey(MediaBlob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     preview = models.ForeignKey(
