@@ -29,6 +29,7 @@ __all__ = [
     "RenderVersion",
     "RetentionRule",
     "StorageSample",
+    "Tally",
     "TeamShare",
     "WorkerNode",
 ]
