@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import NoReturn
 from uuid import uuid4
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from django_q import cluster as django_q_cluster
+from django_q.conf import Conf
+from gunicorn.systemd import sd_notify
 
-from rendering import queue
+from rendering import queue, workers
 from rendering.execution import stopping
 from rendering.execution.child import die_with_parent
 
@@ -26,6 +29,8 @@ log = logging.getLogger("heygem.cluster")
 PART_DIED = 70
 PAUSE_S = 1.0
 """Between the death of a cluster's part and its new start."""
+WATCH_S = 15.0
+"""How often the main process looks whether its workers still take tickets."""
 ENDED_TIMERS = (0, -2)
 """What django-q2 writes for a worker that ended in good order: after a timeout, and to be recycled."""
 
@@ -47,9 +52,20 @@ class Sentinel(django_q_cluster.Sentinel):
 
 
 class Cluster(django_q_cluster.Cluster):
-    """Run it with :meth:`run` in the main thread of a process that does nothing else."""
+    """Run it with :meth:`run` in the main thread of a process that does nothing else.
+
+    SIGTERM and SIGINT put running work back and end at once; SIGQUIT ends when it is done (SIGTERM may follow). To
+    systemd it says when it is ready and, every :data:`WATCH_S` seconds, that it is well.
+    """
 
     asked_to_stop = False
+
+    def drain(self, _signum: int, _frame: FrameType | None) -> None:
+        self.asked_to_stop = True
+        sd_notify("STOPPING=1", log)
+        stopping.announce_last()
+        if self.stop_event is not None:
+            self.stop_event.set()
 
     def sig_handler(self, signum: int, frame: FrameType | None) -> None:
         self.asked_to_stop = True
@@ -60,6 +76,7 @@ class Cluster(django_q_cluster.Cluster):
     def run(self) -> None:
         """Work until a signal asks to stop. Give the signal to this process alone."""
         stopping.listen()
+        signal.signal(signal.SIGQUIT, self.drain)
         os.register_at_fork(after_in_child=die_with_parent)
         while not self.asked_to_stop:
             queue.reap()  # tickets that a dead cluster holds are lost for hours
@@ -67,9 +84,25 @@ class Cluster(django_q_cluster.Cluster):
             self.start()
             if self.asked_to_stop:
                 self.stop()
-            self.sentinel.join()
+            sd_notify("READY=1", log)
+            while self.sentinel.is_alive():
+                self.sentinel.join(WATCH_S)
+                self.watch()
             if not self.asked_to_stop:
                 time.sleep(PAUSE_S)
+
+    def watch(self) -> None:
+        """Start afresh when tickets wait beside idle workers. A database that is away is no reason to."""
+        sd_notify("WATCHDOG=1", log)
+        try:
+            stuck = not self.asked_to_stop and Conf.CLUSTER_NAME in workers.stuck_clusters()
+        except DatabaseError:
+            return
+        finally:
+            connections.close_all()
+        if stuck and self.sentinel.is_alive():
+            log.error("this cluster has stopped taking work and starts afresh")
+            self.sentinel.kill()  # on Linux its processes die with it
 
     def start(self) -> int:
         """As django-q2 does it, with our sentinel."""

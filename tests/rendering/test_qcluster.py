@@ -166,6 +166,30 @@ def test_stopping_a_cluster_gives_its_job_back_without_counting_the_attempt(new_
     assert (site.job(job)["state"], site.job(job)["attempts"]) == ("queued", 0)
 
 
+def test_a_cluster_that_is_asked_to_finish_ends_with_the_job_it_has_and_begins_no_other(new_site: NewSite) -> None:
+    site = new_site()
+    (first,) = site.call("order", team="A", modes=["ok:3"])
+    cluster = site.cluster()
+    site.wait(lambda jobs: jobs[first]["progress"] > 0)
+    (second,) = site.call("order", team="A", modes=["ok"])
+    os.kill(cluster.pid, signal.SIGQUIT)
+    cluster.process.wait(20)
+    assert done_once(site.job(first))
+    assert (site.job(second)["state"], site.job(second)["attempts"]) == ("queued", 0)
+
+
+def test_a_cluster_that_finishes_may_still_be_stopped_at_once(new_site: NewSite) -> None:
+    site = new_site()
+    (job,) = site.call("order", team="A", modes=["hang"])
+    cluster = site.cluster()
+    site.wait(lambda jobs: jobs[job]["progress"] > 0)
+    os.kill(cluster.pid, signal.SIGQUIT)
+    time.sleep(0.5)
+    assert cluster.process.poll() is None
+    assert cluster.stop() < 8
+    assert (site.job(job)["state"], site.job(job)["attempts"]) == ("queued", 0)
+
+
 def test_cancelling_a_silent_job_stops_its_engine_within_about_a_second(new_site: NewSite) -> None:
     site = new_site()
     (job,) = site.call("order", team="A", modes=["hang"])
