@@ -164,6 +164,13 @@ MEDIA_URL = "/media/"
 X_ACCEL = env.boolean("X_ACCEL", default=False)  # nginx sends media itself (docs/architecture.md)
 UPLOAD_MAX_FOOTAGE_BYTES = env.integer("UPLOAD_MAX_FOOTAGE_MB", default=4096, low=1) * 1024 * 1024
 UPLOAD_MAX_TAKE_BYTES = env.integer("UPLOAD_MAX_TAKE_MB", default=512, low=1) * 1024 * 1024
+DISK_KEEP_FREE_BYTES = env.integer("DISK_KEEP_FREE_MB", default=512, low=1) * 1024 * 1024
+REBUILDABLE_BYTES = env.integer("REBUILDABLE_GB", default=0) * 1024**3  # analyses and previews; 0: no limit
+
+# What a team may use unless an operator says otherwise for it; 0: no limit (projects.services.limits)
+TEAM_STORAGE_BYTES = env.integer("TEAM_STORAGE_GB", default=0) * 1024**3
+TEAM_RENDER_MINUTES = env.integer("TEAM_RENDER_MINUTES", default=0)  # of video, a month
+TEAM_TAKE_SECONDS = env.integer("TEAM_TAKE_MINUTES", default=0) * 60
 
 # The API: the same services as the pages (projects/api, rendering/api)
 REST_FRAMEWORK = {

@@ -86,6 +86,18 @@ register(
             "file_too_large", _("%(name)s is larger than %(limit)s."), _("Cut it into parts or export it smaller."), 413
         ),
         Problem(
+            "team_file_too_large",
+            _("%(name)s has %(size)s; %(team)s may upload files of up to %(limit)s."),
+            _("Cut it into parts or export it smaller, or ask the operator for a higher limit."),
+            413,
+        ),
+        Problem(
+            "team_storage_full",
+            _("%(name)s needs %(size)s, and %(team)s has %(left)s left: %(used)s of %(limit)s are used."),
+            _("Delete versions, ZIPs or footage that nobody needs, or ask the operator for more storage."),
+            507,
+        ),
+        Problem(
             "upload_conflict",
             _("The upload and the server disagree about how much has arrived."),
             _("Reload the page; the upload goes on from where it was."),
@@ -116,6 +128,17 @@ register(
             "token_reads_only",
             _("This API token may only look and download."),
             _("Use one that may do everything you may do."),
+            403,
+        ),
+        Problem(
+            "token_nowhere",
+            _("This API token would reach no team."),
+            _("Choose at least one of your teams, or all of them."),
+        ),
+        Problem(
+            "token_no_farm",
+            _("This API token may not operate the farm."),
+            _("Make one that may, on the page “API tokens” of your account."),
             403,
         ),
         Problem("not_found", _("There is nothing at this address."), _("Check the address and the id."), 404),

@@ -166,7 +166,7 @@ def _known_versions(team: Team, fingerprints: set[str]) -> dict[str, RenderVersi
 
 
 def is_stored(version: RenderVersion) -> bool:
-    return blobs.local_path(version.video).exists()
+    return version.video is not None and blobs.local_path(version.video).exists()
 
 
 @transaction.atomic
