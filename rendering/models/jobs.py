@@ -33,6 +33,9 @@ class TeamShare(models.Model):
     )
     paused_at = models.DateTimeField(null=True, blank=True)
     last_served_at = models.DateTimeField(null=True, blank=True)
+    passed_over = models.PositiveSmallIntegerField(
+        default=0, db_default=0, editable=False, help_text=_("starts in a row that went before the team's oldest job")
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(weight__gte=1), name="share_weight_positive")]
@@ -101,6 +104,9 @@ class RenderJob(Kept):
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
 
     state = models.CharField(max_length=9, choices=JobState.choices, default=JobState.QUEUED)
+    backend = models.CharField(
+        max_length=40, blank=True, default="", db_default="", help_text=_("back end that it needs; empty: any")
+    )
     priority = models.SmallIntegerField(default=0, help_text=_("higher goes first, before all other teams"))
     team_priority = models.SmallIntegerField(default=0, help_text=_("higher goes first among the team's own jobs"))
     not_before = models.DateTimeField(default=timezone.now, help_text=_("back-off: not claimed earlier"))
@@ -150,6 +156,11 @@ class RenderJob(Kept):
         indexes = [
             models.Index(
                 fields=["-priority", "not_before", "id"], condition=models.Q(state="queued"), name="job_claimable"
+            ),
+            models.Index(
+                fields=["team", "-priority", "-team_priority", "id"],
+                condition=models.Q(state="queued"),
+                name="job_next_of_team",
             ),
             models.Index(fields=["lease_expires_at"], condition=models.Q(state="running"), name="job_leases"),
             models.Index(fields=["team"], condition=models.Q(state="running"), name="job_running_by_team"),

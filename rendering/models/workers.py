@@ -31,9 +31,17 @@ class WorkerNode(models.Model):
     host = models.CharField(max_length=120)
     cluster = models.CharField(max_length=20, blank=True, default="")
     pid = models.PositiveIntegerField(default=0)
+    version = models.CharField(max_length=40, blank=True, default="", db_default="", help_text=_("of the site's code"))
     device = models.CharField(max_length=80, blank=True, default="")
+    device_memory_mb = models.PositiveIntegerField(null=True, blank=True, help_text=_("empty: not known"))
     engine = models.CharField(max_length=20, blank=True, default="")
     backends = models.JSONField(default=list, blank=True)
+    figures = models.JSONField(
+        default=dict, blank=True, db_default={}, help_text=_("memory, load, temperature and so on, at the last heartbeat")
+    )
+    warm = models.JSONField(
+        default=list, blank=True, db_default=[], help_text=_("ids of the footage it rendered last, newest first")
+    )
     state = models.CharField(max_length=11, choices=State.choices, default=State.ACTIVE)
     asked = models.CharField(max_length=11, choices=Asked.choices, blank=True, default="", db_default="")
     failures_in_row = models.PositiveSmallIntegerField(default=0)
