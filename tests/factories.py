@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import uuid
+import zipfile
 from datetime import timedelta
 from typing import Any
 
@@ -76,10 +77,19 @@ def leased() -> dict[str, Any]:
     return {"lease_token": uuid.uuid4(), "lease_expires_at": timezone.now() + timedelta(seconds=90)}
 
 
+def analysis(team: Team, *, really: bool) -> MediaBlob:
+    """What the engine found, packed; ``really``: with bytes that can be unpacked."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("track.npz"), b"fake track")
+    return blob(team, packed.getvalue() if really else None, "application/zip")
+
+
 def footage(presenter: Presenter, state: str = AnalysisState.READY, **fields: Any) -> Footage:
     defaults: dict[str, Any] = {"name": "footage.mp4"}
     if state in (AnalysisState.READY, AnalysisState.WARNINGS):
         defaults |= {"width": 1080, "height": 1920, "fps": 30.0, "duration_s": 20.0, "has_audio": True, "tier": "A"}
+        defaults |= {"analysis": analysis(presenter.team, really="blob" in fields)}
     if state == AnalysisState.REFUSED:
         defaults |= {"error_code": "no_face"}
     if "blob" not in fields:

@@ -31,8 +31,8 @@ class Presenter(Kept):
 class Footage(Kept, Analysed):
     """One video of a presenter and its analysis.
 
-    ``analysis`` is the engine's folder as one stored archive. It can be made again at any time, so usable footage may be
-    without it; who needs it asks for a new one (``analysis.renew``).
+    ``analysis`` is the engine's folder as one stored archive. It can be made again at any time, so usable footage may
+    be without it; who needs it asks for a new one (``analysis.renew``).
     """
 
     presenter = models.ForeignKey(Presenter, on_delete=models.CASCADE, related_name="footage")
