@@ -7,7 +7,6 @@ safely there; bytes beyond it (a process that died while writing) are cut off be
 from __future__ import annotations
 
 import fcntl
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from typing import IO, Protocol
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import F, Sum
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from projects import access, languages
 from projects.models import AudioTake, Footage, Project, Role, Team, Upload
 from projects.problems import HeyGemError
-from projects.services import audit, blobs, names
+from projects.services import audit, blobs, disk, limits, names
 from projects.services.footage import add_footage
 from projects.services.presenters import create_presenter
 from projects.services.projects import add_presenters, add_scripts
@@ -51,9 +51,9 @@ TAKE_TYPES: dict[str, str] = {
     "opus": "audio/ogg",
     "wma": "audio/x-ms-wma",
 }
-ROOM_KEPT = 512 << 20
-"""Bytes of the disk that uploads leave free."""
 FORGOTTEN_AFTER = timedelta(days=3)
+EXPECTED = timedelta(days=1)
+"""Room is kept for what has been announced no longer ago than this."""
 
 
 class Readable(Protocol):
@@ -103,16 +103,23 @@ def start(*, actor: User, team: Team, purpose: str, name: str, size: int, target
         raise HeyGemError("empty_upload", name=name)
     if size > limit:
         raise HeyGemError("file_too_large", name=name, limit=filesizeformat(limit))
-    folder = blobs.media_root() / "incoming"
-    folder.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(folder).free < size + ROOM_KEPT:
+    limits.check_file(team, name=name, size=size)
+    if not disk.has_room(size + _expected_bytes()):
         raise HeyGemError("storage_full", name=name)
-    with transaction.atomic():
+    with disk.full_is("storage_full", name=name), transaction.atomic():
+        limits.check_storage(team, name=name, size=size)
         upload = Upload.objects.create(
             team=team, user=actor, purpose=purpose, name=name, size=size, target=_checked(actor, team, purpose, target)
         )
-    incoming(upload).touch()
+        incoming(upload).parent.mkdir(parents=True, exist_ok=True)
+        incoming(upload).touch()
     return upload
+
+
+def _expected_bytes() -> int:
+    """What other uploads have still to bring."""
+    arriving = Upload.objects.filter(finished_at=None, created_at__gte=timezone.now() - EXPECTED)
+    return int(arriving.aggregate(left=Sum(F("size") - F("offset")))["left"] or 0)
 
 
 def _checked(actor: User, team: Team, purpose: str, target: Mapping[str, str]) -> dict[str, str]:
@@ -152,9 +159,10 @@ def append(*, upload: Upload, offset: int, source: Readable) -> Upload:
     """Add what ``source`` holds at ``offset``. Whatever arrived before a broken connection counts.
 
     Raises ``HeyGemError('upload_conflict')`` when ``offset`` is not where the upload stands, and
-    ``HeyGemError('file_too_large')`` when more arrives than was announced.
+    ``HeyGemError('file_too_large')`` when more arrives than was announced, and ``HeyGemError('storage_full')`` when the
+    disk has no room for it now: it can go on from where it stands when there is room again.
     """
-    with _held(upload) as file:
+    with disk.full_is("storage_full", name=upload.name), _held(upload) as file:
         upload.refresh_from_db(fields=["offset"])
         if offset != upload.offset:
             raise HeyGemError("upload_conflict")
@@ -162,6 +170,8 @@ def append(*, upload: Upload, offset: int, source: Readable) -> Upload:
         file.seek(offset)
         try:
             while chunk := source.read(blobs.CHUNK):
+                if not disk.has_room():
+                    raise HeyGemError("storage_full", name=upload.name)
                 if offset + len(chunk) > upload.size:
                     raise HeyGemError("file_too_large", name=upload.name, limit=filesizeformat(upload.size))
                 file.write(chunk)
@@ -177,7 +187,7 @@ def finish(*, upload: Upload) -> Footage | AudioTake:
     """Store the complete file and make of it what was asked. Asked again, it answers with the same thing."""
     if (made := created(upload)) is not None:
         return made
-    with _held(upload):
+    with disk.full_is("storage_full", name=upload.name), _held(upload):
         upload.refresh_from_db()
         if upload.offset != upload.size:
             raise HeyGemError("upload_conflict")

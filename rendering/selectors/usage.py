@@ -38,6 +38,7 @@ POINTERS: tuple[tuple[Kind, type[Model], str], ...] = (
     (Kind.TAKES, AudioTake, "blob"),
     (Kind.VERSIONS, RenderVersion, "video"),
     (Kind.EXPORTS, Export, "blob"),
+    (Kind.ANALYSIS, Footage, "analysis"),
     (Kind.PREVIEWS, RenderVersion, "poster"),
     (Kind.PREVIEWS, Footage, "poster"),
     (Kind.PREVIEWS, Footage, "filmstrip"),

@@ -22,10 +22,11 @@ def sized(team: Team, size: int) -> MediaBlob:
 
 @pytest.fixture
 def stored(team: Team) -> RenderVersion:
-    """Footage of 1, a take of 10, a video of 100, a ZIP of 1000, a poster of 10 000, and 200 000 that nobody needs."""
+    """Footage of 1, a take of 10, a video of 100, a ZIP of 1000, pictures of 10 000, an analysis of 3 000 000."""
     project = factories.project(team)
     poster = sized(team, 10_000)
     footage = factories.footage(factories.presenter(team), blob=sized(team, 1), poster=poster, filmstrip=poster)
+    MediaBlob.objects.filter(pk=footage.analysis_id).update(size=3_000_000)
     script = factories.script(team)
     take = factories.take(script, blob=sized(team, 10))
     version = making.version(project, footage.presenter, script, footage=footage, take=take, poster=poster)
@@ -38,9 +39,9 @@ def stored(team: Team) -> RenderVersion:
 def test_bytes_are_told_by_kind_and_a_file_that_serves_several_things_counts_once(team, stored):
     found = selectors.usage(team)
     assert (found.footage, found.takes, found.versions, found.exports) == (1, 10, 100, 1000)
-    assert (found.previews, found.analysis, found.unused) == (10_000, 0, 200_000)
-    assert found.bytes == 211_111 == sum(MediaBlob.objects.filter(team=team).values_list("size", flat=True))
-    assert found.files == 6
+    assert (found.previews, found.analysis, found.unused) == (10_000, 3_000_000, 200_000)
+    assert found.bytes == 3_211_111 == sum(MediaBlob.objects.filter(team=team).values_list("size", flat=True))
+    assert found.files == 7
     assert found.versions_made == 1
 
 
@@ -79,7 +80,7 @@ def test_minutes_are_of_videos_made_this_month_and_of_those_to_come(team):
 def test_the_installations_limits_apply_where_no_operator_has_said_otherwise(team, settings):
     assert selectors.usage(team).storage_percent is None
     settings.TEAM_STORAGE_BYTES, settings.TEAM_RENDER_MINUTES = 1000, 10
-    factories.footage(factories.presenter(team), blob=sized(team, 800))
+    sized(team, 800)
     found = selectors.usage(team)
     assert (found.storage_percent, found.render_percent) == (80, 0)
     assert found.limits.take_seconds is None

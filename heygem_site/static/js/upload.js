@@ -10,15 +10,23 @@ import { csrfToken, element, icon } from "./dom.js";
 const CHUNK = 8 * 1024 * 1024;
 const AT_ONCE = 3;
 const PAUSES = [500, 1000, 2000, 4000, 8000, 8000, 8000];
+/** The server has no room: what is under way waits for ten minutes or so, in case somebody makes some. */
+const FULL = 507;
+const FULL_TRIES = 80;
 const TUS = { "Tus-Resumable": "1.0.0" };
 
 const base64 = (text) => btoa(String.fromCodePoint(...new TextEncoder().encode(text)));
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 class Refused extends Error {
-  constructor(sentence, remedy = "") {
+  constructor(sentence, remedy = "", status = 0) {
     super(sentence);
     this.remedy = remedy;
+    this.status = status;
+  }
+
+  get words() {
+    return this.remedy ? `${this.message} ${this.remedy}` : this.message;
   }
 }
 
@@ -33,10 +41,10 @@ function send(method, url, { headers = {}, body = null, progress = null, signal 
     if (progress) request.upload.onprogress = (event) => progress(event.loaded);
     request.onload = () => {
       if (request.status < 300) return resolve(request);
-      if (request.status >= 500 || request.status === 409 || request.status === 423) return reject(new Error(`${request.status}`));
+      if ((request.status >= 500 && request.status !== FULL) || request.status === 409 || request.status === 423) return reject(new Error(`${request.status}`));
       try {
         const problem = JSON.parse(request.responseText);
-        reject(new Refused(problem.sentence, problem.remedy));
+        reject(new Refused(problem.title, problem.detail, request.status));
       } catch {
         reject(new Refused(""));
       }
@@ -97,8 +105,7 @@ class Upload {
       return detail;
     } catch (error) {
       if (error.name === "AbortError") return null;
-      const sentence = error instanceof Refused && error.message ? error.message : this.words.wordFailed;
-      this.show("failed", error.remedy ? `${sentence} ${error.remedy}` : sentence);
+      this.show("failed", error instanceof Refused && error.message ? error.words : this.words.wordFailed);
       return null;
     }
   }
@@ -144,9 +151,12 @@ class Upload {
       try {
         return await step();
       } catch (error) {
-        if (error instanceof Refused || error.name === "AbortError" || tries >= PAUSES.length) throw error;
-        this.show("running", this.words.wordAgain);
-        await pause(PAUSES[tries]);
+        const full = resume && error.status === FULL;
+        const mostTries = full ? FULL_TRIES : PAUSES.length;
+        if ((error instanceof Refused && !full) || error.name === "AbortError" || tries >= mostTries) throw error;
+        this.show("running", full ? error.words : this.words.wordAgain);
+        await pause(PAUSES[tries] ?? PAUSES.at(-1));
+        if (this.stop.signal.aborted) throw new DOMException("", "AbortError");
         if (resume) await resume().catch(() => null);
       }
     }
