@@ -35,6 +35,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "django_filters",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "django_htmx",
     "allauth",
@@ -184,9 +185,14 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "projects.api.pages.Pages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "projects.api.schema.Schema",
-    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"user": f"{env.integer('API_REQUESTS_A_MINUTE', default=600, low=1)}/min"},
+    "DEFAULT_THROTTLE_CLASSES": ["projects.api.throttles.ByAsker"],
+    "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
     "EXCEPTION_HANDLER": "projects.api.errors.answer",
+}
+API_RATES = {  # a minute, over all web processes: for each person's programs, and for each address without a sign-in
+    "reading": env.integer("API_REQUESTS_A_MINUTE", default=600, low=1),
+    "changing": env.integer("API_CHANGES_A_MINUTE", default=300, low=1),
+    "anonymous": env.integer("API_ANONYMOUS_A_MINUTE", default=60, low=1),
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "HeyGem",
@@ -201,6 +207,11 @@ SPECTACULAR_SETTINGS = {
         "ExportState": "rendering.models.Export.State",
     },
 }
+
+# Webhooks (projects/outbound.py): they reach the public internet by https, and what is opened here.
+WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
+WEBHOOK_ALLOW_HTTP = env.boolean("WEBHOOK_ALLOW_HTTP", default=False)
+SITE_URL = env.text("SITE_URL").rstrip("/")  # before the links in what webhooks send
 
 # The engine runs as a child process of a worker; nothing else knows how to start it.
 ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "rendering.engine", "serve"])
@@ -234,13 +245,22 @@ Q_CLUSTER = {
     "ALT_CLUSTERS": {"gpu": {"workers": 1}},
 }
 
+# What the people who keep it running see
+LOG_FORMAT = env.choice("LOG_FORMAT", default="line", of=("line", "json"))
+METRICS_TOKEN = env.text("METRICS_TOKEN")  # lets Prometheus read /metrics; operators may without it
+SENTRY = {
+    "dsn": env.address("SENTRY_DSN"),
+    "environment": env.text("SENTRY_ENVIRONMENT", default=HEYGEM_ENV),
+    "sample_rate": env.fraction("SENTRY_SAMPLE_RATE", default=1.0),
+}
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"context": {"()": "heygem_site.logs.Context"}},
-    "formatters": {"line": {"()": "heygem_site.logs.OneLine"}},
+    "formatters": {"line": {"()": "heygem_site.logs.OneLine"}, "json": {"()": "heygem_site.logs.OneObject"}},
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "filters": ["context"], "formatter": "line"},
+        "stderr": {"class": "logging.StreamHandler", "filters": ["context"], "formatter": LOG_FORMAT},
     },
     "root": {
         "handlers": ["stderr"],
@@ -253,6 +273,7 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # anybody can cause it; heygem.request says 400
         "django-q": {"handlers": [], "propagate": True, "level": "WARNING"},  # every ticket twice, else
         "axes": {"level": "WARNING"},
+        "gunicorn.error": {"handlers": [], "propagate": True, "level": "WARNING"},
         "PIL": {"level": "WARNING"},
     },
 }

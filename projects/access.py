@@ -13,6 +13,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
+from projects import trace
 from projects.models import (
     ApiToken,
     AudioTake,
@@ -26,6 +27,8 @@ from projects.models import (
     Script,
     Team,
     Upload,
+    Webhook,
+    WebhookDelivery,
 )
 from projects.problems import HeyGemError
 
@@ -46,11 +49,28 @@ def includes(role: str | None, need: str) -> bool:
     return role is not None and RANK[role] >= RANK[need]
 
 
+def carried_by(user: AnyUser) -> ApiToken | None:
+    """The token that a program sent in the user's place (``projects.signing_in``); None for a person at a browser."""
+    return getattr(user, "api_token", None)
+
+
+def _within_reach(teams: QuerySet[Team], user: AnyUser) -> QuerySet[Team]:
+    """Those of ``teams`` that the user's token, if that is what they came with, may reach."""
+    token = carried_by(user)
+    if token is None:
+        return teams
+    teams = teams.exclude(pk__in=token.shut_out_of.order_by().values("pk"))
+    return teams if token.all_teams else teams.filter(pk__in=token.teams.order_by().values("pk"))
+
+
 def role_of(user: AnyUser, team: Team) -> Role | None:
     """The user's role in the team, or None for a stranger."""
     if not user.is_authenticated:
         return None
-    role = Membership.objects.filter(team=team, user_id=user.pk).values_list("role", flat=True).first()
+    own = Membership.objects.filter(team=team, user_id=user.pk)
+    if carried_by(user) is not None:
+        own = own.filter(team__in=_within_reach(Team.objects.filter(pk=team.pk), user).order_by())
+    role = own.values_list("role", flat=True).first()
     return Role(role) if role else None
 
 
@@ -58,11 +78,12 @@ def teams_of(user: AnyUser) -> QuerySet[Team]:
     """The teams the user belongs to, by name."""
     if not user.is_authenticated:
         return Team.objects.none()
-    return Team.objects.filter(memberships__user_id=user.pk)
+    return _within_reach(Team.objects.filter(memberships__user_id=user.pk), user)
 
 
 def require(user: AnyUser, team: Team, need: Role = Role.VIEWER) -> Role:
     """The user's role in ``team``. Raises ``Http404`` for a stranger, ``HeyGemError('not_allowed')`` below ``need``."""
+    trace.note(team=team.public_id)
     role = role_of(user, team)
     if role is None:
         raise Http404
@@ -127,6 +148,15 @@ def get_token_for_user(user: AnyUser, public_id: str) -> ApiToken:
     if token is None or token.user_id != user.pk:
         raise Http404
     return token
+
+
+def get_webhook_for_user(user: AnyUser, public_id: str, *, need: Role = Role.MANAGER) -> Webhook:
+    """Webhooks are managers' business: their log shows what the team makes and where that is sent."""
+    return _get(Webhook.objects.select_related("team"), user, public_id, need, "team")
+
+
+def get_delivery_for_user(user: AnyUser, public_id: str, *, need: Role = Role.MANAGER) -> WebhookDelivery:
+    return _get(WebhookDelivery.objects.select_related("webhook__team"), user, public_id, need, "webhook.team")
 
 
 def get_upload_for_user(user: AnyUser, public_id: str, *, need: Role = Role.CREATOR) -> Upload:

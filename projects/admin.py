@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from projects.models import (
+    ApiToken,
     AudioTake,
     AuditEvent,
     Footage,
@@ -20,6 +23,8 @@ from projects.models import (
     Team,
     Upload,
 )
+from projects.services.tokens import revoke_token
+from projects.views.base import signed_in
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -122,6 +127,39 @@ class UploadAdmin(ReadOnly):
     list_display = ("name", "team", "user", "purpose", "size", "offset", "created_at", "finished_at")
     list_filter = ("purpose",)
     list_select_related = ("team", "user")
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnly):
+    list_display = (
+        "name",
+        "user",
+        "prefix",
+        "scope",
+        "reach",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    )
+    list_filter = ("scope", "all_teams")
+    list_select_related = ("user",)
+    search_fields = ("name", "prefix", "public_id", "user__email", "user__username", "teams__name")
+    exclude = ("token_hash",)
+    actions = ("withdraw",)
+
+    @admin.display(description=_("teams"))
+    def reach(self, token: ApiToken) -> str:
+        return str(_("all")) if token.all_teams else ", ".join(team.name for team in token.teams.all())
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
+        return super().get_queryset(request).prefetch_related("teams")
+
+    @admin.action(description=_("Withdraw the chosen tokens"))
+    def withdraw(self, request: HttpRequest, chosen: QuerySet[ApiToken]) -> None:
+        for token in chosen:
+            revoke_token(actor=signed_in(request), token=token)
+        self.message_user(request, _("Done, and noted in the audit log."))
 
 
 @admin.register(AuditEvent)

@@ -46,6 +46,8 @@ ACTIONS: dict[str, str | Promise] = {
     "invitation.revoked": _("Invitation withdrawn"),
     "token.created": _("API token made"),
     "token.revoked": _("API token withdrawn"),
+    "token.shut_out": _("API token shut out"),
+    "token.let_in": _("API token let in again"),
     "presenter.created": _("Presenter added"),
     "presenter.renamed": _("Presenter renamed"),
     "presenter.archived": _("Presenter archived"),
@@ -99,5 +101,11 @@ ACTIONS: dict[str, str | Promise] = {
     "export.started": _("ZIP asked for"),
     "export.deleted": _("ZIP deleted"),
     "demo.made": _("Demo made"),
+    "webhook.created": _("Webhook added"),
+    "webhook.changed": _("Webhook changed"),
+    "webhook.secret_rotated": _("New signing secret of a webhook"),
+    "webhook.redelivered": _("Event delivered again"),
+    "webhook.stopped": _("Webhook stopped by itself"),
+    "webhook.deleted": _("Webhook deleted"),
 }
 """What the diary's actions are called on a page; an unknown one is shown as it is."""

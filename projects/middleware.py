@@ -10,9 +10,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render, resolve_url
 
+from projects import throttling
 from projects.problems import HeyGemError
 
 MACHINE_PATHS = ("/uploads/", "/api/")
+PROBLEM = "application/problem+json"
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -22,9 +24,10 @@ def wants_json(request: HttpRequest) -> bool:
 
 def answer(request: HttpRequest, error: HeyGemError) -> HttpResponse:
     """The error in the form that the asker understands."""
-    problem = {"code": error.code, "sentence": error.sentence, "remedy": error.remedy}
     if wants_json(request):
-        return JsonResponse(problem, status=error.problem.status)
+        headers = {"WWW-Authenticate": "Bearer"} if error.problem.status == 401 else {}
+        return JsonResponse(error.as_problem(), status=error.problem.status, content_type=PROBLEM, headers=headers)
+    problem = {"code": error.code, "sentence": error.sentence, "remedy": error.remedy}
     if request.headers.get("HX-Request"):
         toast = {"sentence": error.sentence, "remedy": error.remedy, "level": "error"}
         response = render(request, "components/toast.html", toast, status=error.problem.status)
@@ -34,14 +37,15 @@ def answer(request: HttpRequest, error: HeyGemError) -> HttpResponse:
 
 
 class Problems:
-    """Also turns the redirect of a signed-out fragment into one of the whole page: a sign-in form inside a card helps
-    nobody."""
+    """Also tells programs what they may still ask, and turns the redirect of a signed-out fragment into one of the whole
+    page: a sign-in form inside a card helps nobody."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
+        throttling.tell(request, response)
         sign_in = resolve_url(settings.LOGIN_URL)
         if request.headers.get("HX-Request") and response.status_code == 302:
             if urlsplit(response["Location"]).path != sign_in:

@@ -45,6 +45,10 @@ class HeyGemError(Exception):
     def remedy(self) -> str:
         return str(self.problem.remedy) % self.params if self.params else str(self.problem.remedy)
 
+    def as_problem(self) -> dict[str, Any]:
+        """What a program is told (RFC 9457): ``detail`` says what to do."""
+        return {"code": self.code, "title": self.sentence, "detail": self.remedy, "status": self.problem.status}
+
 
 _catalogue: dict[str, Problem] = {}
 
@@ -143,6 +147,21 @@ register(
         ),
         Problem("not_found", _("There is nothing at this address."), _("Check the address and the id."), 404),
         Problem("bad_request", _("The request cannot be understood."), _("Correct what is named and send it again.")),
+        Problem(
+            "bad_content",
+            _("A body of this kind is not read here."),
+            _("Send the Content-Type that the API's description names."),
+            415,
+        ),
+        Problem(
+            "bad_accept", _("There is no answer of the kind that was asked for."), _("Accept application/json."), 406
+        ),
+        Problem(
+            "bad_tus_version",
+            _("This version of the upload protocol is not spoken here."),
+            _("Send Tus-Resumable: 1.0.0."),
+            412,
+        ),
         Problem("bad_method", _("This address does not do that."), _("See the API's description."), 405),
         Problem(
             "too_many_requests", _("Too many requests at once."), _("Wait as long as the answer says, then go on."), 429

@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from django.db.models import Count, Prefetch, Q, QuerySet, Sum
+from django.contrib.auth.models import User
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Sum
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 
 from projects import labels, languages, problems
 from projects.models import (
     AnalysisState,
+    ApiToken,
     AudioTake,
     AuditEvent,
     Footage,
@@ -255,6 +257,22 @@ def projects(team: Team, *, archived: bool = False) -> QuerySet[Project]:
 
 def members(team: Team) -> QuerySet[Membership]:
     return Membership.objects.filter(team=team).select_related("user").order_by("pk")
+
+
+def tokens_of(user: User) -> QuerySet[ApiToken]:
+    """A person's tokens that were not withdrawn, with the teams they are for and those that shut them out."""
+    return ApiToken.objects.filter(user=user, revoked_at=None).prefetch_related("teams", "shut_out_of")
+
+
+def tokens_reaching(team: Team) -> list[ApiToken]:
+    """API tokens of members that reach the team or were shut out of it (``is_shut_out``), with their users."""
+    shut_out = ApiToken.shut_out_of.through.objects.filter(apitoken=OuterRef("pk"), team=team)
+    rows = (
+        ApiToken.objects.filter(Q(all_teams=True) | Q(teams=team), user__memberships__team=team, revoked_at=None)
+        .annotate(is_shut_out=Exists(shut_out))
+        .select_related("user")
+    )
+    return [token for token in rows if token.is_open and token.user.is_active]
 
 
 def open_invitations(team: Team) -> list[Invitation]:

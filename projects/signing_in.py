@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
+from projects import throttling
 from projects.middleware import answer
 from projects.models import ApiToken
 from projects.problems import HeyGemError
@@ -30,6 +31,16 @@ def token_of(request: HttpRequest) -> ApiToken | None:
     return token
 
 
+def refused(request: HttpRequest, error: HeyGemError) -> HttpResponseBase:
+    """Also counts bad tokens against the address they come from."""
+    if error.problem.status == 401:
+        try:
+            throttling.charge(request, None)
+        except HeyGemError as too_many:
+            error = too_many
+    return answer(request, error)
+
+
 def token_or_session(
     view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
@@ -42,10 +53,11 @@ def token_or_session(
     def wrapped(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         try:
             token = token_of(request)
+            if token is None:
+                return from_browser(request, *args, **kwargs)
+            throttling.charge(request, token.user)
         except HeyGemError as error:
-            return answer(request, error)
-        if token is None:
-            return from_browser(request, *args, **kwargs)
+            return refused(request, error)
         request.user = token.user
         return view(request, *args, **kwargs)
 

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
-from projects.access import AnyUser, includes, require, role_of
+from projects.access import AnyUser, carried_by, includes, require, role_of
 from projects.models import Role, Team
 from projects.problems import HeyGemError
 from rendering.models import Deliverable, Export, Preset, RenderBatch, RenderJob, RenderVersion, WorkerNode
@@ -72,6 +72,9 @@ def require_operator(user: AnyUser) -> None:
     """The farm belongs to the people who run the installation; for everybody else it does not exist."""
     if not (isinstance(user, User) and user.is_active and user.is_staff):
         raise Http404
+    token = carried_by(user)
+    if token is not None and not token.may_operate:
+        raise HeyGemError("token_no_farm")
 
 
 def get_any_job(user: AnyUser, public_id: str) -> RenderJob:

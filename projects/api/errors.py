@@ -9,6 +9,8 @@ from django.http import Http404
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 
+from projects import throttling
+from projects.middleware import PROBLEM
 from projects.problems import HeyGemError
 
 CODES: tuple[tuple[type[Exception], str], ...] = (
@@ -17,7 +19,8 @@ CODES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.NotAuthenticated, "signed_out"),
     (exceptions.AuthenticationFailed, "signed_out"),
     (exceptions.MethodNotAllowed, "bad_method"),
-    (exceptions.Throttled, "too_many_requests"),
+    (exceptions.UnsupportedMediaType, "bad_content"),
+    (exceptions.NotAcceptable, "bad_accept"),
     (PermissionDenied, "not_allowed"),
     (exceptions.PermissionDenied, "not_allowed"),
     (exceptions.APIException, "bad_request"),
@@ -34,15 +37,6 @@ class ProblemSerializer(serializers.Serializer):
     errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), required=False)
 
 
-def problem(error: HeyGemError, **more: Any) -> dict[str, Any]:
-    return {
-        "code": error.code,
-        "title": error.sentence,
-        "detail": error.remedy,
-        "status": error.problem.status,
-    } | more
-
-
 def answer(exception: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler. None, and with it a 500, for what nobody expected."""
     if isinstance(exception, HeyGemError):
@@ -56,13 +50,12 @@ def answer(exception: Exception, context: dict[str, Any]) -> Response | None:
     more: dict[str, Any] = {}
     if error.problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(exception, exceptions.Throttled) and exception.wait is not None:
-        headers["Retry-After"] = str(int(exception.wait) + 1)
+        try:
+            throttling.charge(context["request"]._request, None)
+        except HeyGemError as too_many:
+            error, headers = too_many, {}
+    if error.problem.status == 405:
+        headers["Allow"] = ", ".join(context["view"].allowed_methods)
     if isinstance(exception, exceptions.ValidationError) and isinstance(exception.detail, dict):
         more["errors"] = exception.detail
-    return Response(
-        problem(error, **more),
-        status=error.problem.status,
-        headers=headers,
-        content_type="application/problem+json",
-    )
+    return Response(error.as_problem() | more, status=error.problem.status, headers=headers, content_type=PROBLEM)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from projects.services import analysis_folders, blobs, keyed_requests, uploads
+from projects.services import analysis_folders, blobs, deliveries, keyed_requests, rates, uploads
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Cleaned:
 def clean_media() -> Cleaned:
     """Remove uploads nobody went on with, stored files that nothing points at any more, and analyses of nothing."""
     keyed_requests.clean()
+    deliveries.clean()
+    rates.clean()
     return Cleaned(
         partial_files=uploads.clean_incoming(),
         stored_files=blobs.delete_unreferenced(),

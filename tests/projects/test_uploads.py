@@ -139,8 +139,8 @@ def test_a_kind_of_file_that_cannot_be_used_is_refused_before_it_is_sent(team, b
     answer = create(browser(bob), team, filename=name, purpose=purpose)
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (400, "bad_file_type")
-    assert name in problem["sentence"]
-    assert ("mp4" in problem["remedy"]) == (purpose == "footage")
+    assert name in problem["title"]
+    assert ("mp4" in problem["detail"]) == (purpose == "footage")
     assert not Upload.objects.exists()
 
 

@@ -78,6 +78,8 @@ POST   projects:team_new              302 302 302 302 302 302 302
 GET    projects:tokens                302 200 200 200 200 200 200
 POST   projects:tokens                302 200 200 200 200 200 200
 POST   projects:token_revoke          302 404 404 404 404 404 302
+GET    projects:team_tokens           302 404 403 403 403 200 200
+POST   projects:team_token_act        302 404 403 403 403 302 302
 POST   projects:team_switch           302 404 302 302 302 302 302
 GET    projects:team_settings         302 404 403 403 403 200 200
 POST   projects:team_settings         302 404 403 403 403 302 302
@@ -176,7 +178,9 @@ DELETE api:export-detail             401 404 403 403 403 204 204
 # What anybody may open, and what only asks who one is: the answer to nobody and to somebody signed in.
 OPEN = """
 GET    healthz                                200 200
+GET    readyz                                 200 200
 GET    api:schema                             200 200
+GET    api:docs                               200 200
 GET    one_time_sign_in                       410 410
 GET    account_login                          200 302
 GET    account_signup                         200 302
@@ -198,6 +202,7 @@ POST   set_language                           302 302
 
 # What only operators may open: the answer to nobody, to each of the other PEOPLE, and to an operator.
 OPERATORS = """
+GET    metrics                        404 404 200
 GET    rendering:farm                 302 404 200
 GET    rendering:farm_now             302 404 200
 GET    rendering:farm_rates           302 404 200
@@ -238,7 +243,7 @@ class World:
 
     def address(self, name: str) -> str:
         route = dict(patterns())[name]
-        first = route.removeprefix("farm/").split("/")[0]
+        first = route.removeprefix("farm/").removeprefix("t/<str:team_id>/").split("/")[0]
         known: dict[str, Any] = {"team_id": self.team.public_id, "number": self.member, "token": self.token}
         known |= {"name": "clip.mp4", "public_id": self.things.get(first, "")}
         if first == "workers":
@@ -259,6 +264,7 @@ class World:
             "projects:invite": {"role": "viewer"},
             "projects:tokens": {"name": "Robot", "scope": "read", "days": "30"},
             "projects:member_role": {"role": "reviewer"},
+            "projects:team_token_act": {"act": "shut_out"},
             "projects:script_new": {"title": "New"},
             "projects:script_write": {"language": "en", "text": "New words."},
             "projects:script_edit": {"title": "Renamed"},
