@@ -20,6 +20,7 @@ from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from projects.models import AudioTake, Footage, MediaBlob
+from rendering import events
 from rendering.models import (
     UNFINISHED,
     Board,
@@ -31,13 +32,13 @@ from rendering.models import (
     RenderVersion,
     WorkerNode,
 )
+from rendering.retries import policy_of
 from rendering.tickets import wake_gpu
 
 Kind = Literal["permanent", "transient", "suspect"]
 """permanent: never tried again. transient: again after a back-off. suspect: the same, and the machine is doubted."""
 
 WORKER_LOST = "worker_lost"
-LONGEST_BACKOFF_S = 600
 LOG_LIMIT = 20_000
 """Characters of an attempt's log that are kept, from its end."""
 
@@ -81,7 +82,10 @@ def touch(deliverable_id: int) -> None:
 def _change(job: RenderJob, start: Q, **changes: Any) -> bool:
     """Move ``job`` if it is still where ``start`` says. False: somebody got there first."""
     touch(job.deliverable_id)
-    return bool(RenderJob.objects.filter(start, pk=job.pk).update(revision=F("revision") + 1, **changes))
+    changed = bool(RenderJob.objects.filter(start, pk=job.pk).update(revision=F("revision") + 1, **changes))
+    if changed and changes.get("state") in (JobState.FAILED, JobState.CANCELLED):
+        events.job_ended(job, changes["state"])  # one that succeeded is told with its version
+    return changed
 
 
 def _held_by(token: UUID | None) -> Q:
@@ -93,15 +97,10 @@ def _freed(state: JobState, **more: Any) -> dict[str, Any]:
     return {"state": state, "lease_token": None, "lease_expires_at": None, **more}
 
 
-def _end_attempt(job: RenderJob, outcome: RenderAttempt.Outcome, *, code: str = "", log: str = "") -> None:
+def _end_attempt(job: RenderJob, outcome: RenderAttempt.Outcome, *, code: str = "") -> None:
     RenderAttempt.objects.filter(job=job, outcome=RenderAttempt.Outcome.RUNNING).update(
-        outcome=outcome, error_code=code, log=log[-LOG_LIMIT:], ended_at=timezone.now()
+        outcome=outcome, error_code=code, ended_at=timezone.now()
     )
-
-
-def backoff(attempts: int) -> timedelta:
-    """How long to wait before the next try after ``attempts`` tries."""
-    return timedelta(seconds=min(settings.BACKOFF_SECONDS * 2 ** max(attempts - 1, 0), LONGEST_BACKOFF_S))
 
 
 # What people do
@@ -125,6 +124,8 @@ def enqueue(
         return None
     if not held:
         wake_gpu()
+    if retry_of is not None:
+        events.job_tried_again(batch)
     return RenderJob.objects.create(
         batch=batch,
         team_id=batch.team_id,
@@ -134,7 +135,7 @@ def enqueue(
         fingerprint=fingerprint,
         priority=priority,
         retry_of=retry_of,
-        max_attempts=settings.MAX_ATTEMPTS,
+        max_attempts=policy_of(batch.team_id).max_attempts,
         state=JobState.HELD if held else JobState.QUEUED,
         revision=1,
     )
@@ -204,6 +205,15 @@ def request_cancel(job: RenderJob) -> bool:
     )
 
 
+@transaction.atomic
+def requeue(job: RenderJob) -> bool:
+    """Take a running job from its worker, which notices in a second: it waits again, and the attempt does not count.
+
+    False: it does not run any more, or is being cancelled.
+    """
+    return _returned(job, Q(state=JobState.RUNNING, cancel_requested_at=None))
+
+
 # What workers do
 
 
@@ -263,14 +273,14 @@ def report(job: RenderJob, token: UUID, stage: str, percent: int) -> None:
 
 
 @transaction.atomic
-def succeed(job: RenderJob, token: UUID, finished: Finished, *, log: str = "") -> RenderVersion:
+def succeed(job: RenderJob, token: UUID, finished: Finished) -> RenderVersion:
     """The job is done and its cell has a new version. Raises :class:`LeaseLost` for a late finisher."""
     start = _held_by(token) & Q(cancel_requested_at=None)
     now = timezone.now()
     if not _change(job, start, **_freed(JobState.SUCCEEDED, stage="", progress=100, finished_at=now)):
         check(job, token)
         raise LeaseLost
-    _end_attempt(job, RenderAttempt.Outcome.SUCCEEDED, log=log)
+    _end_attempt(job, RenderAttempt.Outcome.SUCCEEDED)
     return _add_version_of(job, {field.name: getattr(finished, field.name) for field in fields(finished)})
 
 
@@ -288,16 +298,18 @@ def _add_version_of(job: RenderJob, made: dict[str, Any]) -> RenderVersion:
         fingerprint=job.fingerprint,
         **made,
     )
-    Deliverable.objects.filter(pk=job.deliverable_id, published=None).update(published=version)
+    first = Deliverable.objects.filter(pk=job.deliverable_id, published=None).update(published=version)
+    events.version_created(version, team_id=job.team_id)
+    if first:
+        events.version_published(version, team_id=job.team_id)
+    events.job_ended(job, JobState.SUCCEEDED)
     return version
 
 
 @transaction.atomic
-def fail(
-    job: RenderJob, token: UUID, code: str, *, kind: Kind = "permanent", detail: str = "", log: str = ""
-) -> JobState:
+def fail(job: RenderJob, token: UUID, code: str, *, kind: Kind = "permanent", detail: str = "") -> JobState:
     """An attempt failed: FAILED, or QUEUED after a back-off. Returns the new state; raises :class:`LeaseLost`."""
-    return _failed(job, _held_by(token), RenderAttempt.Outcome.FAILED, code, kind, detail, log)
+    return _failed(job, _held_by(token), RenderAttempt.Outcome.FAILED, code, kind, detail)
 
 
 @transaction.atomic
@@ -305,21 +317,19 @@ def lose(job: RenderJob) -> JobState | None:
     """The lease that ``job`` was read with is over. None: there was progress, or an end, since it was read."""
     start = _held_by(job.lease_token) & Q(lease_expires_at=job.lease_expires_at)
     try:
-        return _failed(job, start, RenderAttempt.Outcome.LOST, WORKER_LOST, "suspect", "", "")
+        return _failed(job, start, RenderAttempt.Outcome.LOST, WORKER_LOST, "suspect", "")
     except LeaseLost:
         return None
 
 
-def _failed(
-    job: RenderJob, start: Q, outcome: RenderAttempt.Outcome, code: str, kind: Kind, detail: str, log: str
-) -> JobState:
+def _failed(job: RenderJob, start: Q, outcome: RenderAttempt.Outcome, code: str, kind: Kind, detail: str) -> JobState:
     """One end of an attempt: cancelled if that was asked for, again if it may be, failed otherwise."""
     now = timezone.now()
     told = {"error_code": code, "error_detail": detail[-LOG_LIMIT:]}
     ended = {"finished_at": now}
     again = Q(attempts__lt=F("max_attempts")) if kind != "permanent" else Q(pk__in=[])
     wanted = Q(cancel_requested_at=None)
-    later = now + backoff(job.attempts)
+    later = now + policy_of(job.team_id).rest(job.attempts)
     if _change(job, start & ~wanted, **_freed(JobState.CANCELLED, **ended)):
         state, outcome = JobState.CANCELLED, RenderAttempt.Outcome.CANCELLED
     elif _change(
@@ -333,26 +343,38 @@ def _failed(
         state = JobState.FAILED
     else:
         raise LeaseLost
-    _end_attempt(job, outcome, code=code, log=log)
+    _end_attempt(job, outcome, code=code)
     return state
 
 
 @transaction.atomic
-def cancelled(job: RenderJob, token: UUID, *, log: str = "") -> None:
+def cancelled(job: RenderJob, token: UUID) -> None:
     """The worker obeyed a cancel. Raises :class:`LeaseLost`."""
     if not _change(job, _held_by(token), **_freed(JobState.CANCELLED, stage="", finished_at=timezone.now())):
         raise LeaseLost
-    _end_attempt(job, RenderAttempt.Outcome.CANCELLED, log=log)
+    _end_attempt(job, RenderAttempt.Outcome.CANCELLED)
 
 
 @transaction.atomic
-def give_back(job: RenderJob, token: UUID, *, log: str = "") -> None:
+def give_back(job: RenderJob, token: UUID) -> None:
     """The worker was told to stop: the job waits again and the attempt does not count. Raises :class:`LeaseLost`."""
+    if not _returned(job, _held_by(token) & Q(cancel_requested_at=None)):
+        cancelled(job, token)
+
+
+def _returned(job: RenderJob, start: Q) -> bool:
     waits = _freed(JobState.QUEUED, stage="", progress=0, attempts=F("attempts") - 1)
-    if not _change(job, _held_by(token), **waits):
-        raise LeaseLost
-    _end_attempt(job, RenderAttempt.Outcome.LOST, log=log)
+    if not _change(job, start, **waits):
+        return False
+    _end_attempt(job, RenderAttempt.Outcome.RETURNED)
     wake_gpu()
+    return True
+
+
+def write_log(job: RenderJob, worker: WorkerNode, text: str, end: int) -> None:
+    """The end of the log of the attempt that ``worker`` is at; ``end`` counts all characters ever written to it."""
+    mine = RenderAttempt.objects.filter(job=job, worker=worker, outcome=RenderAttempt.Outcome.RUNNING)
+    mine.update(log=text[-LOG_LIMIT:], log_end=end)
 
 
 @transaction.atomic

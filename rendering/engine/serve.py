@@ -15,6 +15,7 @@ import os
 import queue
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ Handler = Callable[[Mapping[str, Any], Report], dict[str, Any]]
 """Takes a request's ``args`` and a report; returns the ``result``; raises :class:`EngineError`."""
 
 PROGRESS_INTERVAL_S = 0.2
+NOTE_INTERVAL_S = 5.0
 END_OF_INPUT_STATUS = 0
 TERMINATED_STATUS = 128 + signal.SIGTERM
 
@@ -48,14 +50,26 @@ class Channel:
                 line = line[os.write(self._fd, line) :]
 
 
+def note(words: str) -> None:
+    """A line of the log, with the time in UTC."""
+    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {words}\n")
+    sys.stderr.flush()
+
+
 def throttled(channel: Channel, request_id: Any) -> Report:
-    """A report that sends at most five events a second, but always a stage's first and last."""
+    """A report that sends at most five events a second, but always a stage's first and last.
+
+    The log gets a line when a stage begins, and one every :data:`NOTE_INTERVAL_S` seconds of it.
+    """
     last_stage = ""
-    last_time = 0.0
+    last_time = noted_at = 0.0
 
     def report(stage: str, done: int, total: int) -> None:
-        nonlocal last_stage, last_time
+        nonlocal last_stage, last_time, noted_at
         now = time.monotonic()
+        if stage != last_stage or now - noted_at >= NOTE_INTERVAL_S:
+            noted_at = now
+            note(f"{stage} {done} of {total}")
         if stage == last_stage and done < total and now - last_time < PROGRESS_INTERVAL_S:
             return
         last_stage, last_time = stage, now
@@ -79,6 +93,8 @@ def failure_code(error: BaseException) -> str | None:
 def answer(channel: Channel, handlers: Mapping[str, Handler], request: Mapping[str, Any]) -> None:
     """Work one request through and send its last event."""
     request_id = request.get("id")
+    began = time.monotonic()
+    note(f"{request['op']} begins")
     try:
         handler = handlers[request["op"]]
         result = handler(request.get("args", {}), throttled(channel, request_id))
@@ -87,8 +103,10 @@ def answer(channel: Channel, handlers: Mapping[str, Handler], request: Mapping[s
         if code is None:
             raise
         detail = error.detail if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+        note(f"{request['op']} failed after {time.monotonic() - began:.1f} s: {code} {detail}".rstrip())
         channel.send({"id": request_id, "event": "failed", "code": code, "detail": detail})
     else:
+        note(f"{request['op']} done in {time.monotonic() - began:.1f} s")
         channel.send({"id": request_id, "event": "done", "result": result})
 
 

@@ -126,6 +126,11 @@ class EngineChild:
         code = event["code"] if event["code"] in FAILURES else "engine_crashed"
         raise EngineError(code, event.get("detail", ""))
 
+    @property
+    def log_fd(self) -> int:
+        """What the engine writes its log to, from the beginning anew for every request."""
+        return self._log.fileno()
+
     def log_tail(self) -> str:
         """The end of what the engine wrote to its log since the last request began."""
         # Read in place: the file's position is the engine's as well.

@@ -17,6 +17,7 @@ from rendering.engine.contract import RENDER_STAGES
 from rendering.engine.errors import EngineError
 from rendering.execution import stopping
 from rendering.execution.child import EngineChild, engine
+from rendering.execution.live_log import LiveLog
 from rendering.execution.node import this_worker
 from rendering.execution.stopping import WorkerStopping
 from rendering.execution.upkeep import Upkeep
@@ -76,6 +77,7 @@ class Attempt:
         """Heard from the engine, not yet written."""
         self.last_step: tuple[str, int] = ("", -1)
         self.written_at = self.checked_at = 0.0
+        self.live_log = LiveLog(self.job, node, child.log_fd)
 
     def run(self) -> str:
         """Whatever happens, the job is handed on: done, failed, waiting again, or somebody else's."""
@@ -91,14 +93,17 @@ class Attempt:
     def _render(self) -> str:
         try:
             with work_folder(self.token.hex) as folder:
-                result = self.child.run("render", self._request(folder), report=self._hear, poll=self._poll)
+                try:
+                    result = self.child.run("render", self._request(folder), report=self._hear, poll=self._poll)
+                finally:
+                    self.live_log.write()
                 self._write((PUBLISH, 99))
-                version = states.succeed(self.job, self.token, self._store(result), log=self.child.log_tail())
+                version = states.succeed(self.job, self.token, self._store(result))
         except states.CancelRequested:
-            states.cancelled(self.job, self.token, log=self.child.log_tail())
+            states.cancelled(self.job, self.token)
             return "cancelled"
         except WorkerStopping:
-            states.give_back(self.job, self.token, log=self.child.log_tail())
+            states.give_back(self.job, self.token)
             return "given back"
         except EngineError as error:
             return self._fail(error.code, error.failure.kind, error.detail)
@@ -109,7 +114,7 @@ class Attempt:
         return f"version {version.number}"
 
     def _fail(self, code: str, kind: states.Kind, detail: str) -> str:
-        state = states.fail(self.job, self.token, code, kind=kind, detail=detail, log=self.child.log_tail())
+        state = states.fail(self.job, self.token, code, kind=kind, detail=detail)
         if kind == "suspect":
             workers.note_failure(self.node, self.job)
         return f"{code} ({detail}), now {state}" if detail else f"{code}, now {state}"
@@ -148,6 +153,7 @@ class Attempt:
         elif now - self.checked_at >= CHECK_S:
             self.checked_at = now
             states.check(self.job, self.token)
+        self.live_log()
         self.upkeep()
 
     def _write(self, progress: tuple[str, int]) -> None:

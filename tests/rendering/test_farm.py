@@ -333,7 +333,9 @@ def test_an_operator_acts_from_the_page_with_a_reason(olga: User, team: Team, wo
 
 def test_each_try_is_there_with_its_log(olga: User, team: Team, worker: WorkerNode) -> None:
     job = new_job(team)
-    states.fail(job, claimed(job, worker), "io_error", kind="transient", log="disk <full>")
+    token = claimed(job, worker)
+    states.write_log(job, worker, "disk <full>", 11)
+    states.fail(job, token, "io_error", kind="transient")
     page = browser(olga).get(reverse("rendering:farm_job", args=[job.public_id])).content.decode()
     assert "disk &lt;full&gt;" in page
     assert "io_error" in page

@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 
 from projects.models import Team
 from rendering import states
-from rendering.models import Board, JobState, RenderAttempt, RenderJob, RenderVersion, WorkerNode
+from rendering.models import Board, JobState, RenderAttempt, RenderJob, RenderVersion, TeamShare, WorkerNode
 from tests import factories
 from tests.rendering.work import claimed, finished, new_job
 
@@ -51,7 +51,8 @@ def test_a_job_is_claimed_once(job: RenderJob, worker: WorkerNode) -> None:
 
 def test_a_finished_job_gives_its_cell_a_version_and_publishes_the_first(job: RenderJob, worker: WorkerNode) -> None:
     token = claimed(job, worker)
-    version = states.succeed(job, token, finished(job), log="all went well")
+    states.write_log(job, worker, "all went well", 13)
+    version = states.succeed(job, token, finished(job))
     job.refresh_from_db()
     job.deliverable.refresh_from_db()
     assert (job.state, job.progress, job.lease_token) == (JobState.SUCCEEDED, 100, None)
@@ -215,7 +216,42 @@ def test_a_worker_that_is_stopped_gives_the_attempt_back(job: RenderJob, worker:
         states.give_back(job, claimed(job, worker))
     job.refresh_from_db()
     assert (job.state, job.attempts) == (JobState.QUEUED, 0)
-    assert outcomes(job) == ["lost"] * 5
+    assert outcomes(job) == ["returned"] * 5
+
+
+def test_a_job_that_is_given_back_while_it_is_being_cancelled_is_cancelled(job: RenderJob, worker: WorkerNode) -> None:
+    token = claimed(job, worker)
+    states.request_cancel(job)
+    states.give_back(job, token)
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED
+    assert outcomes(job) == ["cancelled"]
+
+
+def test_a_job_taken_from_its_worker_waits_again_and_the_worker_is_told(job: RenderJob, worker: WorkerNode) -> None:
+    token = claimed(job, worker)
+    states.write_log(job, worker, "half of it", 10)
+    assert states.requeue(job)
+    with pytest.raises(states.LeaseLost):
+        states.check(job, token)
+    job.refresh_from_db()
+    assert (job.state, job.attempts, job.progress) == (JobState.QUEUED, 0, 0)
+    assert outcomes(job) == ["returned"]
+    assert not states.requeue(job)
+    states.write_log(job, worker, "too late", 20)
+    assert RenderAttempt.objects.get(job=job).log == "half of it"
+
+
+def test_a_teams_own_policy_says_how_often_and_how_soon_its_jobs_are_tried_again(
+    team: Team, worker: WorkerNode, settings: Settings
+) -> None:
+    settings.MAX_ATTEMPTS, settings.BACKOFF_SECONDS = 3, 10
+    TeamShare.objects.create(team=team, max_attempts=2, backoff_seconds=100)
+    job = new_job(team)
+    assert states.fail(job, claimed(job, worker), "io_error", kind="transient") == JobState.QUEUED
+    job.refresh_from_db()
+    assert round((job.not_before - timezone.now()).total_seconds(), -1) == 100
+    assert states.fail(job, claimed(job, worker), "io_error", kind="transient") == JobState.FAILED
 
 
 def test_a_held_job_is_not_claimed_until_it_is_released(job: RenderJob, worker: WorkerNode) -> None:
@@ -268,10 +304,12 @@ def test_a_rolled_back_press_of_the_button_leaves_no_ticket(team: Team) -> None:
 
 def test_the_end_of_a_long_log_is_kept(job: RenderJob, worker: WorkerNode) -> None:
     token = claimed(job, worker)
-    states.fail(job, token, "no_face", log="x" * states.LOG_LIMIT + "the end")
-    log = RenderAttempt.objects.get(job=job).log
-    assert len(log) == states.LOG_LIMIT
-    assert log.endswith("the end")
+    states.write_log(job, worker, "x" * states.LOG_LIMIT + "the end", states.LOG_LIMIT + 7)
+    states.fail(job, token, "no_face")
+    attempt = RenderAttempt.objects.get(job=job)
+    assert len(attempt.log) == states.LOG_LIMIT
+    assert attempt.log.endswith("the end")
+    assert attempt.log_end == states.LOG_LIMIT + 7
 
 
 def test_the_poster_and_figures_of_a_version_are_the_workers(job: RenderJob, worker: WorkerNode) -> None:
