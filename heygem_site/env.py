@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -71,6 +72,39 @@ def origins(name: str) -> list[str]:
                 f"{name} must hold addresses such as https://heygem.example.com, not {origin!r}."
             )
     return [origin.rstrip("/") for origin in found]
+
+
+def address(name: str) -> str:
+    """An ``http(s)://`` address, or empty. It may hold a key, so the sentence does not quote it."""
+    value = text(name)
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in {"http", "https"} and parts.hostname
+    except ValueError:
+        known = None
+    if value and not known:
+        raise ImproperlyConfigured(f"{name} must be an address that begins with https://.")
+    return value
+
+
+def fraction(name: str, *, default: float) -> float:
+    """A number from 0 to 1."""
+    value = text(name, default=str(default))
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0.0 <= number <= 1.0:
+        raise ImproperlyConfigured(f"{name} must be a number from 0 to 1, not {value!r}.")
+    return number
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """A comma-separated list of networks such as ``10.0.0.0/8``; one address is a network of its own."""
+    try:
+        return [ip_network(word) for word in words(name, default=[])]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must hold networks such as 10.1.0.0/16: {error}.") from None
 
 
 def command(name: str, *, default: list[str]) -> list[str]:

@@ -6,3 +6,9 @@ class ProjectsConfig(AppConfig):
     name = "projects"
     verbose_name = _("Projects")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from projects import problems
+        from projects.webhook_problems import PROBLEMS
+
+        problems.register(PROBLEMS)

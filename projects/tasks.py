@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from projects.services import upkeep
+from projects.services import deliveries, upkeep
 
 
 def clean_media() -> str:
     return str(upkeep.clean_media())
+
+
+def deliver() -> str:
+    """Carry what is due to the webhooks."""
+    return deliveries.run_ticket()

@@ -140,6 +140,7 @@ def schedule_upkeep() -> None:
     """Every minute (the shortest step of django-q2) take back what was lost; every day tidy the disk."""
     every = {
         "rendering.tasks.reap": {"schedule_type": Schedule.MINUTES, "minutes": 1},
+        "projects.tasks.deliver": {"schedule_type": Schedule.MINUTES, "minutes": 1},
         "projects.tasks.clean_media": {"schedule_type": Schedule.DAILY},
     }
     for task, rhythm in every.items():

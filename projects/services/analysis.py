@@ -21,9 +21,10 @@ from typing import Any, Literal
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from projects import events
 from projects.models import USABLE, AnalysisState, AudioTake, Footage, MediaBlob
 from projects.services import analysis_folders
 from projects.services.waking import wake_analysers
@@ -110,7 +111,9 @@ def report(claim: Claim, *, stage: str, percent: int) -> None:
 
 def finish_take(claim: Claim, *, measured: Mapping[str, Any], findings: list[dict[str, Any]]) -> None:
     """Keep what was measured (fields of ``AudioTake``). Raises ``LeaseLost``."""
-    claim.update(**measured, **_settled(_verdict(findings)), findings=findings)
+    with transaction.atomic():
+        claim.update(**measured, **_settled(_verdict(findings)), findings=findings)
+        events.take_settled(claim.pk)
 
 
 def finish_footage(
@@ -141,17 +144,27 @@ def finish_footage(
             filmstrip=filmstrip,
             preview=preview,
         )
+        events.footage_settled(claim.pk)
         # Last in the transaction: when the move fails, the row is as if nothing had happened.
         analysis_folders.put_in_place(folder, footage)
 
 
 def refuse(claim: Claim, *, code: str, findings: list[dict[str, Any]] | None = None) -> None:
     """The file cannot be used. Raises ``LeaseLost``."""
-    claim.update(
-        **_settled(AnalysisState.REFUSED),
-        error_code=code,
-        findings=findings or [{"code": code, "level": "refused", "figure": None}],
-    )
+    with transaction.atomic():
+        claim.update(
+            **_settled(AnalysisState.REFUSED),
+            error_code=code,
+            findings=findings or [{"code": code, "level": "refused", "figure": None}],
+        )
+        _tell(claim.kind, claim.pk)
+
+
+def _tell(kind: Kind, pk: int) -> None:
+    if kind == "footage":
+        events.footage_settled(pk)
+    else:
+        events.take_settled(pk)
 
 
 def give_back(claim: Claim, *, code: str) -> bool:
@@ -179,20 +192,29 @@ def reap() -> list[Footage | AudioTake]:
     """Take back what lost its lease: to wait again, or refused when attempts are spent. Returns what was refused."""
     now = timezone.now()
     refused: list[Footage | AudioTake] = []
-    for model in _MODELS.values():
+    for kind, model in _MODELS.items():
         lost = model._default_manager.filter(state=AnalysisState.RUNNING, lease_expires_at__lt=now)
         for item in lost:
             # Conditional once more: it may have reported, finished or been claimed again since it was read.
             same = lost.filter(pk=item.pk, lease_token=item.lease_token)
             if item.attempts < MAX_ATTEMPTS:
                 same.update(**_released(AnalysisState.WAITING))
-            elif same.update(
-                **_settled(AnalysisState.REFUSED),
-                error_code=SPENT_CODE,
-                findings=[{"code": SPENT_CODE, "level": "refused", "figure": None}],
-            ):
+            elif _spend(kind, item.pk, same):
                 refused.append(item)
     return refused
+
+
+@transaction.atomic
+def _spend(kind: Kind, pk: int, same: QuerySet[Any]) -> bool:
+    """Its last attempt was lost with its machine."""
+    spent = same.update(
+        **_settled(AnalysisState.REFUSED),
+        error_code=SPENT_CODE,
+        findings=[{"code": SPENT_CODE, "level": "refused", "figure": None}],
+    )
+    if spent:
+        _tell(kind, pk)
+    return bool(spent)
 
 
 def renew(footage: Iterable[Footage], *, engine: str) -> int:

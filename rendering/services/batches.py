@@ -13,7 +13,7 @@ from projects.access import require
 from projects.models import AnalysisState, AudioTake, Footage, Project, Role, Team
 from projects.problems import HeyGemError
 from projects.services import analysis, audit, blobs
-from rendering import states
+from rendering import events, states
 from rendering.cells import CellKey
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.layout import Cell, Record, load_layout, load_records
@@ -139,11 +139,11 @@ def _why_nothing(skipped: Sequence[Skipped]) -> str:
 
 
 def _fill(batch: RenderBatch, planned: Sequence[Planned], priority: int) -> None:
-    """One job per cell; those whose video the team has already are done at once."""
+    """One job per cell; when all are there, those whose video the team has already are done at once."""
     rows = ensure_deliverables(batch.project, [item.cell.place for item in planned])
     known = _known_versions(batch.team, {item.fingerprint for item in planned})
-    for item in planned:
-        job = states.enqueue(
+    jobs = [
+        states.enqueue(
             batch=batch,
             deliverable=rows[item.cell.place],
             footage=item.footage,
@@ -151,8 +151,12 @@ def _fill(batch: RenderBatch, planned: Sequence[Planned], priority: int) -> None
             fingerprint=item.fingerprint,
             priority=priority,
         )
-        if job is not None and item.fingerprint in known:
-            states.succeed_at_once(job, known[item.fingerprint])
+        for item in planned
+    ]
+    events.batch_started(batch)
+    for job in jobs:
+        if job is not None and job.fingerprint in known:
+            states.succeed_at_once(job, known[job.fingerprint])
 
 
 def _known_versions(team: Team, fingerprints: set[str]) -> dict[str, RenderVersion]:

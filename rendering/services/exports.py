@@ -23,6 +23,7 @@ from projects.access import require
 from projects.models import Project, Role
 from projects.problems import HeyGemError
 from projects.services import audit, blobs
+from rendering import events
 from rendering.access import require_own_or_manager
 from rendering.cells import CellKey
 from rendering.layout import load_layout, load_records
@@ -113,8 +114,11 @@ def _sweep(staging: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end(export: Export, **changes: Any) -> None:
-    Export.objects.filter(pk=export.pk, state=Export.State.RUNNING).update(finished_at=timezone.now(), **changes)
+@transaction.atomic
+def _end(export: Export, *, state: Export.State, **changes: Any) -> None:
+    running = Export.objects.filter(pk=export.pk, state=Export.State.RUNNING)
+    if running.update(state=state, finished_at=timezone.now(), **changes):
+        events.export_ended(export, state)
 
 
 def _pack(export: Export, path: Path) -> int | None:

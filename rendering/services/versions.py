@@ -9,7 +9,7 @@ from projects.access import require
 from projects.models import Role
 from projects.problems import HeyGemError
 from projects.services import audit
-from rendering import states
+from rendering import events, states
 from rendering.models import Deliverable, RenderVersion
 
 
@@ -23,6 +23,7 @@ def publish(*, actor: User, version: RenderVersion) -> RenderVersion:
     if was is not None and was.pk == version.pk:
         return version
     Deliverable.objects.filter(pk=cell.pk).update(published=version)
+    events.version_published(version, team_id=cell.project.team_id)
     restored = was is not None and was.number > version.number
     audit.record(
         action="version.restored" if restored else "version.published",
