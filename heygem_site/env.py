@@ -166,8 +166,28 @@ def _split(name: str, value: str) -> dict[str, str]:
     }
 
 
+NOTICE_A_DEAD_LINE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""Seconds (the last: milliseconds) after which a server that no longer answers counts as gone. Without them a program
+whose network was cut waits for a quarter of an hour."""
+LIBPQ = {*NOTICE_A_DEAD_LINE, "application_name", "passfile", "sslcert", "sslkey", "sslmode", "sslrootcert"}
+"""What may follow the ``?`` of a PostgreSQL address besides ``host``."""
+
+
+def _libpq(name: str, query: str) -> dict[str, Any]:
+    given = {key: values[-1] for key, values in parse_qs(query).items() if key != "host"}
+    if unknown := sorted(set(given) - LIBPQ):
+        raise ImproperlyConfigured(f"{name} has ?{unknown[0]}=, which is not one of {', '.join(sorted(LIBPQ))}.")
+    return {**NOTICE_A_DEAD_LINE, **given}
+
+
 def database(name: str, *, default: str) -> dict[str, Any]:
-    """A Django database from ``sqlite:///path`` or ``postgresql://user:password@host:port/name``."""
+    """A Django database from ``sqlite:///path`` or ``postgresql://user:password@host:port/name?sslmode=require``."""
     parts = _split(name, text(name, default=default))
     if parts["scheme"] == "sqlite":
         path = parts["path"].removeprefix("/") if parts["path"].startswith("//") else parts["path"]
@@ -194,6 +214,7 @@ def database(name: str, *, default: str) -> dict[str, Any]:
             "PASSWORD": parts["password"],
             "HOST": parts["host"] or parse_qs(parts["query"]).get("host", [""])[0],
             "PORT": parts["port"],
+            "OPTIONS": _libpq(name, parts["query"]),
             "CONN_MAX_AGE": 60,
             "CONN_HEALTH_CHECKS": True,
         }

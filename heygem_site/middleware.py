@@ -11,14 +11,14 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from heygem_site.logs import request_id
+from heygem_site import http_metrics, logs
 
 log = logging.getLogger("heygem.request")
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 SAFE_ID = re.compile(r"[A-Za-z0-9-]{6,64}")
-QUIET = re.compile(r"^/(static/|healthz$)|/changes$")
+QUIET = re.compile(r"^/(static/|healthz$|readyz$|metrics$)|/changes$")
 """Asked for again and again; logged at DEBUG so that the log can be followed."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -48,6 +48,16 @@ def loggable_path(request: HttpRequest) -> str:
     return path
 
 
+def _tell(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
+    """One line in the log, one more in the numbers."""
+    method, path, status = request.method or "", loggable_path(request), response.status_code
+    told = {"method": method, "path": path, "status": status, "ms": round(seconds * 1000, 1)}
+    told["route"] = route = http_metrics.route_of(request)
+    level = logging.DEBUG if QUIET.search(request.path) and status < 500 else logging.INFO
+    log.log(level, "%s %s %d %.0f ms", method, path, status, seconds * 1000, extra=told)
+    http_metrics.observe(method, route, status, seconds)
+
+
 class RequestLog:
     """Names the request (a proxy's ``X-Request-ID`` is kept when it is a plain word) and writes one line about it."""
 
@@ -57,15 +67,10 @@ class RequestLog:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get("X-Request-ID", "")
         name = given if SAFE_ID.fullmatch(given) else secrets.token_hex(4)
-        token = request_id.set(name)
         start = time.perf_counter()
-        try:
+        with logs.serving(request, name):
             response = self.get_response(request)
-            level = logging.DEBUG if QUIET.search(request.path) and response.status_code < 500 else logging.INFO
-            took = (time.perf_counter() - start) * 1000
-            log.log(level, "%s %s %d %.0f ms", request.method, loggable_path(request), response.status_code, took)
-        finally:
-            request_id.reset(token)
+            _tell(request, response, time.perf_counter() - start)
         response["X-Request-ID"] = name
         return response
 

@@ -150,7 +150,8 @@ DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", default="HeyGem <heygem@localhost>")
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Files under MEDIA_ROOT, or objects in S3_BUCKET. Only projects.services.blobs and .incoming use it.
+    "default": env.storage("S3"),
     "staticfiles": {
         "BACKEND": "heygem_site.static_files.HashedStaticFiles"
         if PRODUCTION
@@ -162,6 +163,10 @@ WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_MAX_AGE = 60 if PRODUCTION else 0
 MEDIA_ROOT = env.folder("MEDIA_ROOT", default=BASE_DIR / "media")
 MEDIA_URL = "/media/"
+S3_BUCKET = env.text("S3_BUCKET")
+S3_ORIGIN = env.origin_of("S3_PUBLIC_ENDPOINT", "S3_ENDPOINT") if S3_BUCKET else ""  # where browsers fetch and send
+CACHE_ROOT = env.folder("CACHE_ROOT", default=VAR_DIR / "cache")  # on a disk of this machine
+CACHE_MAX_BYTES = env.integer("CACHE_MAX_GB", default=20, low=1) * 1000**3
 X_ACCEL = env.boolean("X_ACCEL", default=False)  # nginx sends media itself (docs/architecture.md)
 UPLOAD_MAX_FOOTAGE_BYTES = env.integer("UPLOAD_MAX_FOOTAGE_MB", default=4096, low=1) * 1024 * 1024
 UPLOAD_MAX_TAKE_BYTES = env.integer("UPLOAD_MAX_TAKE_MB", default=512, low=1) * 1024 * 1024
@@ -181,7 +186,9 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["projects.api.bodies.StrictJSON"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "projects.api.bodies.Lenient",
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_PAGINATION_CLASS": "projects.api.pages.Pages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "projects.api.schema.Schema",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rendering import queue
 from rendering.execution import analyse as analyser
 from rendering.execution import render as renderer
-from rendering.services import exports
+from rendering.services import exports, tally
 
 
 def render() -> str:
@@ -23,6 +23,7 @@ def export(export_id: int) -> None:
 
 
 def reap() -> None:
-    """Once a minute: take back what was lost with its worker."""
+    """Once a minute: take back what was lost with its worker, and count what has ended."""
     analyser.reap()
     queue.reap()
+    tally.advance()

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from projects import trace
 from projects.models import AudioTake, Footage, MediaBlob, Team
 from projects.problems import HeyGemError
 from projects.services import analysis, analysis_folders, blobs
@@ -44,7 +45,8 @@ def run_ticket() -> str:
     claim = analysis.claim_for_analysis()
     if claim is None:
         return "nothing to do"
-    told = Look(claim, child, upkeep).run()
+    with trace.working_for():
+        told = Look(claim, child, upkeep).run()
     top_up()
     return told
 
@@ -78,6 +80,7 @@ class Look:
         """Whatever happens, the thing is handed on: usable, refused, waiting again, or somebody else's."""
         try:
             item = self.claim.item()
+            trace.note(team=_team_of(item).public_id)
             log.info("%s %s: attempt %s", self.claim.kind, item.public_id, self.claim.attempt)
             deliverables.touch_material(item)
             told = self._look_at(item)
@@ -155,6 +158,10 @@ class Look:
             (stage, percent), self.progress, self.written_at = self.progress, None, now
             analysis.report(self.claim, stage=stage, percent=percent)
         self.upkeep()
+
+
+def _team_of(item: Footage | AudioTake) -> Team:
+    return item.presenter.team if isinstance(item, Footage) else item.script_version.script.team
 
 
 def _footage_fields(found: dict[str, Any]) -> dict[str, Any]:

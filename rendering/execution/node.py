@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from projects import trace
 from rendering import queue, workers
 from rendering.models import WorkerNode
 
@@ -18,4 +19,5 @@ def this_worker(cluster: str) -> WorkerNode:
         if replaces:
             queue.forget_predecessor(node)
         _node = (os.getpid(), node)
+    trace.note(worker=_node[1].name)
     return _node[1]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from projects import trace
 from projects.problems import HeyGemError
 from projects.services import blobs
 from rendering import queue, states, tickets, workers
@@ -62,7 +63,8 @@ def run_ticket() -> str:
     claim = queue.claim_next(node)
     if claim is None:  # no new ticket for what waits: it would find as little as this one
         return NOTHING
-    told = Attempt(claim, node, child, upkeep).run()
+    with trace.working_for(job=claim.job.public_id, team=claim.job.team.public_id):
+        told = Attempt(claim, node, child, upkeep).run()
     queue.reap()
     return told
 

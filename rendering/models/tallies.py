@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
+BOUNDS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+"""Seconds; a stage counts in every bucket whose bound it did not exceed."""
+
 
 class Tally(models.Model):
     """One line of a sum. ``attempt``: outcome and error code; ``stage``: stage and back end, with ``seconds``."""
@@ -18,7 +21,7 @@ class Tally(models.Model):
     number = models.PositiveBigIntegerField(default=0)
     seconds = models.FloatField(default=0.0)
     buckets = models.JSONField(default=list, blank=True)
-    """For each bound of ``rendering.services.tally.BOUNDS`` how many took at most so many seconds."""
+    """For each of :data:`BOUNDS` how many took at most so many seconds."""
 
     class Meta:
         ordering = ["kind", "first", "second"]
