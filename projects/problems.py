@@ -23,6 +23,15 @@ class Problem:
     remedy: str | Promise
     status: int = 400
     """HTTP status when it answers a request."""
+    with_figure: str | Promise = ""
+    """The sentence where a length in seconds belongs to it, with ``%(clock)s`` for it."""
+
+    def said(self, figure: float | None = None) -> str:
+        """The sentence of a finding that has this ``figure``."""
+        if figure is None or not self.with_figure:
+            return str(self.sentence)
+        minutes, seconds = divmod(round(figure), 60)
+        return str(self.with_figure) % {"clock": f"{minutes}:{seconds:02}"}
 
 
 class HeyGemError(Exception):
@@ -102,6 +111,13 @@ register(
             507,
         ),
         Problem(
+            "take_over_limit",
+            _("The recording is longer than this team's takes may be."),
+            _("Cut it into parts, or ask the operator for a higher limit and have it listened to again."),
+            422,
+            _("The recording is longer than %(clock)s minutes, the longest take that this team may use."),
+        ),
+        Problem(
             "upload_conflict",
             _("The upload and the server disagree about how much has arrived."),
             _("Reload the page; the upload goes on from where it was."),
@@ -140,6 +156,12 @@ register(
             _("Choose at least one of your teams, or all of them."),
         ),
         Problem(
+            "token_new_team",
+            _("This API token is for chosen teams and cannot make another."),
+            _("Use one for all of your teams."),
+            403,
+        ),
+        Problem(
             "token_no_farm",
             _("This API token may not operate the farm."),
             _("Make one that may, on the page “API tokens” of your account."),
@@ -153,8 +175,12 @@ register(
             _("Send the Content-Type that the API's description names."),
             415,
         ),
+        Problem("body_too_large", _("The request's body is too large."), _("Send less at once."), 413),
         Problem(
-            "bad_accept", _("There is no answer of the kind that was asked for."), _("Accept application/json."), 406
+            "server_error",
+            _("Something went wrong on the server."),
+            _("Try again; tell the operator the X-Request-ID of this answer if it keeps happening."),
+            500,
         ),
         Problem(
             "bad_tus_version",
@@ -165,6 +191,11 @@ register(
         Problem("bad_method", _("This address does not do that."), _("See the API's description."), 405),
         Problem(
             "too_many_requests", _("Too many requests at once."), _("Wait as long as the answer says, then go on."), 429
+        ),
+        Problem(
+            "bad_key",
+            _("That is not an Idempotency-Key."),
+            _("Send up to 200 printable ASCII characters, such as a UUID."),
         ),
         Problem(
             "key_in_flight",

@@ -86,7 +86,7 @@ def findings(item: Footage | AudioTake) -> tuple[FindingView, ...]:
             FindingView(
                 code=problem.code,
                 level=str(entry.get("level") or "info"),
-                sentence=str(problem.sentence),
+                sentence=problem.said(entry.get("figure")),
                 remedy=str(problem.remedy),
                 figure=entry.get("figure"),
             )

@@ -38,6 +38,42 @@ PROBLEMS = (
         409,
     ),
     Problem("cell_unknown", _("This cell is not on the board any more."), _("Reload the page."), 404),
+    Problem(
+        "render_minutes_spent",
+        _(
+            "%(team)s has %(left)s of %(limit)s render minutes left this month (%(used)s are used or waiting); this"
+            " needs %(asked)s."
+        ),
+        _("Ask the operator for more minutes, or wait: they are renewed on %(renewed)s."),
+        409,
+    ),
+    Problem(
+        "render_minutes_short",
+        _("%(team)s has %(left)s of %(limit)s render minutes left this month; these %(count)s videos need %(asked)s."),
+        _(
+            "Nothing was started. The first %(fits)s of them fit: choose fewer cells, ask the operator for more,"
+            " or wait until they are renewed on %(renewed)s."
+        ),
+        409,
+    ),
+    Problem(
+        "render_minutes_over",
+        _("The team's render minutes of the month were used up when this recording's length became known."),
+        _("Ask the operator for more minutes, or render it again when they are renewed next month."),
+        409,
+    ),
+    Problem(
+        "team_storage_spent",
+        _("%(team)s has used %(used)s of the %(limit)s that it may keep: nothing more can be made."),
+        _("Delete versions, ZIPs or footage that nobody needs, or ask the operator for more storage."),
+        507,
+    ),
+    Problem(
+        "bad_limit",
+        _("A limit is empty or a number above nothing, and no longer than a day for a take."),
+        _("Correct it and save again."),
+        400,
+    ),
     Problem("nothing_to_export", _("There is nothing finished to pack yet."), _("Render some cells first."), 409),
     Problem("nothing_to_retry", _("Nothing here has failed."), _("Reload the page to see how it stands."), 409),
     Problem(

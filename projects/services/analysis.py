@@ -27,11 +27,15 @@ from django.utils import timezone
 from projects import events
 from projects.models import USABLE, AnalysisState, AudioTake, Footage, MediaBlob
 from projects.services import analysis_folders
+from projects.services.limits import limits_of
 from projects.services.waking import wake_analysers
 
 MAX_ATTEMPTS = 3
 SPENT_CODE = "engine_crashed"
 """What footage or a take is refused with when every attempt was lost with its machine."""
+
+TAKE_OVER_LIMIT = "take_over_limit"
+"""What a take longer than its team may use is refused with; its finding's figure is the limit in seconds."""
 
 
 def _expiry() -> datetime:
@@ -110,9 +114,19 @@ def report(claim: Claim, *, stage: str, percent: int) -> None:
 
 
 def finish_take(claim: Claim, *, measured: Mapping[str, Any], findings: list[dict[str, Any]]) -> None:
-    """Keep what was measured (fields of ``AudioTake``). Raises ``LeaseLost``."""
+    """Keep what was measured (fields of ``AudioTake``); one longer than its team may use is refused.
+
+    Raises ``LeaseLost``.
+    """
+    take = claim.item()
+    assert isinstance(take, AudioTake)  # noqa: S101 - the claim's kind says so
+    limit = limits_of(take.script_version.script.team).take_seconds
+    state, code = _verdict(findings), ""
+    if limit is not None and measured["duration_s"] > limit:
+        state, code = AnalysisState.REFUSED, TAKE_OVER_LIMIT
+        findings = [{"code": code, "level": "refused", "figure": limit}, *findings]
     with transaction.atomic():
-        claim.update(**measured, **_settled(_verdict(findings)), findings=findings)
+        claim.update(**measured, **_settled(state), findings=findings, error_code=code)
         events.take_settled(claim.pk)
 
 

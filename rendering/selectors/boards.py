@@ -34,7 +34,7 @@ def problem_view(code: str, *, level: str = "refused", figure: float | None = No
     """A code of the catalogue in the reader's language."""
     problem = problems.get(code)
     return ProblemView(
-        code=code, sentence=str(problem.sentence), remedy=str(problem.remedy), level=level, figure=figure
+        code=code, sentence=problem.said(figure), remedy=str(problem.remedy), level=level, figure=figure
     )
 
 
@@ -100,7 +100,9 @@ def _look_at_material(cell: Cell, *, was_cancelled: bool) -> _Seen:
         return _Seen(CellState.NO_TAKE, problem=problem_view("no_take", level="info"))
     for material in (cell.footage, cell.take):
         if material.state == AnalysisState.REFUSED:
-            return _Seen(CellState.REFUSED, problem=problem_view(material.error_code))
+            code = material.error_code
+            figure = next((found.get("figure") for found in material.findings if found.get("code") == code), None)
+            return _Seen(CellState.REFUSED, problem=problem_view(code, figure=figure))
     for material in (cell.footage, cell.take):
         if material.state in PENDING:
             return _waiting_for(material)

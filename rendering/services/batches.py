@@ -18,6 +18,7 @@ from rendering.cells import CellKey
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.layout import Cell, Record, load_layout, load_records
 from rendering.models import Deliverable, JobState, Preset, RenderBatch, RenderJob, RenderVersion
+from rendering.services import limits
 from rendering.services.deliverables import ensure_deliverables, next_revision
 from rendering.services.presets import default_preset
 
@@ -67,7 +68,8 @@ def start_batch(
 
     What the team has rendered before from the same bytes with the same options is done at once. Footage and takes may
     still be waiting for their analysis; footage that an older engine analysed is looked at again. When nothing is
-    left: raises the cells' common reason, or ``nothing_to_render``.
+    left: raises the cells' common reason, or ``nothing_to_render``. What goes beyond a limit of the team is refused as
+    a whole (``rendering.services.limits``), with how much would fit.
     """
     require(actor, project.team, Role.CREATOR)
     if preset is not None and preset.team_id != project.team_id:
@@ -77,6 +79,7 @@ def start_batch(
     plan = _plan(project, cells, preset.snapshot())
     if not plan.ready:
         raise HeyGemError(_why_nothing(plan.skipped))
+    _check_limits(project.team, plan.ready)
     analysis.renew((item.footage for item in plan.ready), engine=ENGINE_VERSION)
     batch = RenderBatch.objects.create(
         team=project.team, project=project, created_by=actor, preset_name=preset.name, preset=preset.snapshot()
@@ -92,6 +95,14 @@ def start_batch(
         preset=preset.name,
     )
     return batch
+
+
+def _check_limits(team: Team, planned: Sequence[Planned]) -> None:
+    """What the team has made before is free."""
+    limits.check_room(team)
+    if limits.has_month_limit(team):
+        known = _known_versions(team, {item.fingerprint for item in planned})
+        limits.check_minutes(team, [item.take.duration_s or 0.0 for item in planned if item.fingerprint not in known])
 
 
 def _plan(project: Project, keys: Sequence[CellKey] | None, options: Mapping[str, object]) -> BatchPlan:
@@ -188,13 +199,15 @@ def retry_failed(*, actor: User, batch: RenderBatch | None = None, project: Proj
     if batch is not None:
         failed = failed.filter(batch=batch)
     cells = {cell.place: cell for cell in load_layout(board).cells()}
-    started: list[RenderJob] = []
+    again: list[tuple[RenderJob, Planned]] = []
     for old in failed.select_related("batch", "deliverable__project"):
         cell = cells.get((old.deliverable.presenter_id, old.deliverable.script_id, old.deliverable.language))
         answer = _plan_cell(cell.key, cell, None, old.batch.preset) if cell else None
         if isinstance(answer, Planned):
-            job = _again(old, answer)
-            started += [job] if job else []
+            again.append((old, answer))
+    limits.check_room(board.team)
+    limits.check_minutes(board.team, [answer.take.duration_s or 0.0 for _, answer in again])
+    started = [job for old, answer in again if (job := _again(old, answer)) is not None]
     if not started:
         raise HeyGemError("nothing_to_retry")
     audit.record(action="batch.retried", actor=actor, team=board.team, subject=batch or board, jobs=len(started))

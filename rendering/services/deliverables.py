@@ -10,6 +10,7 @@ from django.db.models import F
 from projects.models import AudioTake, Footage, Project, ProjectPresenter, ProjectScript, ScriptVersion
 from rendering import queue
 from rendering.models import Board, Deliverable
+from rendering.services import limits
 
 Place = tuple[int, int, str]
 """Primary keys of presenter and script, and the language."""
@@ -93,5 +94,7 @@ def touch_material(item: Footage | AudioTake) -> None:
 def material_settled(item: Footage | AudioTake) -> None:
     """Its analysis has ended, one way or the other: jobs that waited for it may start, or fail with its code."""
     touch_material(item)
+    if isinstance(item, AudioTake):
+        limits.refuse_beyond(item)
     queue.fail_refused()
     queue.top_up()
