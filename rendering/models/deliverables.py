@@ -33,6 +33,7 @@ class Deliverable(Kept):
     script = models.ForeignKey(Script, on_delete=models.CASCADE, related_name="deliverables")
     language = models.CharField(max_length=12)
     published = models.ForeignKey("RenderVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    published_at = models.DateTimeField(null=True, blank=True, help_text=_("when another version was published last"))
     revision = models.PositiveBigIntegerField(default=0, help_text=_("the board's revision at the last change"))
 
     class Meta:
