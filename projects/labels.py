@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -34,6 +36,40 @@ def overall_percent(stage: str, progress: int) -> int:
         return min(progress, 100)
     _label, start, stop = FOOTAGE_STAGES[stage]
     return round(start + (stop - start) * min(progress, 100) / 100)
+
+
+EVENT_GROUPS: dict[str, str | Promise] = {
+    "batch": _("Batches"),
+    "job": _("Jobs"),
+    "version": _("Versions"),
+    "export": _("Downloads"),
+    "footage": _("Footage"),
+    "take": _("Audio takes"),
+}
+EVENTS: dict[str, str | Promise] = {
+    "batch.started": _("a batch was started"),
+    "batch.finished": _("the last job of a batch ended"),
+    "job.succeeded": _("a job succeeded"),
+    "job.failed": _("a job failed"),
+    "job.cancelled": _("a job was cancelled"),
+    "version.created": _("a new version was made"),
+    "version.published": _("a version was published"),
+    "export.ready": _("a ZIP is ready"),
+    "export.failed": _("a ZIP could not be packed"),
+    "footage.ready": _("footage can be used"),
+    "footage.refused": _("footage was refused"),
+    "take.ready": _("a take can be used"),
+    "take.refused": _("a take was refused"),
+}
+"""What webhooks are told of."""
+
+
+def event_groups(events: Iterable[str]) -> list[tuple[str | Promise, list[tuple[str, str | Promise]]]]:
+    """The events under the name of what they happen to."""
+    groups: dict[str, list[tuple[str, str | Promise]]] = {}
+    for event in events:
+        groups.setdefault(event.partition(".")[0], []).append((event, EVENTS[event]))
+    return [(EVENT_GROUPS[group], of_group) for group, of_group in groups.items()]
 
 
 ACTIONS: dict[str, str | Promise] = {
@@ -83,6 +119,19 @@ ACTIONS: dict[str, str | Promise] = {
     "job.moved_to_front": _("Rendering moved to the front"),
     "job.prioritised": _("Place in line changed"),
     "job.retried": _("Rendering tried again"),
+    "job.requeued": _("Rendering taken from its worker"),
+    "batch.cancelled": _("Batch cancelled"),
+    "batch.requeued": _("Batch taken from its workers"),
+    "batch.held": _("Batch put on hold"),
+    "batch.released": _("Batch taken off hold"),
+    "batch.prioritised": _("Batch's place in line changed"),
+    "team.work_cancelled": _("Team's work cancelled"),
+    "team.work_requeued": _("Team's work taken from its workers"),
+    "team.work_released": _("Team's work taken off hold"),
+    "team.prioritised": _("Team's place in line changed"),
+    "team.retry_policy_changed": _("Team's retry policy changed"),
+    "worker.stopped": _("Worker stopped"),
+    "worker.restarted": _("Worker restarted"),
     "team.paused": _("Team paused"),
     "team.resumed": _("Team resumed"),
     "team.share_changed": _("Team's share of the machines changed"),

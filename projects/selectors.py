@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 
@@ -29,6 +29,8 @@ from projects.models import (
     Script,
     ScriptVersion,
     Team,
+    Webhook,
+    WebhookDelivery,
 )
 
 
@@ -289,3 +291,12 @@ def storage_used(team: Team) -> tuple[int, int]:
 def recent_events(team: Team, *, limit: int = 50) -> list[AuditEvent]:
     """What was done in the team lately, newest first."""
     return list(AuditEvent.objects.filter(team=team).select_related("actor").order_by("-pk")[:limit])
+
+
+def webhooks(team: Team) -> list[Webhook]:
+    """With the state of the last delivery and its time as ``last_state`` and ``last_at``; None before the first."""
+    last = WebhookDelivery.objects.filter(webhook=OuterRef("pk")).order_by("-pk")
+    rows = Webhook.objects.filter(team=team).annotate(
+        last_state=Subquery(last.values("state")[:1]), last_at=Subquery(last.values("created_at")[:1])
+    )
+    return list(rows)

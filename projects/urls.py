@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from projects.views import media, presenters, scripts, teams, tokens, uploads
+from projects.views import media, presenters, scripts, teams, tokens, uploads, webhooks
 
 app_name = "projects"
 urlpatterns = [
@@ -43,6 +43,17 @@ urlpatterns = [
     path("takes/<str:public_id>/archive/", scripts.take_archive, name="take_archive"),
     path("takes/<str:public_id>/restore/", scripts.take_restore, name="take_restore"),
     path("takes/<str:public_id>/analyse/", scripts.take_analyse, name="take_analyse"),
+    path("t/<str:team_id>/webhooks/", webhooks.webhooks, name="webhooks"),
+    path("t/<str:team_id>/webhooks/new/", webhooks.webhook_new, name="webhook_new"),
+    path("webhooks/<str:public_id>/", webhooks.webhook, name="webhook"),
+    path("webhooks/<str:public_id>/changes", webhooks.webhook_changes, name="webhook_changes"),
+    path("webhooks/<str:public_id>/edit/", webhooks.webhook_edit, name="webhook_edit"),
+    path("webhooks/<str:public_id>/ping/", webhooks.webhook_ping, name="webhook_ping"),
+    path("webhooks/<str:public_id>/switch/", webhooks.webhook_switch, name="webhook_switch"),
+    path("webhooks/<str:public_id>/rotate/", webhooks.webhook_rotate, name="webhook_rotate"),
+    path("webhooks/<str:public_id>/delete/", webhooks.webhook_delete, name="webhook_delete"),
+    path("webhooks/deliveries/<str:public_id>/", webhooks.delivery, name="delivery"),
+    path("webhooks/deliveries/<str:public_id>/again/", webhooks.delivery_again, name="delivery_again"),
     path("media/<str:public_id>/<path:name>", media.media, name="media"),
     path("uploads/", uploads.start, name="uploads"),
     path("uploads/<str:public_id>/", uploads.upload, name="upload"),

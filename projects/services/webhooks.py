@@ -183,7 +183,6 @@ def stop(webhook: Webhook, reason: Webhook.Stopped) -> bool:
 # The outbox
 
 
-@transaction.atomic
 def emit(*, team_id: int, event: str, tell: Callable[[], Told]) -> int:
     """Tell the team's webhooks, in the transaction of what has happened: they hear of it only if it has.
 
@@ -193,9 +192,10 @@ def emit(*, team_id: int, event: str, tell: Callable[[], Told]) -> int:
     listening = [hook for hook in hooks if event in hook.events]
     if listening:
         told = _event(listening[0].team, event, tell())
-        for hook in listening:
-            _queue(hook, told)
-        waking.wake_couriers()
+        with transaction.atomic():
+            for hook in listening:
+                _queue(hook, told)
+            waking.wake_couriers()
     return len(listening)
 
 
