@@ -19,5 +19,5 @@ def this_worker(cluster: str) -> WorkerNode:
         if replaces:
             queue.forget_predecessor(node)
         _node = (os.getpid(), node)
-    trace.note(worker=_node[1].name)
+        trace.always(worker=node.name)
     return _node[1]
