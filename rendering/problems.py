@@ -88,6 +88,12 @@ PROBLEMS = (
         _("Render that cell again, then pack again."),
         410,
     ),
+    Problem(
+        "video_removed",
+        _("The video of this version was removed by the team's retention rule."),
+        _("Render the cell again: the new version has a video."),
+        410,
+    ),
     Problem("published_version", _("This version is the published one."), _("Publish another version first."), 409),
     Problem("default_preset", _("The team's default preset cannot be deleted."), _("Make another the default."), 409),
     Problem("preset_name_taken", _("The team has a preset of that name already."), _("Choose another name."), 409),
@@ -96,6 +102,18 @@ PROBLEMS = (
         "no_such_act",
         _("That cannot be done now."),
         _("It has changed in the meantime: reload the page to see how it stands."),
+        409,
+    ),
+    Problem(
+        "bad_retry_policy",
+        _("A job may be tried 1 to 20 times, and rest 0 to 3600 seconds after its first failed try."),
+        _("Correct it and save again. Empty fields mean: as the installation says."),
+        400,
+    ),
+    Problem(
+        "nothing_chosen",
+        _("Nothing is chosen, or nothing of it can be changed that way now."),
+        _("Choose other rows: it may have changed in the meantime."),
         409,
     ),
     Problem(

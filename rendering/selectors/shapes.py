@@ -351,6 +351,11 @@ class CellDetail:
     text: str
     """What is said: the newest text of the script in this language."""
 
+    @property
+    def with_video(self) -> tuple[RenderVersion, ...]:
+        """Retention may have taken the videos of superseded ones."""
+        return tuple(version for version in self.versions if version.video_id is not None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportView:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import Case, CharField, Count, Exists, F, Model, OuterRef, QuerySet, Sum, Value, When
-from django.db.models.functions import Coalesce
-from django.utils import timezone
+from django.db.models import Case, CharField, Count, Exists, Model, OuterRef, QuerySet, Sum, Value, When
 
 from projects.models import AudioTake, Footage, MediaBlob, Team
 from projects.services.limits import Limits, arriving_bytes, limits_of
+from rendering.minutes import month_start, planned_seconds, rendered_seconds
 from rendering.models import UNFINISHED, Export, JobState, RenderJob, RenderVersion
 
 WARN_PERCENT = 80
@@ -145,20 +144,3 @@ def bytes_by_kind(blobs: QuerySet[MediaBlob], *by: str) -> QuerySet[Any, Any]:
     """Rows of ``kind``, ``files``, ``size`` and the columns named in ``by``."""
     rows = with_kind(blobs).order_by().values(*by, "kind")
     return rows.annotate(files=Count("pk"), size=Sum("size"))
-
-
-def month_start(at: datetime | None = None) -> datetime:
-    local = timezone.localtime(at)
-    return local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def rendered_seconds(team: Team, month: datetime) -> float:
-    """Counted by the jobs, which stay when a version is deleted. A job that no machine worked at cost nothing."""
-    done = RenderJob.objects.filter(team=team, state=JobState.SUCCEEDED, finished_at__gte=month, attempts__gt=0)
-    length = Coalesce(F("version__duration_s"), F("take__duration_s"))
-    return float(done.aggregate(seconds=Sum(length))["seconds"] or 0)
-
-
-def planned_seconds(team: Team) -> float:
-    waiting = RenderJob.objects.filter(team=team, state__in=UNFINISHED)
-    return float(waiting.aggregate(seconds=Sum("take__duration_s"))["seconds"] or 0)

@@ -128,8 +128,8 @@ def _pack(export: Export, path: Path) -> int | None:
     # Videos do not get smaller by compression; stored, the ZIP is written as fast as the disk.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for number, (version, entry) in enumerate(entries, 1):
-            source = blobs.local_path(version.video)
-            if source.exists():
+            source = blobs.local_path(version.video) if version.video else None
+            if source is not None and source.exists():
                 archive.write(source, entry["file"])
                 packed += 1
             else:
@@ -177,8 +177,8 @@ def _entry(project: Project, version: RenderVersion, names: file_names.Names) ->
         "width": version.width,
         "height": version.height,
         "fps": round(version.fps, 3),
-        "bytes": version.video.size,
-        "sha256": version.video.sha256,
+        "bytes": version.video.size if version.video else None,
+        "sha256": version.video.sha256 if version.video else "",
         "sync": version.quality.get("sync"),
         "footage": version.footage.name if version.footage else "",
         "take": version.take.name if version.take else "",

@@ -15,10 +15,9 @@ from projects.models import AudioTake, Team, TeamLimits
 from projects.problems import HeyGemError
 from projects.services import audit
 from projects.services.limits import limits_of, stored_bytes
-from rendering import states
+from rendering import minutes, states
 from rendering.access import require_operator
 from rendering.models import JobState, RenderJob
-from rendering.selectors import usage
 
 OVER_MONTH = "render_minutes_over"
 """The code of a job whose length was not known when it was ordered, and that went beyond the month's minutes."""
@@ -85,8 +84,8 @@ def check_minutes(team: Team, lengths: Sequence[float]) -> None:
     if limit is None or not lengths:
         return
     Team.objects.select_for_update().get(pk=team.pk)
-    month = usage.month_start()
-    used = usage.rendered_seconds(team, month) + usage.planned_seconds(team)
+    month = minutes.month_start()
+    used = minutes.rendered_seconds(team, month) + minutes.planned_seconds(team)
     left = max(limit * 60 - used, 0.0)
     if left > 0 and sum(lengths) <= left:
         return
@@ -120,7 +119,7 @@ def refuse_beyond(take: AudioTake) -> int:
     length = AudioTake.objects.filter(pk=take.pk).values_list("duration_s", flat=True).first()
     if limit is None or not length:
         return 0
-    over = usage.rendered_seconds(team, usage.month_start()) + usage.planned_seconds(team) - limit * 60
+    over = minutes.rendered_seconds(team, minutes.month_start()) + minutes.planned_seconds(team) - limit * 60
     refused = 0
     waiting = RenderJob.objects.filter(take=take, state__in=[JobState.QUEUED, JobState.HELD], attempts=0)
     for job in waiting.order_by("-pk"):

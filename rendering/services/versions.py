@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
 from projects.access import require
 from projects.models import Role
@@ -18,11 +19,13 @@ def publish(*, actor: User, version: RenderVersion) -> RenderVersion:
     """Make ``version`` the one that counts; restoring is publishing an older one."""
     cell = version.deliverable
     require(actor, cell.project.team, Role.REVIEWER)
+    if version.video_id is None:
+        raise HeyGemError("video_removed")
     states.touch(cell.pk)  # the board's lock comes first, as everywhere
     was = Deliverable.objects.select_related("published").get(pk=cell.pk).published
     if was is not None and was.pk == version.pk:
         return version
-    Deliverable.objects.filter(pk=cell.pk).update(published=version)
+    Deliverable.objects.filter(pk=cell.pk).update(published=version, published_at=timezone.now())
     events.version_published(version, team_id=cell.project.team_id)
     restored = was is not None and was.number > version.number
     audit.record(

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from projects.models import Role
+from projects.problems import HeyGemError
 from projects.views.base import fragment, mark_of, offer_undo, page, signed_in
 from rendering import selectors
 from rendering.access import get_deliverable_for_user, get_job_for_user, get_version_for_user
@@ -99,10 +100,12 @@ def compare(request: HttpRequest, public_id: str) -> HttpResponse:
     """Two versions side by side: ``?a=1&b=2``, by default the published one and the newest other."""
     deliverable = get_deliverable_for_user(request.user, public_id)
     detail = selectors.cell_detail(deliverable)
-    if len(detail.versions) < 2:
+    if len(detail.with_video) < 2:
         return redirect("rendering:cell", deliverable.public_id)
-    newer = _wanted(request.GET.get("b"), detail) or detail.versions[0]
+    newer = _wanted(request.GET.get("b"), detail) or detail.with_video[0]
     older = _wanted(request.GET.get("a"), detail) or _other(detail, newer)
+    if newer.video_id is None or older.video_id is None:
+        raise HeyGemError("video_removed")
     return page(
         request,
         "rendering/compare.html",
@@ -118,9 +121,9 @@ def compare(request: HttpRequest, public_id: str) -> HttpResponse:
 
 def _other(detail: selectors.CellDetail, shown: RenderVersion) -> RenderVersion:
     published = detail.cell.version
-    if published is not None and published.pk != shown.pk:
+    if published is not None and published.video_id is not None and published.pk != shown.pk:
         return next(version for version in detail.versions if version.pk == published.pk)
-    return next(version for version in detail.versions if version.pk != shown.pk)
+    return next(version for version in detail.with_video if version.pk != shown.pk)
 
 
 @login_required

@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from projects.models import MediaBlob, Team, Upload
+from rendering.minutes import month_start
 from rendering.models import Export, RenderJob, RenderVersion
 from rendering.selectors import usage as selectors
 from tests import factories
@@ -65,7 +66,7 @@ def test_minutes_are_of_videos_made_this_month_and_of_those_to_come(team):
     node = making.worker()
     for job in (made, earlier):
         making.states.succeed(job, work.claimed(job, node), work.finished(job, duration_s=60.0))
-    last_month = selectors.month_start() - timedelta(minutes=1)
+    last_month = month_start() - timedelta(minutes=1)
     RenderJob.objects.filter(pk=earlier.pk).update(finished_at=last_month)
     known = RenderVersion.objects.get(job=made)
     making.states.succeed_at_once(reused, known)
