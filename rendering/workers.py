@@ -23,6 +23,7 @@ UPKEEP_CLUSTER = "worker"
 QUARANTINE_AFTER = 3
 """Different jobs that failed in a row on a worker in a way that makes it suspect."""
 SEEN_RECENTLY = timedelta(minutes=5)
+RESTARTS = (WorkerNode.Asked.RESTART, WorkerNode.Asked.RESTART_NOW)
 STUCK_AFTER = timedelta(seconds=30)
 """A healthy cluster with an idle worker takes a waiting ticket within its polling interval."""
 
@@ -39,6 +40,13 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     except OSError:  # no /proc here
         return True
+
+
+def is_heard(node: WorkerNode) -> bool:
+    """It was heard of lately, or its process is seen on this machine."""
+    if node.host == settings.WORKER_NAME and node.pid:
+        return is_alive(node.pid)
+    return node.last_seen_at is not None and node.last_seen_at >= timezone.now() - SEEN_RECENTLY
 
 
 @transaction.atomic
@@ -58,10 +66,10 @@ def register(cluster: str) -> tuple[WorkerNode, bool]:
         number += 1
     replaces = not created and node.pid != os.getpid()
     if created or replaces:
-        node.pid, node.busy_since = os.getpid(), None
+        node.pid, node.busy_since, node.asked = os.getpid(), None, WorkerNode.Asked.NOTHING
         log.info("worker %s is process %s", node, node.pid)
     node.last_seen_at = timezone.now()
-    node.save(update_fields=["pid", "busy_since", "last_seen_at"])
+    node.save(update_fields=["pid", "busy_since", "last_seen_at", "asked"])
     return node, replaces
 
 
@@ -71,8 +79,9 @@ def describe(node: WorkerNode, *, engine: str, backends: Sequence[str], device: 
 
 
 def may_work(node: WorkerNode) -> bool:
-    """Whether nobody paused, drains or quarantined it."""
-    return WorkerNode.objects.filter(pk=node.pk, state=WorkerNode.State.ACTIVE).exists()
+    """Whether nobody paused, drains, stopped or quarantined it, or waits for it to restart."""
+    active = WorkerNode.objects.filter(pk=node.pk, state=WorkerNode.State.ACTIVE)
+    return active.exclude(asked__in=RESTARTS).exists()
 
 
 def beat(node: WorkerNode) -> None:
@@ -87,8 +96,10 @@ def begin(node: WorkerNode) -> None:
 
 
 def end(node: WorkerNode) -> None:
-    """The worker is done with its ticket."""
+    """The worker is done with its ticket, or has given it back."""
     WorkerNode.objects.filter(pk=node.pk).update(busy_since=None, last_seen_at=timezone.now())
+    handed_back = WorkerNode.objects.filter(pk=node.pk, asked=WorkerNode.Asked.HAND_BACK)
+    handed_back.update(asked=WorkerNode.Asked.NOTHING)
 
 
 def note_success(node: WorkerNode) -> None:

@@ -20,8 +20,8 @@ from django_q import cluster as django_q_cluster
 from django_q.conf import Conf
 from gunicorn.systemd import sd_notify
 
-from rendering import queue, workers
-from rendering.execution import stopping
+from rendering import queue, tickets, workers
+from rendering.execution import asked, stopping
 from rendering.execution.child import die_with_parent
 
 log = logging.getLogger("heygem.cluster")
@@ -80,16 +80,32 @@ class Cluster(django_q_cluster.Cluster):
         os.register_at_fork(after_in_child=die_with_parent)
         while not self.asked_to_stop:
             queue.reap()  # tickets that a dead cluster holds are lost for hours
+            tickets.deliver_again(Conf.CLUSTER_NAME)
             connections.close_all()  # nothing may be shared with the forks
             self.start()
             if self.asked_to_stop:
                 self.stop()
             sd_notify("READY=1", log)
+            restarts, watched_at = asked.Restarts(Conf.CLUSTER_NAME), time.monotonic()
             while self.sentinel.is_alive():
-                self.sentinel.join(WATCH_S)
-                self.watch()
+                self.sentinel.join(asked.LOOK_S)
+                self.obey(restarts)
+                if time.monotonic() - watched_at >= WATCH_S:
+                    watched_at = time.monotonic()
+                    self.watch()
             if not self.asked_to_stop:
                 time.sleep(PAUSE_S)
+
+    def obey(self, restarts: asked.Restarts) -> None:
+        """Start afresh because a person asked one of our workers to."""
+        try:
+            is_due = not self.asked_to_stop and restarts.is_due()
+        except DatabaseError:
+            connections.close_all()
+            return
+        if is_due and self.sentinel.is_alive():
+            log.warning("an operator asked for it: this cluster starts afresh")
+            self.sentinel.kill()  # on Linux its processes die with it
 
     def watch(self) -> None:
         """Start afresh when tickets wait beside idle workers. A database that is away is no reason to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rendering import queue, workers
+from rendering.execution import asked
 from rendering.models import WorkerNode
 
 BEAT_S = 10.0
@@ -14,15 +15,19 @@ REAP_S = 60.0
 class Upkeep:
     """Call it often: it says now and then that the worker lives, and once a minute takes back what others lost.
 
-    So lost jobs are taken back also while every worker is busy with something long.
+    So lost jobs are taken back also while every worker is busy with something long. Raises ``WorkerStopping`` when a
+    person wants the work given back.
     """
 
     def __init__(self, node: WorkerNode) -> None:
         self.node = node
-        self.beat_at = self.reap_at = time.monotonic()
+        self.beat_at = self.reap_at = self.look_at = time.monotonic()
 
     def __call__(self) -> None:
         now = time.monotonic()
+        if now - self.look_at >= asked.LOOK_S:
+            self.look_at = now
+            asked.look(self.node)
         if now - self.beat_at >= BEAT_S:
             self.beat_at = now
             workers.beat(self.node)

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django_q.conf import Conf
 
-from rendering import tickets, workers
+from rendering import workers
 
 
 class Command(BaseCommand):
@@ -25,5 +25,4 @@ class Command(BaseCommand):
 
         if name == workers.UPKEEP_CLUSTER:
             workers.schedule_upkeep()
-        tickets.deliver_again(name)
         Cluster().run()

@@ -1,0 +1,58 @@
+"""What a person asks of a worker's process: give back what it works on, restart. See ``WorkerNode.Asked``.
+
+The worker itself looks while it works; whether it restarts is the business of its cluster's main process, which kills
+its workers and starts new ones. Both look at the database, so it does not matter where the person sits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+from django.conf import settings
+
+from rendering.execution.stopping import WorkerStopping
+from rendering.models import WorkerNode
+from rendering.workers import RESTARTS, is_alive
+
+LOOK_S = 1.0
+PATIENCE_S = 8.0
+"""How long a worker that is to restart at once may take to give back what it works on."""
+AT_ONCE = (WorkerNode.Asked.HAND_BACK, WorkerNode.Asked.RESTART_NOW)
+
+
+def look(node: WorkerNode) -> None:
+    """For a worker at work. Raises :class:`WorkerStopping` when it is to give its work back."""
+    if WorkerNode.objects.filter(pk=node.pk, asked__in=AT_ONCE).exists():
+        raise WorkerStopping
+
+
+class Restarts:
+    """For the main process of a cluster: whether its workers are to be started afresh now."""
+
+    def __init__(self, cluster: str) -> None:
+        self.nodes = WorkerNode.objects.filter(host=settings.WORKER_NAME, cluster=cluster)
+        self.asked_since: float | None = None
+
+    def is_due(self) -> bool:
+        """A restart was asked for, and nothing is being worked on or the patience is over."""
+        if not self.nodes.filter(asked__in=RESTARTS).exists():
+            self.asked_since = None
+            return False
+        ours = [node for node in self.nodes.all() if _is_ours(node)]
+        asked = {node.asked for node in ours} & set(RESTARTS)
+        if not asked:
+            return False
+        now = time.monotonic()
+        self.asked_since = self.asked_since or now
+        if all(node.busy_since is None for node in ours):
+            return True
+        return WorkerNode.Asked.RESTART_NOW in asked and now - self.asked_since >= PATIENCE_S
+
+
+def _is_ours(node: WorkerNode) -> bool:
+    """Whether it is a living process of this very cluster: another one of that name may run on this machine."""
+    with suppress(ProcessLookupError, PermissionError):
+        return bool(node.pid) and is_alive(node.pid) and os.getpgid(node.pid) == os.getpgid(0)
+    return False
