@@ -66,6 +66,7 @@ def test_booleans_are_words(monkeypatch: pytest.MonkeyPatch, value: str, meant: 
         (lambda: env.database("X", default=""), "postgresql://user@host", "must end with the name of a database"),
         (lambda: env.database("X", default=""), "postgresql://user@host:port/db", "X has the port 'port'"),
         (lambda: env.database("X", default=""), "postgresql://user@host:99999/db", "X has the port '99999'"),
+        (lambda: env.database("X", default=""), "postgresql://user@host/db?sslmod=require", "X has ?sslmod="),
         (lambda: env.email("X"), "mail.example.com", "X must look like smtp://"),
     ],
 )
@@ -110,6 +111,12 @@ def test_postgresql_is_taken_apart_and_unquoted(monkeypatch: pytest.MonkeyPatch)
         "5433",
         "heygem",
     )
+
+
+def test_a_database_whose_network_is_cut_is_noticed_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "postgresql://u@host/db?sslmode=require&connect_timeout=3")
+    options = env.database("X", default="")["OPTIONS"]
+    assert (options["sslmode"], options["connect_timeout"], options["tcp_user_timeout"]) == ("require", "3", 30_000)
 
 
 @pytest.mark.parametrize(
