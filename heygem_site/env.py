@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -48,6 +49,17 @@ def integer(name: str, *, default: int, low: int = 0, high: int | None = None) -
         allowed = f"at least {low}" if high is None else f"between {low} and {high}"
         raise ImproperlyConfigured(f"{name} must be {allowed}, not {number}.")
     return number
+
+
+def amounts(name: str) -> dict[str, int]:
+    """A comma-separated list such as ``exemplar=2000, other=8000``: whole numbers by name."""
+    found = {}
+    for word in words(name, default=[]):
+        key, _, value = (part.strip() for part in word.partition("="))
+        if not key or not value.isdecimal():
+            raise ImproperlyConfigured(f"{name} must look like name=1000, other=2000, not {word!r}.")
+        found[key] = int(value)
+    return found
 
 
 def choice(name: str, *, default: str, of: tuple[str, ...]) -> str:
@@ -219,6 +231,63 @@ def database(name: str, *, default: str) -> dict[str, Any]:
             "CONN_HEALTH_CHECKS": True,
         }
     raise ImproperlyConfigured(f"{name} must begin with sqlite:/// or postgresql://.")
+
+
+S3_NAMES = ("S3_ENDPOINT", "S3_PUBLIC_ENDPOINT", "S3_REGION", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_PREFIX")
+
+
+def _endpoint(name: str) -> str:
+    """``http(s)://host[:port]``, or empty."""
+    value = text(name).rstrip("/")
+    if not value:
+        return ""
+    parts = _split(name, value)
+    if parts["scheme"] not in {"http", "https"} or not parts["host"] or parts["user"] or parts["path"]:
+        raise ImproperlyConfigured(f"{name} must be an address such as https://s3.example.com, without key or path.")
+    return value
+
+
+def storage() -> dict[str, Any]:
+    """Django's default storage: files under ``MEDIA_ROOT``, or objects in ``S3_BUCKET``."""
+    bucket = text("S3_BUCKET")
+    if not bucket:
+        if given := [name for name in S3_NAMES if text(name)]:
+            raise ImproperlyConfigured(f"{given[0]} is set, but S3_BUCKET is not: name the bucket, or unset it.")
+        return {"BACKEND": "projects.storage.files.Files"}
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        raise ImproperlyConfigured(f"S3_BUCKET must be a bucket's name, not {bucket!r}.")
+    endpoint, public = _endpoint("S3_ENDPOINT"), _endpoint("S3_PUBLIC_ENDPOINT")
+    access, secret_key = text("S3_ACCESS_KEY"), text("S3_SECRET_KEY")
+    if bool(access) != bool(secret_key):
+        raise ImproperlyConfigured("S3_ACCESS_KEY and S3_SECRET_KEY belong together: set both, or (on AWS) neither.")
+    if endpoint and not access:
+        raise ImproperlyConfigured("S3_ENDPOINT needs S3_ACCESS_KEY and S3_SECRET_KEY.")
+    if public and not endpoint:
+        raise ImproperlyConfigured("S3_PUBLIC_ENDPOINT is set, but S3_ENDPOINT is not.")
+    region = text("S3_REGION", default="us-east-1" if endpoint else "")
+    if not region:
+        raise ImproperlyConfigured("S3_BUCKET on AWS needs S3_REGION; elsewhere it needs S3_ENDPOINT.")
+    prefix = text("S3_PREFIX").strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9/_-]*", prefix):
+        raise ImproperlyConfigured(f"S3_PREFIX may hold letters, digits, - _ and /, not {prefix!r}.")
+    options = {
+        "bucket_name": bucket,
+        "endpoint_url": endpoint or None,
+        "public_endpoint": public,
+        "region_name": region,
+        "access_key": access or None,
+        "secret_key": secret_key or None,
+        "location": prefix,
+    }
+    return {"BACKEND": "projects.storage.bucket.Bucket", "OPTIONS": options}
+
+
+def s3_origin() -> str:
+    """Where browsers fetch from and send to, for the Content-Security-Policy; empty without a bucket."""
+    if not (bucket := text("S3_BUCKET")):
+        return ""
+    on_aws = f"https://{bucket}.s3.{text('S3_REGION')}.amazonaws.com"
+    return _endpoint("S3_PUBLIC_ENDPOINT") or _endpoint("S3_ENDPOINT") or on_aws
 
 
 def email(name: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from rendering.models import (
     RenderBatch,
     RenderJob,
     RenderVersion,
+    TeamShare,
     WorkerNode,
 )
 from rendering.retries import policy_of
@@ -122,6 +123,7 @@ def enqueue(
     touch(deliverable.pk)
     if RenderJob.objects.filter(deliverable=deliverable, state__in=UNFINISHED).exists():
         return None
+    TeamShare.objects.get_or_create(team_id=batch.team_id)  # the queue chooses among these
     if not held:
         wake_gpu()
     if retry_of is not None:
@@ -133,6 +135,7 @@ def enqueue(
         footage=footage,
         take=take,
         fingerprint=fingerprint,
+        backend=str(batch.preset.get("backend", "")),
         priority=priority,
         retry_of=retry_of,
         max_attempts=policy_of(batch.team_id).max_attempts,

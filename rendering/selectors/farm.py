@@ -274,7 +274,7 @@ def _waiting(jobs: QuerySet[Any], shares: dict[int, TeamShare], running: Counter
 def line_up(
     waiting: Iterable[tuple[int, int, int, int]], shares: dict[int, TeamShare], running: Counter[int]
 ) -> list[int]:
-    """Ids of jobs (id, team, priority, team_priority) in the order in which ``queue.next_jobs`` hands them out."""
+    """Ids of jobs (id, team, priority, team_priority) in the order in which ``queue`` hands them out."""
     heads: dict[int, list[tuple[int, int, int]]] = {}
     for pk, team, priority, team_priority in waiting:
         heads.setdefault(team, []).append((-priority, -team_priority, pk))

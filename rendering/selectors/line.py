@@ -65,7 +65,7 @@ def video_seconds(job: RenderJob) -> float | None:
 class Line:
     """The queue as one team sees it. Seven small queries; then every answer is free.
 
-    The order in which teams take turns is the queue's (``rendering.queue.next_jobs``); where it depends on what others
+    The order in which teams take turns is the queue's (``rendering.queue.teams_in_turn``); where it depends on what others
     do next, the later place is told.
     """
 

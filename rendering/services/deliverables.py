@@ -96,5 +96,5 @@ def material_settled(item: Footage | AudioTake) -> None:
     touch_material(item)
     if isinstance(item, AudioTake):
         limits.refuse_beyond(item)
-    queue.fail_refused()
+    queue.fail_refused(item)
     queue.top_up()

@@ -12,9 +12,10 @@ from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from projects.models import AnalysisState, Team
+from projects.models import AnalysisState, Footage, Team
 from projects.services import analysis
-from rendering import queue, states, workers
+from projects.services.waking import wake_analysers
+from rendering import capabilities, queue, states, workers
 from rendering.models import (
     Deliverable,
     JobState,
@@ -25,6 +26,7 @@ from rendering.models import (
     RenderVersion,
     WorkerNode,
 )
+from rendering.services import farm
 from tests import factories
 
 
@@ -88,6 +90,7 @@ def nodes() -> dict[str, dict[str, Any]]:
             "state": node.state,
             "failures": node.failures_in_row,
             "busy": bool(node.busy_since),
+            "asked": node.asked,
         }
         for node in WorkerNode.objects.all()
     }
@@ -196,7 +199,8 @@ def explain_claim(finished: int, held: int, waiting: int) -> str:
         cursor.execute("ANALYZE")
     node = WorkerNode.objects.create(name="explained", host="-")
     with transaction.atomic():
-        plan: str = queue.next_jobs(node).select_for_update(skip_locked=True, of=("self",))[:1].explain()
+        turn = queue.teams_in_turn(capabilities.of(node).fits())
+        plan: str = turn.select_for_update(skip_locked=True, of=("self",))[:1].explain()
         return plan
 
 
@@ -207,3 +211,37 @@ def footage_waits() -> str:
     type(row.footage).objects.filter(pk=row.footage_id).update(state=AnalysisState.WAITING)
     analysis.wake_analysers()
     return job
+
+
+def steer(worker: str, act: str, at_once: bool = False) -> None:
+    """What an operator does to a worker on the farm page: ``restart``, or the state it shall be in."""
+    olga = User.objects.filter(is_staff=True).first() or factories.user("olga", is_staff=True)
+    node = WorkerNode.objects.get(name=worker)
+    if act == "restart":
+        farm.restart_worker(actor=olga, worker=node, at_once=at_once)
+    else:
+        farm.set_worker_state(actor=olga, worker=node, state=WorkerNode.State(act), at_once=at_once)
+
+
+def requeue(job: str) -> bool:
+    return states.requeue(RenderJob.objects.get(public_id=job))
+
+
+def footage(mode: str) -> str:
+    """Footage that waits for its analysis; its public id."""
+    made = Team.objects.first() or factories.team("A")
+    blob = factories.blob(made, f"fake:{mode}\n".encode())
+    row = factories.footage(factories.presenter(made), blob=blob, state=AnalysisState.WAITING)
+    wake_analysers()
+    return row.public_id
+
+
+def footage_state(footage: str) -> dict[str, Any]:
+    row = Footage.objects.get(public_id=footage)
+    return {"state": row.state, "attempts": row.attempts}
+
+
+def log_of(job: str) -> dict[str, Any] | None:
+    """The log of its newest attempt, if there is any."""
+    attempt = RenderAttempt.objects.filter(job__public_id=job).exclude(log="").order_by("-number").first()
+    return attempt and {"log": attempt.log, "end": attempt.log_end, "outcome": attempt.outcome}

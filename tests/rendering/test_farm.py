@@ -204,7 +204,7 @@ def test_every_waiting_job_says_why(team: Team, worker: WorkerNode) -> None:
     busy, paused = factories.team("busy"), factories.team("paused")
     running = new_job(busy)
     claimed(running, worker)
-    TeamShare.objects.create(team=busy, max_running=1)
+    TeamShare.objects.filter(team=busy).update(max_running=1)
     TeamShare.objects.create(team=paused, paused_at=timezone.now())
     raw_footage = factories.footage(factories.presenter(team), state=AnalysisState.WAITING)
     raw_take = factories.take(factories.script(team), state=AnalysisState.WAITING)
