@@ -19,7 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from projects.models import Membership, Role, Team
-from projects.services import teams, tokens, uploads
+from projects.services import teams, tokens, uploads, webhooks
 from rendering.cells import CellKey
 from rendering.models import Export, Preset
 from rendering.services import batches
@@ -114,6 +114,19 @@ POST   projects:script_restore        302 404 403 403 302 302 302
 POST   projects:take_archive          302 404 403 403 302 302 302
 POST   projects:take_restore          302 404 403 403 302 302 302
 POST   projects:take_analyse          302 404 403 403 302 302 302
+GET    projects:webhooks              302 404 403 403 403 200 200
+GET    projects:webhook_new           302 404 403 403 403 200 200
+POST   projects:webhook_new           302 404 403 403 403 200 200
+GET    projects:webhook               302 404 403 403 403 200 200
+GET    projects:webhook_changes       302 404 403 403 403 200 200
+GET    projects:webhook_edit          302 404 403 403 403 200 200
+POST   projects:webhook_edit          302 404 403 403 403 302 302
+POST   projects:webhook_ping          302 404 403 403 403 302 302
+POST   projects:webhook_switch        302 404 403 403 403 302 302
+POST   projects:webhook_rotate        302 404 403 403 403 200 200
+POST   projects:webhook_delete        302 404 403 403 403 302 302
+GET    projects:delivery              302 404 403 403 403 200 200
+POST   projects:delivery_again        302 404 403 403 403 302 302
 GET    projects:media                 302 404 200 200 200 200 200
 HEAD   projects:media                 302 404 200 200 200 200 200
 POST   projects:uploads               401 404 403 403 201 201 201
@@ -164,15 +177,41 @@ POST   api:script-write              401 404 403 403 200 200 200
 POST   api:project-add               401 404 403 403 200 200 200
 POST   api:project-remove            401 404 403 403 200 200 200
 GET    api:project-board             401 404 200 200 200 200 200
+GET    api:me                        401 200 200 200 200 200 200
+POST   api:team-list                 401 201 201 201 201 201 201
+GET    api:team-detail               401 404 200 200 200 200 200
+PATCH  api:team-detail               401 404 403 403 403 200 200
+GET    api:team-usage                401 404 200 200 200 200 200
+GET    api:script-versions           401 404 200 200 200 200 200
+GET    api:preset-list               401 200 200 200 200 200 200
+GET    api:preset-detail             401 404 200 200 200 200 200
+POST   api:preset-list               401 404 403 403 201 201 201
+PATCH  api:preset-detail             401 404 403 403 200 200 200
+POST   api:preset-default            401 404 403 403 200 200 200
+DELETE api:preset-detail             401 404 403 403 204 204 204
 POST   api:batch-list                401 404 403 403 201 201 201
 POST   api:batch-cancel              401 404 403 403 403 200 200
 POST   api:batch-retry               401 404 403 403 200 200 200
 POST   api:job-cancel                401 404 403 403 403 200 200
 POST   api:job-hold                  401 404 403 403 403 200 200
 POST   api:job-release               401 404 403 403 403 200 200
+POST   api:job-front                 401 404 403 403 403 200 200
+POST   api:job-retry                 401 404 403 403 409 409 409
+GET    api:job-attempts              401 404 403 403 200 200 200
+DELETE api:version-detail            401 404 403 403 403 204 204
 POST   api:version-publish           401 404 403 200 200 200 200
 POST   api:export-list               401 404 403 201 201 201 201
 DELETE api:export-detail             401 404 403 403 403 204 204
+GET    api:webhook-list              401 200 200 200 200 200 200
+POST   api:webhook-list              401 404 403 403 403 201 201
+GET    api:webhook-detail            401 404 403 403 403 200 200
+PATCH  api:webhook-detail            401 404 403 403 403 200 200
+DELETE api:webhook-detail            401 404 403 403 403 204 204
+POST   api:webhook-ping              401 404 403 403 403 201 201
+POST   api:webhook-rotate            401 404 403 403 403 200 200
+GET    api:delivery-list             401 200 200 200 200 200 200
+GET    api:delivery-detail           401 404 403 403 403 200 200
+POST   api:delivery-redeliver        401 404 403 403 403 201 201
 """
 
 # What anybody may open, and what only asks who one is: the answer to nobody and to somebody signed in.
@@ -262,6 +301,8 @@ class World:
             "rendering:preset_new": PRESET,
             "rendering:preset": PRESET,
             "projects:invite": {"role": "viewer"},
+            "projects:webhook_new": HOOK,
+            "projects:webhook_edit": HOOK,
             "projects:tokens": {"name": "Robot", "scope": "read", "days": "30"},
             "projects:member_role": {"role": "reviewer"},
             "projects:team_token_act": {"act": "shut_out"},
@@ -279,6 +320,8 @@ class World:
         """What a program would send."""
         project, team = self.things["projects"], self.team.public_id
         bodies: dict[str, dict[str, Any]] = {
+            "api:webhook-list": {"team": team, **HOOK, "events": ["job.failed"]},
+            "api:webhook-detail": {"is_active": False},
             "api:script-list": {"team": team, "title": "New"},
             "api:script-detail": {"title": "Renamed"},
             "api:script-write": {"language": "en", "text": "New words."},
@@ -296,6 +339,7 @@ class World:
         return tus | ({"Content-Type": "application/offset+octet-stream"} if method == "PATCH" else {})
 
 
+HOOK = {"url": "https://example.com/hooks", "events": "job.failed"}
 PRESET = {
     "name": "Small",
     "backend": "exemplar",
@@ -328,6 +372,8 @@ def world(team, alice, mona, bob, rita, victor, charlie, settings) -> World:
     export = Export.objects.create(team=team, project=project, created_by=alice, name="a.zip")
     preset = Preset.objects.create(team=team, name="Extra")
     other = factories.member(team, Role.VIEWER)
+    hook, _secret = webhooks.create_webhook(actor=alice, team=team, url=HOOK["url"], events=["job.failed"])
+    delivery = webhooks.ping(actor=alice, webhook=hook)
     api_token, _secret = tokens.create_token(actor=alice, name="Robot", scope="read")
     people = dict(zip(PEOPLE, (None, charlie, victor, rita, bob, mona, alice), strict=True))
     return World(
@@ -345,11 +391,14 @@ def world(team, alice, mona, bob, rita, victor, charlie, settings) -> World:
             "versions": version.public_id,
             "exports": export.public_id,
             "presets": preset.public_id,
+            "teams": team.public_id,
             "workers": str(making.worker().pk),
             "media": factories.blob(team, b"moving pictures").public_id,
             "uploads": upload.public_id,
             "invitations": invitation.public_id,
             "tokens": api_token.public_id,
+            "webhooks": hook.public_id,
+            "deliveries": delivery.public_id,
         },
         member=Membership.objects.get(user=other).pk,
         token=token,
