@@ -151,7 +151,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {
     # Files under MEDIA_ROOT, or objects in S3_BUCKET. Only projects.services.blobs and .incoming use it.
-    "default": env.storage("S3"),
+    "default": env.storage(),
     "staticfiles": {
         "BACKEND": "heygem_site.static_files.HashedStaticFiles"
         if PRODUCTION
@@ -164,7 +164,7 @@ WHITENOISE_MAX_AGE = 60 if PRODUCTION else 0
 MEDIA_ROOT = env.folder("MEDIA_ROOT", default=BASE_DIR / "media")
 MEDIA_URL = "/media/"
 S3_BUCKET = env.text("S3_BUCKET")
-S3_ORIGIN = env.origin_of("S3_PUBLIC_ENDPOINT", "S3_ENDPOINT") if S3_BUCKET else ""  # where browsers fetch and send
+S3_ORIGIN = env.s3_origin()
 CACHE_ROOT = env.folder("CACHE_ROOT", default=VAR_DIR / "cache")  # on a disk of this machine
 CACHE_MAX_BYTES = env.integer("CACHE_MAX_GB", default=20, low=1) * 1000**3
 X_ACCEL = env.boolean("X_ACCEL", default=False)  # nginx sends media itself (docs/architecture.md)
@@ -203,15 +203,20 @@ API_RATES = {  # a minute, over all web processes: for each person's programs, a
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "HeyGem",
-    "DESCRIPTION": "Change the voice, keep the face. See docs/api.md.",
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "projects.api.webhook_events.add_webhooks",
+        "heygem_site.api_description.complete",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "AnalysisState": "projects.models.AnalysisState",
         "JobState": "rendering.models.JobState",
         "ExportState": "rendering.models.Export.State",
+        "DeliveryState": "projects.models.WebhookDelivery.State",
     },
 }
 
@@ -231,6 +236,7 @@ ENGINE_SILENCE_SECONDS = env.integer(
 ENGINE_START_SECONDS = env.integer("ENGINE_START_SECONDS", default=180, low=1)  # no job waits for it yet
 MAX_ATTEMPTS = env.integer("MAX_ATTEMPTS", default=3, low=1)
 BACKOFF_SECONDS = env.integer("BACKOFF_SECONDS", default=10, low=0)  # doubled after each further attempt
+BACKEND_MEMORY_MB = env.amounts("BACKEND_MEMORY_MB")  # a back end's jobs go only to devices that have as much
 WORKER_NAME = env.text("WORKER_NAME", default=socket.gethostname())
 
 # Projects may not import rendering, so they name what wakes the analysers.

@@ -13,6 +13,8 @@ from django.shortcuts import render, resolve_url
 from projects import throttling
 from projects.problems import HeyGemError
 
+RETRY_AFTER_S = "10"
+"""When a program may ask again after the storage was away."""
 MACHINE_PATHS = ("/uploads/", "/api/")
 PROBLEM = "application/problem+json"
 
@@ -37,8 +39,8 @@ def answer(request: HttpRequest, error: HeyGemError) -> HttpResponse:
 
 
 class Problems:
-    """Also tells programs what they may still ask, and turns the redirect of a signed-out fragment into one of the whole
-    page: a sign-in form inside a card helps nobody."""
+    """Also tells programs what they may still ask, and turns the redirect of a signed-out fragment into one of the
+    whole page: a sign-in form inside a card helps nobody."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -46,6 +48,8 @@ class Problems:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         throttling.tell(request, response)
+        if response.status_code == 503:
+            response.setdefault("Retry-After", RETRY_AFTER_S)
         sign_in = resolve_url(settings.LOGIN_URL)
         if request.headers.get("HX-Request") and response.status_code == 302:
             if urlsplit(response["Location"]).path != sign_in:

@@ -233,6 +233,12 @@ register(
             409,
         ),
         Problem(
+            "storage_unavailable",
+            _("The storage does not answer."),
+            _("Nothing is lost: try again in a minute, and tell the operator if it stays away."),
+            503,
+        ),
+        Problem(
             "storage_full",
             _("There is not enough room on the server for %(name)s."),
             _("Tell the operator; nothing was stored."),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
@@ -31,7 +31,7 @@ def token_of(request: HttpRequest) -> ApiToken | None:
     return token
 
 
-def refused(request: HttpRequest, error: HeyGemError) -> HttpResponseBase:
+def refused(request: HttpRequest, error: HeyGemError) -> HttpResponse:
     """Also counts bad tokens against the address they come from."""
     if error.problem.status == 401:
         try:

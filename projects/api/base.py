@@ -1,32 +1,26 @@
-"""What the API's addresses share."""
+"""What the API's addresses share: lists of what the asker may see, acts that are services, keys that make once."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import Http404
-from drf_spectacular.utils import OpenApiParameter
-from rest_framework import mixins, status
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.viewsets import GenericViewSet
 
-from projects.problems import HeyGemError
+from projects import access
 from projects.services import keyed_requests
 
 M = TypeVar("M", bound=Model)
-LONGEST_KEY = 200
-IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    str,
-    OpenApiParameter.HEADER,
-    description="Sent again within 24 hours with the same request, the first answer is given again.",
-)
+Asks = Mapping[str, type[serializers.Serializer]]
 
 
 def actor(request: Request) -> User:
@@ -46,32 +40,56 @@ def chosen(rows: QuerySet[M], public_ids: Iterable[str]) -> list[M]:
 
 def once(request: Request, make: Callable[[], Response]) -> Response:
     """What ``make`` answers; with an ``Idempotency-Key`` it is made once and answered the same for a day."""
-    key = request.headers.get("Idempotency-Key", "")
-    if not key:
-        return make()
-    if len(key) > LONGEST_KEY:
-        raise HeyGemError("bad_request")
-    body = json.dumps(request.data, sort_keys=True).encode()
-    kept = keyed_requests.begin(actor=actor(request), key=key, address=f"{request.method} {request.path}", body=body)
-    if kept.status is not None:
-        return Response(kept.body, status=kept.status, headers={"Idempotency-Replayed": "true"})
-    try:
+
+    def plainly() -> keyed_requests.Answer:
         response = make()
-    except Exception:
-        keyed_requests.forget(kept)
-        raise
-    plain = json.loads(json.dumps(response.data, cls=JSONEncoder))
-    keyed_requests.finish(kept, status=response.status_code, body=plain)
-    return response
+        return keyed_requests.Answer(response.status_code, json.loads(json.dumps(response.data, cls=JSONEncoder)))
+
+    answer = keyed_requests.once(
+        actor=actor(request),
+        key=keyed_requests.key_of(request.headers),
+        address=f"{request.method} {request.path}",
+        body=json.dumps(request.data, sort_keys=True).encode(),
+        make=plainly,
+    )
+    headers = {"Idempotency-Replayed": "true"} if answer.is_replayed else {}
+    return Response(answer.body, status=answer.status, headers=headers)
 
 
-class Things(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet):
+class Asking:
+    """A view that knows what its acts are asked (``asks``, by action) and how else than usual they may refuse
+    (``refusals``: codes of the catalogue, by action). The description is made from both."""
+
+    asks: ClassVar[Asks] = {}
+    refusals: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    made_once: ClassVar[tuple[str, ...]] = ("create",)
+    """Actions that take an ``Idempotency-Key``."""
+
+    request: Request
+    action: str
+
+    def asked(self) -> dict[str, Any]:
+        """What the request's body says. Raises ``ValidationError``."""
+        serializer = self.asks[self.action](data=self.request.data)
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
+
+class Things(Asking, mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet):
     """A list of what the asker may see, and one of them by its id, by way of its ``get_..._for_user``."""
 
     lookup_field = "public_id"
     lookup_url_kwarg = "public_id"
     lookup_value_converter = "str"
+    team_path: ClassVar[str] = "team"
+    """From a row to its team."""
+    noun: ClassVar[str] = ""
+    """What the services call it."""
     find: Callable[..., Any]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        mine: QuerySet[Any] = super().get_queryset()
+        return mine.filter(**{f"{self.team_path}__in": access.teams_of(self.request.user)})
 
     def get_object(self) -> Any:
         return type(self).find(self.request.user, self.kwargs["public_id"])
@@ -79,8 +97,34 @@ class Things(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet):
     def shown(self, thing: Any, code: int = status.HTTP_200_OK) -> Response:
         return Response(self.get_serializer(thing).data, status=code)
 
-    def asked(self, serializer_class: Any) -> dict[str, Any]:
-        """What the request's body says. Raises ``ValidationError``."""
-        serializer = serializer_class(data=self.request.data)
-        serializer.is_valid(raise_exception=True)
-        return dict(serializer.validated_data)
+    def act(self, service: Callable[..., object], **more: Any) -> Response:
+        """Do it, and show what has become of the thing."""
+        service(actor=actor(self.request), **{self.noun: self.get_object()}, **more)
+        return self.shown(self.get_object())
+
+
+class Made(Things):
+    """Things that programs make, once for each ``Idempotency-Key``."""
+
+    def create(self, request: Request) -> Response:
+        return once(request, lambda: self.shown(self.make(self.asked()), status.HTTP_201_CREATED))
+
+    def make(self, asked: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+
+class Archived(Things):
+    """Things that are put away rather than deleted."""
+
+    put_away: Callable[..., object]
+    bring_back: Callable[..., object]
+
+    @action(detail=True, methods=["post"])
+    def archive(self, request: Request, public_id: str) -> Response:
+        """Put it away: no longer offered for new work; nothing is lost."""
+        return self.act(type(self).put_away)
+
+    @action(detail=True, methods=["post"])
+    def restore(self, request: Request, public_id: str) -> Response:
+        """Bring it back from the archive."""
+        return self.act(type(self).bring_back)

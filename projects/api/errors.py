@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -20,7 +21,6 @@ CODES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.AuthenticationFailed, "signed_out"),
     (exceptions.MethodNotAllowed, "bad_method"),
     (exceptions.UnsupportedMediaType, "bad_content"),
-    (exceptions.NotAcceptable, "bad_accept"),
     (PermissionDenied, "not_allowed"),
     (exceptions.PermissionDenied, "not_allowed"),
     (exceptions.APIException, "bad_request"),
@@ -35,6 +35,18 @@ class ProblemSerializer(serializers.Serializer):
     detail = serializers.CharField()
     status = serializers.IntegerField()
     errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), required=False)
+
+
+def _by_field(detail: Any, place: str = "") -> Iterator[tuple[str, list[str]]]:
+    """``{"cells": {3: ["too long"]}}`` -> ``cells.3``: too long."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from _by_field(inner, f"{place}.{name}" if place else str(name))
+    elif isinstance(detail, list) and any(isinstance(inner, dict | list) for inner in detail):
+        for number, inner in enumerate(detail):
+            yield from _by_field(inner, f"{place}.{number}" if place else str(number))
+    elif detail:
+        yield place or "body", [str(sentence) for sentence in (detail if isinstance(detail, list) else [detail])]
 
 
 def answer(exception: Exception, context: dict[str, Any]) -> Response | None:
@@ -56,6 +68,6 @@ def answer(exception: Exception, context: dict[str, Any]) -> Response | None:
             error, headers = too_many, {}
     if error.problem.status == 405:
         headers["Allow"] = ", ".join(context["view"].allowed_methods)
-    if isinstance(exception, exceptions.ValidationError) and isinstance(exception.detail, dict):
-        more["errors"] = exception.detail
+    if isinstance(exception, exceptions.ValidationError):
+        more["errors"] = dict(_by_field(exception.detail))
     return Response(error.as_problem() | more, status=error.problem.status, headers=headers, content_type=PROBLEM)

@@ -2,56 +2,69 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import django_filters as filters
+from drf_spectacular.utils import extend_schema_field
 
 from projects.models import AnalysisState, AudioTake, Footage, Presenter, Project, Script
 
 
-class Kept(filters.FilterSet):
-    team = filters.CharFilter(field_name="team__public_id")
-    archived = filters.BooleanFilter(field_name="archived_at", lookup_expr="isnull", exclude=True)
+@extend_schema_field(bool)
+class Flag(filters.TypedChoiceFilter):
+    """``true`` or ``false``; anything else is refused rather than taken for neither."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(choices=[("true", "true"), ("false", "false")], coerce=lambda text: text == "true", **options)
+
+
+class Narrowed(filters.FilterSet):
+    class Meta:
+        fields: list[str] = []
+
+
+class Kept(Narrowed):
+    team = filters.CharFilter(field_name="team__public_id", help_text="The id of a team.")
+    archived = Flag(
+        field_name="archived_at", lookup_expr="isnull", exclude=True, help_text="Only what is, or is not, put away."
+    )
 
 
 class PresenterFilter(Kept):
-    search = filters.CharFilter(field_name="name", lookup_expr="icontains")
+    search = filters.CharFilter(field_name="name", lookup_expr="icontains", help_text="Part of the name.")
 
-    class Meta:
+    class Meta(Narrowed.Meta):
         model = Presenter
-        fields: list[str] = []
 
 
 class ScriptFilter(Kept):
-    search = filters.CharFilter(field_name="title", lookup_expr="icontains")
+    search = filters.CharFilter(field_name="title", lookup_expr="icontains", help_text="Part of the title.")
 
-    class Meta:
+    class Meta(Narrowed.Meta):
         model = Script
-        fields: list[str] = []
 
 
 class ProjectFilter(Kept):
-    search = filters.CharFilter(field_name="name", lookup_expr="icontains")
+    search = filters.CharFilter(field_name="name", lookup_expr="icontains", help_text="Part of the name.")
 
-    class Meta:
+    class Meta(Narrowed.Meta):
         model = Project
-        fields: list[str] = []
 
 
 class FootageFilter(Kept):
-    team = filters.CharFilter(field_name="presenter__team__public_id")
-    presenter = filters.CharFilter(field_name="presenter__public_id")
+    team = filters.CharFilter(field_name="presenter__team__public_id", help_text="The id of a team.")
+    presenter = filters.CharFilter(field_name="presenter__public_id", help_text="The id of a presenter.")
     state = filters.ChoiceFilter(choices=AnalysisState.choices)
 
-    class Meta:
+    class Meta(Narrowed.Meta):
         model = Footage
-        fields: list[str] = []
 
 
 class TakeFilter(Kept):
-    team = filters.CharFilter(field_name="script_version__script__team__public_id")
-    script = filters.CharFilter(field_name="script_version__script__public_id")
-    language = filters.CharFilter(field_name="script_version__language")
+    team = filters.CharFilter(field_name="script_version__script__team__public_id", help_text="The id of a team.")
+    script = filters.CharFilter(field_name="script_version__script__public_id", help_text="The id of a script.")
+    language = filters.CharFilter(field_name="script_version__language", help_text="A language tag, such as en.")
     state = filters.ChoiceFilter(choices=AnalysisState.choices)
 
-    class Meta:
+    class Meta(Narrowed.Meta):
         model = AudioTake
-        fields: list[str] = []

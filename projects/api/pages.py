@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
-from rest_framework.pagination import CursorPagination
+from typing import Any
+
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.request import Request
+
+LARGEST_ID = 2**63 - 1
 
 
 class Pages(CursorPagination):
-    """The newest first; ``next`` is the address of the page after."""
+    """The newest first; ``next`` is the address of the page after. A cursor or limit that is none is refused."""
 
     ordering = "-id"
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 200
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        try:
+            cursor = super().decode_cursor(request)
+        except NotFound as error:
+            raise ValidationError({"cursor": [str(error.detail)]}) from error
+        position = cursor.position if cursor else None
+        if position is not None and not (position.isascii() and position.isdigit() and int(position) <= LARGEST_ID):
+            raise ValidationError({"cursor": [str(self.invalid_cursor_message)]})
+        return cursor
+
+    def get_page_size(self, request: Request) -> int:
+        given = request.query_params.get("limit")
+        if given is None:
+            return self.page_size
+        if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= self.max_page_size and len(given) < 9):
+            raise ValidationError({"limit": [f"1 … {self.max_page_size}"]})
+        return int(given)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """As DRF's, with the bounds."""
+        parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
+        for parameter in parameters:
+            if parameter["name"] == "limit":
+                parameter["schema"] |= {"minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
+        return parameters

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from projects.models import AudioTake, Footage, MediaBlob, Presenter, Project, Script, ScriptVersion, Team
+from projects.access import carried_by
+from projects.models import (
+    ApiToken,
+    AudioTake,
+    Footage,
+    MediaBlob,
+    Presenter,
+    Project,
+    Role,
+    Script,
+    ScriptVersion,
+    Team,
+)
 
 ANALYSIS = ["state", "stage", "progress", "error_code", "findings", "analysed_at"]
 
@@ -32,12 +46,40 @@ def media_url(blob: MediaBlob | None, name: str) -> str | None:
     return None if blob is None else reverse("projects:media", args=[blob.public_id, name])
 
 
+class TokenSerializer(serializers.ModelSerializer):
+    id = IdField()
+    teams = serializers.SerializerMethodField(help_text="Ids of the teams it is for; null for all of the person's.")
+
+    class Meta:
+        model = ApiToken
+        fields = ["id", "name", "scope", "teams", "created_at", "expires_at", "last_used_at"]
+
+    def get_teams(self, token: ApiToken) -> list[str] | None:
+        return None if token.all_teams else [team.public_id for team in token.teams.all()]
+
+
+class MeSerializer(serializers.Serializer):
+    email = serializers.CharField()
+    is_operator = serializers.BooleanField(source="is_staff", help_text="May operate the farm.")
+    token = serializers.SerializerMethodField(help_text="What the program came with; null for a browser's session.")
+
+    @extend_schema_field(TokenSerializer(allow_null=True))
+    def get_token(self, user: User) -> Any:
+        token = carried_by(user)
+        return None if token is None else TokenSerializer(token).data
+
+
 class TeamSerializer(serializers.ModelSerializer):
     id = IdField()
+    role = serializers.ChoiceField(Role.choices, read_only=True, help_text="The asker's.")
 
     class Meta:
         model = Team
-        fields = ["id", "name", "created_at"]
+        fields = ["id", "name", "role", "created_at"]
+
+
+class TeamNew(serializers.Serializer):
+    name = serializers.CharField(max_length=120)
 
 
 class PresenterSerializer(serializers.ModelSerializer):

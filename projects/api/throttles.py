@@ -11,7 +11,7 @@ from projects import throttling
 
 
 class ByAsker(BaseThrottle):
-    """Who came without a good sign-in is counted by :func:`projects.api.errors.answer`, for DRF refuses them earlier."""
+    """Who came without a good sign-in is counted by :func:`projects.api.errors.answer`, DRF refuses them earlier."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
         throttling.charge(request._request, request.user)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +15,49 @@ from django.utils import timezone
 from projects.models import KeyedRequest
 from projects.problems import HeyGemError
 
+LONGEST_KEY = 200
 KEPT = timedelta(hours=24)
 ABANDONED = timedelta(minutes=10)
 """Nothing that is asked for takes so long: its process has died."""
 
 
-def begin(*, actor: User, key: str, address: str, body: bytes) -> KeyedRequest:
-    """What is to be made now (``status`` None), or was made. Raises ``key_in_flight`` or ``key_reused``."""
+def key_of(headers: Mapping[str, str]) -> str:
+    """The request's ``Idempotency-Key``; empty without one. Raises ``bad_key`` for what cannot be one."""
+    key = headers.get("Idempotency-Key", "")
+    if len(key) > LONGEST_KEY or not (key.isascii() and key.isprintable()):
+        raise HeyGemError("bad_key")
+    return key
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: Any
+    """What JSON can hold."""
+    is_replayed: bool = False
+
+
+def once(*, actor: User, key: str, address: str, body: bytes, make: Callable[[], Answer]) -> Answer:
+    """What ``make`` answers; with a ``key`` it is made once and answered the same for a day.
+
+    Raises ``key_in_flight`` or ``key_reused``. What was refused may be tried again with the same key.
+    """
+    if not key:
+        return make()
+    kept = _begin(actor, key, address, body)
+    if kept.status is not None:
+        return Answer(kept.status, kept.body, is_replayed=True)
+    try:
+        answer = make()
+    except BaseException:
+        KeyedRequest.objects.filter(pk=kept.pk, status=None).delete()
+        raise
+    KeyedRequest.objects.filter(pk=kept.pk).update(status=answer.status, body=answer.body)
+    return answer
+
+
+def _begin(actor: User, key: str, address: str, body: bytes) -> KeyedRequest:
+    """What is to be made now (``status`` None), or was made."""
     now = timezone.now()
     asked = hashlib.sha256(address.encode() + b"\n" + body).hexdigest()
     own = KeyedRequest.objects.filter(user=actor, key=key)
@@ -32,15 +70,6 @@ def begin(*, actor: User, key: str, address: str, body: bytes) -> KeyedRequest:
     if kept.status is None and not new:
         raise HeyGemError("key_in_flight")
     return kept
-
-
-def finish(kept: KeyedRequest, *, status: int, body: Any) -> None:
-    KeyedRequest.objects.filter(pk=kept.pk).update(status=status, body=body)
-
-
-def forget(kept: KeyedRequest) -> None:
-    """It was refused: the same key may try again."""
-    KeyedRequest.objects.filter(pk=kept.pk, status=None).delete()
 
 
 def clean() -> int:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from projects.access import includes, require
+from projects.access import carried_by, includes, require
 from projects.models import Invitation, Membership, Role, Team
 from projects.problems import HeyGemError
 from projects.services import audit, names
@@ -20,7 +20,10 @@ INVITATION_DAYS = 14
 
 @transaction.atomic
 def create_team(*, actor: User, name: str) -> Team:
-    """A new team, owned by ``actor``."""
+    """A new team, owned by ``actor``. Raises ``token_new_team`` for a program whose token is for chosen teams."""
+    token = carried_by(actor)
+    if token is not None and not token.all_teams:
+        raise HeyGemError("token_new_team")
     team = Team.objects.create(name=names.clean(name, limit=120))
     Membership.objects.create(team=team, user=actor, role=Role.OWNER)
     audit.record(action="team.created", actor=actor, team=team, subject=team)

@@ -36,8 +36,8 @@ def create_token(
 ) -> tuple[ApiToken, str]:
     """The token and, this once, what the program sends: ``hg_<prefix>_<secret>``.
 
-    ``days`` None: for ever. ``teams`` None: every team that the actor belongs to, also later. Raises ``not_allowed`` for
-    the farm's scope of somebody who is no operator, ``token_nowhere`` for no teams at all.
+    ``days`` None: for ever. ``teams`` None: every team that the actor belongs to, also later. Raises ``not_allowed``
+    for the farm's scope of somebody who is no operator, ``token_nowhere`` for no teams at all.
     """
     if scope == ApiToken.Scope.OPERATE and not actor.is_staff:
         raise HeyGemError("not_allowed")

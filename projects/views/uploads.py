@@ -14,16 +14,14 @@ from functools import wraps
 from typing import Concatenate, ParamSpec
 
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
 
 from projects import access
-from projects.middleware import answer
 from projects.models import AudioTake, Footage, Role, Upload
 from projects.problems import HeyGemError
-from projects.services import uploads
-from projects.signing_in import token_or_session
+from projects.services import keyed_requests, uploads
+from projects.signing_in import refused, token_or_session
 
 P = ParamSpec("P")
 VERSION = "1.0.0"
@@ -33,23 +31,42 @@ SILENCE_S = 15
 
 
 def tus(
-    view: Callable[Concatenate[HttpRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Sign-in and protocol version are checked for every request but ``OPTIONS``; every answer names the version."""
+    *methods: str,
+) -> Callable[
+    [Callable[Concatenate[HttpRequest, P], HttpResponse]], Callable[Concatenate[HttpRequest, P], HttpResponse]
+]:
+    """Method, sign-in and, but for ``OPTIONS``, protocol version are checked; every answer names the version."""
 
-    @wraps(view)
-    def wrapped(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if not request.user.is_authenticated:
-            response = answer(request, HeyGemError("signed_out"))
-        elif request.method != "OPTIONS" and request.headers.get("Tus-Resumable") != VERSION:
-            response = HttpResponse(status=412, headers={"Tus-Version": VERSION})
-        else:
-            response = view(request, *args, **kwargs)
-        response["Tus-Resumable"] = VERSION
-        response["Cache-Control"] = "no-store"
-        return response
+    def decorate(
+        view: Callable[Concatenate[HttpRequest, P], HttpResponse],
+    ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+        @wraps(view)
+        def wrapped(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            try:
+                _check(request, methods)
+                response = view(request, *args, **kwargs)
+            except Http404:
+                response = refused(request, HeyGemError("not_found"))
+            except HeyGemError as error:
+                response = refused(request, error)
+                if error.problem.status == 405:
+                    response["Allow"] = ", ".join(methods)
+            response["Tus-Resumable"] = response["Tus-Version"] = VERSION
+            response["Cache-Control"] = "no-store"
+            return response
 
-    return wrapped
+        return wrapped
+
+    return decorate
+
+
+def _check(request: HttpRequest, methods: tuple[str, ...]) -> None:
+    if request.method not in methods:
+        raise HeyGemError("bad_method")
+    if not request.user.is_authenticated:
+        raise HeyGemError("signed_out")
+    if request.method != "OPTIONS" and request.headers.get("Tus-Resumable") != VERSION:
+        raise HeyGemError("bad_tus_version")
 
 
 def metadata(header: str) -> dict[str, str]:
@@ -77,13 +94,25 @@ def _user(request: HttpRequest) -> User:
 
 
 @token_or_session
-@require_http_methods(["OPTIONS", "POST"])
-@tus
+@tus("OPTIONS", "POST")
 def start(request: HttpRequest) -> HttpResponse:
     if request.method == "OPTIONS":
         largest = max(uploads.kind_of(purpose).limit for purpose in Upload.Purpose.values)
         headers = {"Tus-Version": VERSION, "Tus-Extension": "creation,termination", "Tus-Max-Size": str(largest)}
         return HttpResponse(status=204, headers=headers)
+    made = keyed_requests.once(
+        actor=_user(request),
+        key=keyed_requests.key_of(request.headers),
+        address=f"POST {request.path}",
+        body="\n".join(request.headers.get(name, "") for name in ("Upload-Length", "Upload-Metadata")).encode(),
+        make=lambda: keyed_requests.Answer(201, {"Location": _begin(request)}),
+    )
+    replayed = {"Idempotency-Replayed": "true"} if made.is_replayed else {}
+    return HttpResponse(status=made.status, headers=made.body | replayed)
+
+
+def _begin(request: HttpRequest) -> str:
+    """The address of a new upload."""
     asked = metadata(request.headers.get("Upload-Metadata", ""))
     size = _number(request, "Upload-Length")
     team = access.get_team_for_user(request.user, asked.pop("team", ""), need=Role.CREATOR)
@@ -92,12 +121,11 @@ def start(request: HttpRequest) -> HttpResponse:
         raise HeyGemError("bad_upload")
     name = asked.pop("filename", "") or asked.pop("name", "")
     upload = uploads.start(actor=_user(request), team=team, purpose=purpose, name=name, size=size, target=asked)
-    return HttpResponse(status=201, headers={"Location": reverse("projects:upload", args=[upload.public_id])})
+    return reverse("projects:upload", args=[upload.public_id])
 
 
 @token_or_session
-@require_http_methods(["HEAD", "PATCH", "DELETE", "OPTIONS"])
-@tus
+@tus("HEAD", "PATCH", "DELETE", "OPTIONS")
 def upload(request: HttpRequest, public_id: str) -> HttpResponse:
     if request.method == "OPTIONS":
         return HttpResponse(status=204, headers={"Tus-Version": VERSION, "Tus-Extension": "creation,termination"})
@@ -113,7 +141,7 @@ def upload(request: HttpRequest, public_id: str) -> HttpResponse:
 
 def _append(request: HttpRequest, found: Upload) -> HttpResponse:
     if request.content_type != CONTENT:
-        return HttpResponse(status=415)
+        raise HeyGemError("bad_content")
     offset = _number(request, "Upload-Offset")
     made = None
     if found.finished_at is None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from projects import problems
 from projects.api.serializers import IdField, Ids, media_url
-from rendering.models import Export, RenderBatch, RenderJob, RenderVersion
+from rendering.models import Export, Preset, RenderAttempt, RenderBatch, RenderJob, RenderVersion
+from rendering.selectors.shapes import BatchView, CellState
+from rendering.selectors.usage import Kind
+from rendering.services.batches import Skipped
 
+PRESET_OPTIONS = ["amplitude", "when_shorter", "crf", "speed", "normalize_loudness"]
 KEY = "presenter.script.language, the first two as ids"
 
 
@@ -25,7 +33,7 @@ class CellSerializer(serializers.Serializer):
     """``version`` is the published one, or the newest when none is."""
 
     key = serializers.CharField(help_text=KEY)
-    state = serializers.CharField()
+    state = serializers.ChoiceField([state.value for state in CellState])
     stage = serializers.CharField()
     percent = serializers.IntegerField(allow_null=True)
     queue_position = serializers.IntegerField(allow_null=True)
@@ -94,18 +102,121 @@ class BatchProgressSerializer(serializers.Serializer):
     is_finished = serializers.BooleanField()
 
 
+class SkippedSerializer(serializers.Serializer):
+    """A cell that was asked for and cannot be rendered now."""
+
+    cell = serializers.CharField(source="key", help_text=KEY)
+    code = serializers.CharField()
+    title = serializers.SerializerMethodField()
+
+    def get_title(self, skipped: Skipped) -> str:
+        return str(problems.get(skipped.code).sentence)
+
+
+class BatchStartedSerializer(BatchProgressSerializer):
+    skipped = serializers.SerializerMethodField()
+
+    @extend_schema_field(SkippedSerializer(many=True))
+    def get_skipped(self, _view: BatchView) -> Any:
+        return SkippedSerializer(self.context["skipped"], many=True).data
+
+
+class Cells(serializers.ListField):
+    child = serializers.CharField(max_length=60, help_text=KEY)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=5000, **options)
+
+
 class BatchNew(serializers.Serializer):
-    """Without ``cells``: all that nothing was made for yet."""
+    """``cells`` by name; or where ``presenters``, ``scripts`` and ``languages`` meet, each of them all that there is
+    when it is left out; or, with none of these, everything that nothing was made for yet."""
 
     project = serializers.CharField(max_length=16)
-    cells = serializers.ListField(
-        child=serializers.CharField(max_length=60, help_text=KEY), required=False, max_length=5000
-    )
+    cells = Cells(required=False)
+    presenters = Ids(required=False)
+    scripts = Ids(required=False)
+    languages = serializers.ListField(child=serializers.CharField(max_length=40), required=False, max_length=100)
     preset = serializers.CharField(max_length=16, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "cells" in attrs and attrs.keys() & {"presenters", "scripts", "languages"}:
+            raise serializers.ValidationError({"cells": ["Either cells, or presenters, scripts and languages."]})
+        return attrs
+
+
+class AttemptSerializer(serializers.ModelSerializer):
+    """One try at a job. ``log`` is its end, as far as it is kept; ``log_end`` counts all that was written."""
+
+    worker = serializers.CharField(source="worker.name", default=None, allow_null=True, read_only=True)
+
+    class Meta:
+        model = RenderAttempt
+        fields = ["number", "worker", "outcome", "error_code", "started_at", "ended_at", "log", "log_end"]
+
+
+class PresetSerializer(serializers.ModelSerializer):
+    id = IdField()
+    team = IdField("team")
+
+    class Meta:
+        model = Preset
+        fields = ["id", "team", "name", "is_default", "backend", *PRESET_OPTIONS, "created_at"]
+
+
+class PresetChange(serializers.ModelSerializer):
+    class Meta:
+        model = Preset
+        fields = ["name", *PRESET_OPTIONS]
+        extra_kwargs = {name: {"required": False} for name in fields}
+
+
+class PresetNew(PresetChange):
+    team = serializers.CharField(max_length=16)
+
+    class Meta(PresetChange.Meta):
+        fields = ["team", "name", *PRESET_OPTIONS]
+        extra_kwargs = {name: {"required": False} for name in PRESET_OPTIONS}
+
+
+class LimitsSerializer(serializers.Serializer):
+    """Null: no limit."""
+
+    storage_bytes = serializers.IntegerField(allow_null=True)
+    render_minutes = serializers.IntegerField(allow_null=True, help_text="Of video a month.")
+    file_bytes = serializers.IntegerField(allow_null=True, help_text="Of one upload.")
+    take_seconds = serializers.IntegerField(allow_null=True)
+
+
+class KindsSerializer(serializers.Serializer):
+    """Bytes of each kind."""
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return {kind.value: serializers.IntegerField() for kind in Kind}
+
+
+class UsageSerializer(serializers.Serializer):
+    """Bytes unless said otherwise; what serves several purposes counts once."""
+
+    bytes = serializers.IntegerField(help_text="Everything that counts against the storage limit.")
+    storage_percent = serializers.IntegerField(allow_null=True)
+    by_kind = KindsSerializer(source="*")
+    uploads = serializers.IntegerField(help_text="What unfinished uploads have announced.")
+    files = serializers.IntegerField(help_text="Stored files.")
+    month = serializers.DateField(help_text="Its first day.")
+    rendered_seconds = serializers.FloatField(help_text="Of video made this month.")
+    planned_seconds = serializers.FloatField(help_text="Of video that waits or is being made.")
+    render_percent = serializers.IntegerField(allow_null=True)
+    versions_made = serializers.IntegerField()
+    jobs_running = serializers.IntegerField()
+    jobs_waiting = serializers.IntegerField()
+    jobs_held = serializers.IntegerField()
+    limits = LimitsSerializer()
 
 
 class VersionSerializer(serializers.ModelSerializer):
     id = IdField()
+    batch = serializers.CharField(source="job.batch.public_id", default=None, allow_null=True, read_only=True)
     project = IdField("deliverable.project")
     presenter = IdField("deliverable.presenter")
     script = IdField("deliverable.script")
@@ -118,8 +229,19 @@ class VersionSerializer(serializers.ModelSerializer):
     class Meta:
         model = RenderVersion
         fields = [
-            *["id", "project", "presenter", "script", "language", "number", "published", "width", "height", "fps"],
-            *["duration_s", "quality", "engine", "tier", "preset", "size", "sha256", "download_url", "created_at"],
+            *["id", "project", "presenter", "script", "language", "batch", "number", "published", "width", "height"],
+            *[
+                "fps",
+                "duration_s",
+                "quality",
+                "engine",
+                "tier",
+                "preset",
+                "size",
+                "sha256",
+                "download_url",
+                "created_at",
+            ],
         ]
 
     def get_published(self, version: RenderVersion) -> bool:
@@ -152,6 +274,4 @@ class ExportNew(serializers.Serializer):
 
     project = serializers.CharField(max_length=16)
     versions = Ids(required=False)
-    cells = serializers.ListField(
-        child=serializers.CharField(max_length=60, help_text=KEY), required=False, max_length=5000
-    )
+    cells = Cells(required=False)

@@ -3,11 +3,16 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from rendering.api import views
+from rendering.api import results, work
 
 router = SimpleRouter(use_regex_path=False)
-router.register("batches", views.Batches, "batch")
-router.register("jobs", views.Jobs, "job")
-router.register("versions", views.Versions, "version")
-router.register("exports", views.Exports, "export")
-urlpatterns = [path("projects/<str:public_id>/board/", views.Board.as_view(), name="project-board"), *router.urls]
+router.register("batches", work.Batches, "batch")
+router.register("jobs", work.Jobs, "job")
+router.register("versions", results.Versions, "version")
+router.register("exports", results.Exports, "export")
+router.register("presets", results.Presets, "preset")
+urlpatterns = [
+    path("projects/<str:public_id>/board/", work.Board.as_view(), name="project-board"),
+    path("teams/<str:public_id>/usage/", work.Usage.as_view(), name="team-usage"),
+    *router.urls,
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
@@ -13,13 +13,13 @@ from projects.access import require
 from projects.models import AnalysisState, AudioTake, Footage, Project, Role, Team
 from projects.problems import HeyGemError
 from projects.services import analysis, audit, blobs
-from rendering import events, states
+from rendering import capabilities, events, states
 from rendering.cells import CellKey
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.layout import Cell, Record, load_layout, load_records
 from rendering.models import Deliverable, JobState, Preset, RenderBatch, RenderJob, RenderVersion
 from rendering.services import limits
-from rendering.services.deliverables import ensure_deliverables, next_revision
+from rendering.services.deliverables import Place, ensure_deliverables, next_revision
 from rendering.services.presets import default_preset
 
 
@@ -80,7 +80,8 @@ def start_batch(
     if not plan.ready:
         raise HeyGemError(_why_nothing(plan.skipped))
     _check_limits(project.team, plan.ready)
-    analysis.renew((item.footage for item in plan.ready), engine=ENGINE_VERSION)
+    engines = capabilities.live_engines() or {ENGINE_VERSION}  # old and new, while an installation is upgraded
+    analysis.renew((item.footage for item in plan.ready), engines=engines)
     batch = RenderBatch.objects.create(
         team=project.team, project=project, created_by=actor, preset_name=preset.name, preset=preset.snapshot()
     )
@@ -120,7 +121,23 @@ def _plan(project: Project, keys: Sequence[CellKey] | None, options: Mapping[str
             ready.append(answer)
         else:
             skipped.append(answer)
-    return BatchPlan(ready=tuple(ready), skipped=tuple(skipped))
+    again = _made_but_lost(skipped, board, records, options)
+    left = {item.cell.key for item in again}
+    return BatchPlan(ready=(*ready, *again), skipped=tuple(skip for skip in skipped if skip.key not in left))
+
+
+def _made_but_lost(
+    skipped: Sequence[Skipped],
+    board: Mapping[CellKey, Cell],
+    records: Mapping[Place, Record],
+    options: Mapping[str, object],
+) -> list[Planned]:
+    """Cells that would be up to date if the storage had not lost their video."""
+    made = [board[skip.key] for skip in skipped if skip.code == "up_to_date"]
+    newest = {cell.key: version for cell in made if (version := records[cell.place].newest) is not None}
+    lost = _lost(newest.values())
+    answers = [_plan_cell(cell.key, cell, None, options) for cell in made if newest[cell.key].pk in lost]
+    return [answer for answer in answers if isinstance(answer, Planned)]
 
 
 def _plan_cell(
@@ -139,7 +156,7 @@ def _plan_cell(
         return Skipped(key=key, code="already_rendering")
     mark = fingerprint(cell.footage, cell.take, options)
     newest = record.newest if record else None
-    if newest is not None and newest.fingerprint == mark and is_stored(newest):
+    if newest is not None and newest.fingerprint == mark:
         return Skipped(key=key, code="up_to_date")
     return Planned(cell=cell, footage=cell.footage, take=cell.take, fingerprint=mark)
 
@@ -173,22 +190,42 @@ def _fill(batch: RenderBatch, planned: Sequence[Planned], priority: int) -> None
 def _known_versions(team: Team, fingerprints: set[str]) -> dict[str, RenderVersion]:
     """Versions of the team, by fingerprint, whose video is still there."""
     versions = RenderVersion.objects.filter(fingerprint__in=fingerprints, deliverable__project__team=team)
-    return {
-        version.fingerprint: version
-        for version in versions.select_related("video", "poster").order_by("pk")
-        if is_stored(version)
-    }
+    found = {version.fingerprint: version for version in versions.select_related("video", "poster").order_by("pk")}
+    lost = _lost(found.values())
+    return {mark: version for mark, version in found.items() if version.pk not in lost}
 
 
-def is_stored(version: RenderVersion) -> bool:
-    return version.video is not None and blobs.local_path(version.video).exists()
+def _lost(versions: Iterable[RenderVersion]) -> set[int]:
+    """Primary keys of those whose video is not stored any more."""
+    asked = list(versions)
+    gone = blobs.missing(version.video for version in asked if version.video is not None)
+    return {version.pk for version in asked if version.video_id is None or version.video_id in gone}
+
+
+def know_material(item: Footage | AudioTake) -> int:
+    """What an upload's bytes are is known only now: jobs that wait for it get their true fingerprint.
+
+    Those whose video the team has already are done at once; returns how many.
+    """
+    waiting = RenderJob.objects.filter(state__in=[JobState.QUEUED, JobState.HELD])
+    of_item = waiting.filter(footage=item) if isinstance(item, Footage) else waiting.filter(take=item)
+    done = 0
+    for job in of_item.select_related("team", "batch", "deliverable", "footage__blob", "take__blob"):
+        job.fingerprint = fingerprint(job.footage, job.take, job.batch.preset)
+        RenderJob.objects.filter(pk=job.pk).update(fingerprint=job.fingerprint)
+        if known := _known_versions(job.team, {job.fingerprint}):
+            done += states.succeed_at_once(job, known[job.fingerprint]) is not None
+    return done
 
 
 @transaction.atomic
-def retry_failed(*, actor: User, batch: RenderBatch | None = None, project: Project | None = None) -> list[RenderJob]:
+def retry_failed(
+    *, actor: User, batch: RenderBatch | None = None, project: Project | None = None, job: RenderJob | None = None
+) -> list[RenderJob]:
     """A new job, in the same batch, for each cell whose last job failed; made from what would be used today.
 
-    Cells that still have nothing usable are left out. Raises ``nothing_to_retry``.
+    Of a batch, of a project, or one ``job`` alone (with its batch). Cells that still have nothing usable are left out.
+    Raises ``nothing_to_retry``.
     """
     board = batch.project if batch is not None else project
     if board is None:
@@ -198,6 +235,8 @@ def retry_failed(*, actor: User, batch: RenderBatch | None = None, project: Proj
     failed = failed_now(RenderJob.objects.filter(deliverable__project=board))
     if batch is not None:
         failed = failed.filter(batch=batch)
+    if job is not None:
+        failed = failed.filter(pk=job.pk)
     cells = {cell.place: cell for cell in load_layout(board).cells()}
     again: list[tuple[RenderJob, Planned]] = []
     for old in failed.select_related("batch", "deliverable__project"):

@@ -1,0 +1,267 @@
+"""What the API's description says besides what its views know: words for its groups, examples, and uploads by tus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from projects import problems
+from projects.api.schema import problem_response
+
+WORDS = """\
+Change the voice, keep the face: what the pages do, for programs.
+
+**Signing in.** `Authorization: Bearer hg_...`, with a token from the page *API tokens* of your account. It acts as you,
+in your teams or in those it was made for. A scope of `read` looks and downloads, `write` does what you may do,
+`operate` also the farm, for operators.
+
+**Refusals** are `application/problem+json`: `code`, `title` (what happened), `detail` (what to do), `status`, and
+`errors` by field.
+
+**Lists** come newest first in pages: follow `next` until it is null; `limit` is at most 200.
+
+**Once only.** A `POST` that makes something takes an `Idempotency-Key`: sent again within 24 hours it is answered the
+same (`Idempotency-Replayed: true`) and nothing is made twice.
+
+**How often** is told by the headers `RateLimit-Policy` and `RateLimit`, and `Retry-After` when it was too often.
+
+A walk through it all: docs/api.md."""
+GROUPS = {
+    "teams": "Who you are, your teams, and what each uses of the installation.",
+    "presenters": "People whose footage a team keeps.",
+    "footage": "Videos of presenters. New ones come in by an upload.",
+    "scripts": "Words to be said.",
+    "takes": "Recordings of scripts. New ones come in by an upload.",
+    "uploads": "Files on their way in, by [tus 1.0](https://tus.io/protocols/resumable-upload).",
+    "projects": "Boards of presenters and scripts.",
+    "presets": "Ways of rendering.",
+    "batches": "Rendering many cells at once.",
+    "jobs": "Single videos being made.",
+    "versions": "Finished videos.",
+    "exports": "ZIPs of versions.",
+    "webhooks": "Being told instead of asking.",
+    "farm": "The machines, for operators whose token has the scope `operate`.",
+}
+
+TEAM, PROJECT = "k7wq2m9xv4htbn3c", "p3d8rz6ynf5ja2su"
+ADA, BEA = "a9m4tq7wx2kd6vhe", "b2n5yr8cz3jf7ups"
+GREETING, NEWS = "s6x3hk9qd4mv8wat", "n4c7ez2tb5gy9ruf"
+BATCH, JOB, VERSION, BLOB = "c8v5dn3hq7xk2mzw", "j5q9ws4rt8ya3ghe", "v7b2kx6mp4fz9cnd", "m3t8nu5va6yd4sqk"
+WHEN = "2026-11-21T08:30:00Z"
+NO_WORK = {"stage": "", "percent": None, "queue_position": None, "eta_s": None, "job": None, "problem": None}
+BATCH_OF_TWO = {
+    **{"id": BATCH, "team": TEAM, "project": PROJECT, "preset_name": "Standard", "created_at": WHEN},
+    "preset": {"backend": "exemplar", "amplitude": 1.0, "crf": 18},
+}
+PROGRESS = {
+    "batch": BATCH_OF_TWO,
+    **{"total": 4, "done": 1, "failed": 0, "cancelled": 0, "running": 1, "queued": 2, "held": 0},
+    **{"percent": 38, "eta_s": 95.0, "is_finished": False},
+}
+PRESET = {"amplitude": 1.0, "when_shorter": "cut", "crf": 20, "speed": "fast", "normalize_loudness": True}
+ANALYSED = {
+    **{"state": "ready", "stage": "", "progress": 100, "error_code": "", "findings": [], "analysed_at": WHEN},
+    **{"archived_at": None, "created_at": WHEN},
+}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "Me": {
+        "email": "ada@example.com",
+        "is_operator": False,
+        "token": {
+            **{"id": "t4y7uk2nb9gd5wxe", "name": "Nightly render", "scope": "write", "teams": [TEAM]},
+            **{"created_at": WHEN, "expires_at": "2027-02-19T08:30:00Z", "last_used_at": None},
+        },
+    },
+    "Team": {"id": TEAM, "name": "Course makers", "role": "creator", "created_at": WHEN},
+    "TeamNew": {"name": "Course makers"},
+    "PatchedTeamNew": {"name": "Course makers"},
+    "Presenter": {"id": ADA, "team": TEAM, "name": "Ada", "notes": "", "archived_at": None, "created_at": WHEN},
+    "PresenterNew": {"team": TEAM, "name": "Ada", "notes": "Blue background."},
+    "PatchedPresenterChange": {"name": "Ada Lovelace"},
+    "Footage": {
+        **{"id": "f2k6rd9yw4xh7mta", "presenter": ADA, "name": "ada.mp4", **ANALYSED, "width": 1080, "height": 1920},
+        **{"fps": 30.0, "duration_s": 21.4, "has_audio": True, "tier": "A", "url": f"/media/{BLOB}/ada.mp4"},
+        "poster_url": f"/media/{BLOB}/poster.jpg",
+    },
+    "Script": {"id": GREETING, "team": TEAM, "title": "Greeting", "archived_at": None, "created_at": WHEN},
+    "ScriptNew": {"team": TEAM, "title": "Greeting"},
+    "PatchedScriptChange": {"title": "Good morning"},
+    "Words": {"language": "en", "text": "Good morning."},
+    "ScriptVersion": {
+        **{"id": "w5z8ge3ks7vq2bny", "script": GREETING, "language": "en", "number": 1},
+        **{"text": "Good morning.", "created_at": WHEN},
+    },
+    "Take": {
+        **{
+            "id": "e7h3pn6xc9tm4kwd",
+            "script": GREETING,
+            "language": "en",
+            "name": "greeting.wav",
+            "source": "uploaded",
+        },
+        **{**ANALYSED, "duration_s": 8.2, "loudness_lufs": -16.3, "peak_dbfs": -1.1, "url": f"/media/{BLOB}/a.wav"},
+    },
+    "Project": {
+        **{"id": PROJECT, "team": TEAM, "name": "Spring", "archived_at": None, "created_at": WHEN},
+        "file_name_template": "{presenter} - {script} - {language} - v{version}",
+    },
+    "ProjectNew": {"team": TEAM, "name": "Spring", "presenters": [ADA, BEA], "scripts": [GREETING, NEWS]},
+    "PatchedProjectChange": {"name": "Spring 2027"},
+    "BoardMembers": {"presenters": [BEA], "scripts": []},
+    "Board": {
+        "project": PROJECT,
+        "revision": 12,
+        "columns": [{"script": GREETING, "title": "Greeting", "language": "en"}],
+        "rows": [
+            {
+                "presenter": ADA,
+                "name": "Ada",
+                "cells": [
+                    {
+                        **{"key": f"{ADA}.{GREETING}.en", "state": "done", **NO_WORK, "version": VERSION},
+                        **{"stale_because": [], "revision": 12},
+                    }
+                ],
+            }
+        ],
+        "eta_s": None,
+    },
+    "Preset": {
+        **{"id": "r6c9mf4wz8dh3xuk", "team": TEAM, "name": "Small", "is_default": False, "backend": "exemplar"},
+        **{**PRESET, "created_at": WHEN},
+    },
+    "PresetNew": {"team": TEAM, "name": "Small", **PRESET},
+    "PatchedPresetChange": {"crf": 22},
+    "BatchNew": {
+        **{"project": PROJECT, "presenters": [ADA, BEA], "scripts": [GREETING, NEWS], "languages": ["en"]},
+    },
+    "BatchProgress": PROGRESS,
+    "BatchStarted": {
+        **PROGRESS,
+        "skipped": [
+            {
+                "cell": f"{BEA}.{NEWS}.en",
+                "code": "no_take",
+                "title": "The script has no audio take in this language yet.",
+            }
+        ],
+    },
+    "Batch": BATCH_OF_TWO,
+    "Job": {
+        **{"id": JOB, "batch": BATCH, "project": PROJECT, "presenter": ADA, "script": GREETING, "language": "en"},
+        **{"state": "running", "stage": "compose", "progress": 52, "priority": 0, "attempts": 1, "max_attempts": 3},
+        **{"error_code": "", "version": None, "created_at": WHEN, "started_at": WHEN, "finished_at": None},
+    },
+    "Version": {
+        **{"id": VERSION, "project": PROJECT, "presenter": ADA, "script": GREETING, "language": "en", "batch": BATCH},
+        **{"number": 2, "published": True, "width": 1080, "height": 1920, "fps": 30.0, "duration_s": 8.2},
+        **{"quality": {"sync": 0.71}, "engine": "1.0", "tier": "A", "preset": {"crf": 18}, "size": 6_291_456},
+        **{"sha256": "9f2c" * 16, "download_url": f"/media/{BLOB}/v2.mp4?download", "created_at": WHEN},
+    },
+    "Export": {
+        **{"id": "x4u7ta9nk2ce6bsg", "team": TEAM, "project": PROJECT, "name": "Spring 2026-11-21.zip"},
+        **{"state": "ready", "done": 4, "total": 4, "error_code": "", "created_at": WHEN, "finished_at": WHEN},
+        "download_url": f"/media/{BLOB}/Spring%202026-11-21.zip?download",
+    },
+    "ExportNew": {"project": PROJECT},
+}
+
+PERSON: list[dict[str, list[str]]] = [{"token": []}, {"cookieAuth": []}]
+TUS = {"name": "Tus-Resumable", "in": "header", "required": True, "schema": {"type": "string", "enum": ["1.0.0"]}}
+PLACE = {"name": "public_id", "in": "path", "required": True, "schema": {"type": "string"}}
+KNOWN = ("signed_out", "bad_token", "too_many_requests", "not_found", "not_allowed", "bad_tus_version")
+CHANGING = (*KNOWN, "token_reads_only")
+
+
+def _header(words: str, kind: str = "string") -> dict[str, Any]:
+    return {"description": words, "schema": {"type": kind}}
+
+
+def _sent(name: str, words: str, kind: str = "string") -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": True, "schema": {"type": kind}, "description": words}
+
+
+OFFSET = _header("Bytes that have arrived.", "integer")
+BECAME = {
+    "HeyGem-Created": _header("Where the pages show what it became, after the last byte."),
+    "HeyGem-Created-Id": _header("The id of the footage or take that it became."),
+}
+
+
+def _operation(
+    name: str, summary: str, words: str, *, answers: dict[str, Any], codes: tuple[str, ...], **more: Any
+) -> Any:
+    by_status: dict[str, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(str(problems.get(code).status), []).append(code)
+    shape = {"$ref": "#/components/schemas/Problem"}
+    refused = {status: problem_response(shape, told) for status, told in sorted(by_status.items())}
+    common = {"operationId": name, "summary": summary, "description": words, "tags": ["uploads"], "security": PERSON}
+    return {**common, **more, "responses": {**answers, **refused}}
+
+
+def uploads() -> dict[str, Any]:
+    """The addresses of tus, which are no views of the API's framework."""
+    key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 200}}
+    length = _sent("Upload-Length", "Bytes of the whole file.", "integer")
+    metadata = _sent(
+        "Upload-Metadata",
+        "Pairs of a name and a value in base64, with commas between them: filename, purpose (footage or take), team,"
+        " and where it is to go: presenter, or script and language; project puts it on that board as well. A presenter"
+        " or script that is left out is made, named after the file.",
+    )
+    return {
+        "/uploads/": {
+            "post": _operation(
+                "uploads_create",
+                "Begin an upload",
+                "Refused before a byte is sent: a kind of file that cannot be used, one that is too large, no room.",
+                parameters=[TUS, length, metadata, key],
+                answers={"201": {"description": "Begun", "headers": {"Location": _header("Where the bytes go.")}}},
+                codes=(
+                    *CHANGING,
+                    *("bad_upload", "bad_file_type", "bad_language", "empty_upload", "name_missing", "bad_key"),
+                    *("file_too_large", "storage_full", "key_in_flight", "key_reused"),
+                ),
+            )
+        },
+        "/uploads/{public_id}/": {
+            "head": _operation(
+                "uploads_head",
+                "How much has arrived",
+                "Where to go on after a broken line.",
+                parameters=[PLACE, TUS],
+                answers={"200": {"description": "Known", "headers": {"Upload-Offset": OFFSET, **BECAME}}},
+                codes=KNOWN,
+            ),
+            "patch": _operation(
+                "uploads_append",
+                "Send bytes",
+                "All that is left, or a part. After the last byte the answer says what the file became.",
+                parameters=[PLACE, TUS, _sent("Upload-Offset", "Where these bytes begin.", "integer")],
+                requestBody={
+                    "content": {"application/offset+octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+                },
+                answers={"204": {"description": "Arrived", "headers": {"Upload-Offset": OFFSET, **BECAME}}},
+                codes=(*CHANGING, "bad_upload", "upload_conflict", "bad_content", "upload_gone", "file_too_large"),
+            ),
+            "delete": _operation(
+                "uploads_abandon",
+                "Give an upload up",
+                "What has arrived of it is removed.",
+                parameters=[PLACE, TUS],
+                answers={"204": {"description": "Forgotten"}},
+                codes=CHANGING,
+            ),
+        },
+    }
+
+
+def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """A hook of drf-spectacular: adds the words, the uploads and the examples."""
+    result["info"]["description"] = WORDS
+    result["tags"] = [{"name": name, "description": words} for name, words in GROUPS.items()]
+    result["paths"] |= uploads()
+    for name, example in EXAMPLES.items():
+        if name in result["components"]["schemas"]:
+            result["components"]["schemas"][name]["example"] = example
+    return result
