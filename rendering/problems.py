@@ -69,6 +69,12 @@ PROBLEMS = (
         507,
     ),
     Problem(
+        "bad_days",
+        _("Files are kept for 1 to 3650 days, or (empty) for ever."),
+        _("Correct it and save again."),
+        400,
+    ),
+    Problem(
         "bad_limit",
         _("A limit is empty or a number above nothing, and no longer than a day for a take."),
         _("Correct it and save again."),

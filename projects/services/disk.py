@@ -29,6 +29,11 @@ def free_bytes() -> int:
     return shutil.disk_usage(folder).free
 
 
+def holds_media() -> bool:
+    """Whether stored files lie on this disk, so that removing some makes room on it."""
+    return not getattr(settings, "S3_BUCKET", "")
+
+
 def has_room(size: int = 0) -> bool:
     """Whether ``size`` more bytes leave free what is to be kept free (``DISK_KEEP_FREE_MB``)."""
     return free_bytes() >= size + settings.DISK_KEEP_FREE_BYTES

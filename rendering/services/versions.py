@@ -19,9 +19,9 @@ def publish(*, actor: User, version: RenderVersion) -> RenderVersion:
     """Make ``version`` the one that counts; restoring is publishing an older one."""
     cell = version.deliverable
     require(actor, cell.project.team, Role.REVIEWER)
-    if version.video_id is None:
-        raise HeyGemError("video_removed")
     states.touch(cell.pk)  # the board's lock comes first, as everywhere
+    if not RenderVersion.objects.filter(pk=version.pk, video__isnull=False).exists():
+        raise HeyGemError("video_removed")
     was = Deliverable.objects.select_related("published").get(pk=cell.pk).published
     if was is not None and was.pk == version.pk:
         return version
