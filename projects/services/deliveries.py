@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 import uuid
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from django.db import transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -90,6 +91,26 @@ def run_ticket() -> str:
     if _claimable(tried).exists():
         waking.wake_couriers()
     return f"{delivered} delivered, {failed} failed" if delivered or failed else "nothing to do"
+
+
+_beside: threading.Thread | None = None
+
+
+def run_beside() -> None:
+    """What is due is delivered by a thread of its own, while an hour of footage keeps this process busy."""
+    global _beside
+    if (_beside is None or not _beside.is_alive()) and _claimable(set()).exists():
+        _beside = threading.Thread(target=_carry, name="couriers", daemon=True)
+        _beside.start()
+
+
+def _carry() -> None:
+    try:
+        run_ticket()
+    except DatabaseError:
+        log.exception("what is due could not be delivered")
+    finally:
+        connections.close_all()  # this thread's
 
 
 def due() -> QuerySet[WebhookDelivery]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 
+from projects.services import deliveries
 from rendering import queue, workers
 from rendering.execution import asked
 from rendering.models import WorkerNode
 
 BEAT_S = 10.0
 REAP_S = 60.0
+DELIVER_S = 5.0
+CLUSTER = "worker"
+"""Its machines carry webhooks, also while they are busy with footage."""
 
 
 class Upkeep:
@@ -21,7 +25,7 @@ class Upkeep:
 
     def __init__(self, node: WorkerNode) -> None:
         self.node = node
-        self.beat_at = self.reap_at = self.look_at = time.monotonic()
+        self.beat_at = self.reap_at = self.look_at = self.deliver_at = time.monotonic()
 
     def __call__(self) -> None:
         now = time.monotonic()
@@ -36,3 +40,6 @@ class Upkeep:
         if now - self.reap_at >= REAP_S:
             self.reap_at = now
             queue.reap()
+        if self.node.cluster == CLUSTER and now - self.deliver_at >= DELIVER_S:
+            self.deliver_at = now
+            deliveries.run_beside()

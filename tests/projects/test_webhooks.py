@@ -25,6 +25,8 @@ from projects.problems import HeyGemError
 from projects.services import analysis, deliveries, webhooks
 from projects.services import webhook_secrets as keys
 from projects.services.webhooks import EVENTS, Told
+from rendering.execution import upkeep
+from rendering.models import WorkerNode
 from tests import factories
 from tests.receiver import Receiver, receiving, verify
 
@@ -458,3 +460,23 @@ def test_the_database_refuses_what_makes_no_sense(alice: User, team: Team, recei
         Webhook.objects.update(is_active=False)
     WebhookDelivery.objects.update(state=State.RUNNING, lease_token=uuid.uuid4(), lease_expires_at=timezone.now())
     assert json.loads(_only().body)["type"] == "job.failed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_is_busy_with_footage_delivers_beside_it(
+    alice: User, team: Team, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "DELIVER_S", 0.0)
+    _hook(alice, team, receiver)
+    _emit(team)
+    for cluster, heard in (("gpu", 0), ("worker", 1)):
+        node = WorkerNode.objects.create(name=f"box/{cluster}", host="box", cluster=cluster)
+        busy = upkeep.Upkeep(node)
+        until = time.monotonic() + (0.3 if not heard else 10)
+        while len(receiver.heard) == 0 and time.monotonic() < until:
+            busy()
+            time.sleep(0.02)
+        assert len(receiver.heard) == heard
+    while not _only().is_settled:
+        assert time.monotonic() < until
+        time.sleep(0.02)

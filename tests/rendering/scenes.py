@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,10 @@ from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from projects.models import AnalysisState, Footage, Team
-from projects.services import analysis
+from projects.models import AnalysisState, Footage, Team, Webhook, WebhookDelivery
+from projects.services import analysis, webhook_secrets
 from projects.services.waking import wake_analysers
+from projects.services.webhooks import EVENTS
 from rendering import capabilities, queue, states, workers
 from rendering.models import (
     Deliverable,
@@ -28,6 +30,7 @@ from rendering.models import (
 )
 from rendering.services import farm
 from tests import factories
+from tests.rendering import making
 
 
 def order(team: str, modes: list[str], **job: Any) -> list[str]:
@@ -245,3 +248,28 @@ def log_of(job: str) -> dict[str, Any] | None:
     """The log of its newest attempt, if there is any."""
     attempt = RenderAttempt.objects.filter(job__public_id=job).exclude(log="").order_by("-number").first()
     return attempt and {"log": attempt.log, "end": attempt.log_end, "outcome": attempt.outcome}
+
+
+def end_together(jobs: int) -> dict[str, int]:
+    """A batch whose jobs all end at the same moment, in threads; what its team's webhook is told, and how often."""
+    order("Heard", ["ok"] * jobs)
+    team = Team.objects.get(name="Heard")
+    seed = webhook_secrets.new_seed()
+    Webhook.objects.create(team=team, url="https://example.com/", events=list(EVENTS), seed=seed, hint="x")
+    node = WorkerNode.objects.create(name="box/gpu", host="box", cluster="gpu", last_seen_at=timezone.now())
+    claims = [queue.claim_next(node) for _ in range(jobs)]
+    videos = [making.finished(team) for _ in range(jobs)]
+    together = threading.Barrier(jobs)
+
+    def end(number: int) -> None:
+        claim = claims[number]
+        assert claim is not None
+        together.wait()
+        if number % 2:
+            states.fail(claim.job, claim.token, "no_face")
+        else:
+            states.succeed(claim.job, claim.token, videos[number])
+        connections.close_all()
+
+    _in_threads([lambda number=number: end(number) for number in range(jobs)])
+    return dict(Counter(WebhookDelivery.objects.values_list("event", flat=True)))
