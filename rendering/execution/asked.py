@@ -11,14 +11,20 @@ import time
 from contextlib import suppress
 
 from django.conf import settings
+from django.utils import timezone
 
+from rendering import queue
+from rendering.execution import stopping
 from rendering.execution.stopping import WorkerStopping
-from rendering.models import WorkerNode
-from rendering.workers import RESTARTS, is_alive
+from rendering.models import JobState, RenderJob, WorkerNode
+from rendering.workers import RESTARTS, SEEN_RECENTLY, is_alive
 
 LOOK_S = 1.0
 PATIENCE_S = 8.0
 """How long a worker that is to restart at once may take to give back what it works on."""
+MAKE_WAY_S = 5.0
+"""How long a worker whose job was taken from it leaves it to others that are free."""
+POLL_S = 0.3
 AT_ONCE = (WorkerNode.Asked.HAND_BACK, WorkerNode.Asked.RESTART_NOW)
 
 
@@ -26,6 +32,18 @@ def look(node: WorkerNode) -> None:
     """For a worker at work. Raises :class:`WorkerStopping` when it is to give its work back."""
     if WorkerNode.objects.filter(pk=node.pk, asked__in=AT_ONCE).exists():
         raise WorkerStopping
+
+
+def make_way(node: WorkerNode, job: RenderJob) -> None:
+    """``job`` was taken from this worker. If it waits, and another worker is free, that one shall have it."""
+    until = time.monotonic() + MAKE_WAY_S
+    seen = timezone.now() - SEEN_RECENTLY
+    others = WorkerNode.objects.filter(cluster=node.cluster, state=WorkerNode.State.ACTIVE, busy_since=None)
+    free = others.filter(last_seen_at__gte=seen).exclude(pk=node.pk)
+    waits = RenderJob.objects.filter(pk=job.pk, state=JobState.QUEUED)
+    while time.monotonic() < until and not stopping.requested() and free.exists() and waits.exists():
+        queue.top_up()  # our cluster may have taken the ticket in advance
+        time.sleep(POLL_S)
 
 
 class Restarts:

@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from projects import problems
 from rendering.selectors import stage_label
-from rendering.selectors.farm import WaitingJob, Why, Word
+from rendering.selectors.farm import Word
+from rendering.selectors.waiting import WaitingJob, Why
 
 register = template.Library()
 
@@ -73,6 +74,8 @@ def why_words(item: WaitingJob) -> str:
             "Its team may run only %(n)d job at once.", "Its team may run only %(n)d jobs at once.", limit
         ) % {"n": limit}
     if item.why == Why.TURN:
+        if item.place is None:
+            return _("It waits for its turn.")
         return _("It is next.") if item.place == 1 else _("Its turn is number %(n)d.") % {"n": item.place}
     return {
         Why.HELD: _("A person put it on hold."),

@@ -171,7 +171,8 @@ def test_a_share_is_set_within_bounds(olga: User, team: Team) -> None:
     share = TeamShare.objects.get(team=team)
     assert (share.weight, share.max_running) == (3, 2)
     services.set_share(actor=olga, team=team, weight=1, max_running=None)
-    assert told()[2] == {"weight": 1, "max_running": None}
+    was = {"weight": 3, "max_running": 2}
+    assert told()[2] == {"was": was, "weight": 1, "max_running": None}
     for weight, limit in ((0, None), (101, None), (1, 0)):
         with pytest.raises(HeyGemError, match="bad_share"):
             services.set_share(actor=olga, team=team, weight=weight, max_running=limit)
