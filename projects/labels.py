@@ -8,11 +8,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 FOOTAGE_STAGES: dict[str, tuple[str | Promise, int, int]] = {
-    "probe": (_("Opening the file"), 0, 3),
+    "fetch": (_("Fetching the files"), 0, 1),
+    "probe": (_("Opening the file"), 1, 3),
     "track": (_("Following the face"), 3, 78),
     "listen": (_("Listening to the voice"), 78, 84),
     "learn": (_("Learning how the mouth moves"), 84, 95),
-    "profile": (_("Keeping the best frames"), 95, 100),
+    "profile": (_("Keeping the best frames"), 95, 99),
+    "publish": (_("Storing"), 99, 100),
 }
 """Stage -> what it does, and from which percent to which of the whole it takes, roughly."""
 

@@ -47,6 +47,12 @@ def pass_on() -> None:
         wake_gpu(timezone.now() + timedelta(seconds=PASSED_ON_S))
 
 
+def wake_later(task: str, *args: object, cluster: str) -> None:
+    """``task`` a little later, when the storage may be back; not if very many tasks wait there already."""
+    if OrmQ.objects.filter(key=cluster).count() < 2 * MOST_WAITING:
+        async_task(task, *args, broker=_Later(cluster, timezone.now() + timedelta(seconds=PASSED_ON_S)))
+
+
 def deliver_again(cluster: str) -> int:
     """Tickets that a dead process of ``cluster`` may hold are there again at once, not in hours. Returns how many.
 

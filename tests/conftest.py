@@ -17,7 +17,8 @@ __all__ = ["alice", "bob", "charlie", "mona", "postgres", "presenter", "project"
 
 @pytest.fixture(autouse=True)
 def media(settings: Settings, tmp_path: Path) -> Path:
-    """An empty media folder."""
+    """An empty media folder, and an empty cache beside it."""
+    settings.CACHE_ROOT = tmp_path / "cache"
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.MEDIA_ROOT.mkdir()
     return settings.MEDIA_ROOT

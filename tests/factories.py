@@ -8,8 +8,10 @@ import itertools
 import uuid
 import zipfile
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -66,6 +68,11 @@ def blob(team: Team, content: bytes | None = None, content_type: str = "video/mp
         path=f"blobs/{team.public_id}/{new_public_id()}",
         content_type=content_type,
     )
+
+
+def path_of(blob: MediaBlob) -> Path:
+    """Where file storage keeps the bytes."""
+    return Path(settings.MEDIA_ROOT) / blob.path
 
 
 def presenter(team: Team, name: str = "", **fields: Any) -> Presenter:

@@ -3,7 +3,8 @@
 ``python -m tests.fake_engine`` takes the place of ``python -m rendering.engine serve``. What it does with a request
 is its *mode*: ``ok``, ``crash`` (the process dies), ``hang`` (no progress for ever), ``oom`` or ``no_face``. A footage
 or audio file that begins with ``fake:<mode>`` sets the mode of its own request; ``FAKE_ENGINE_MODE`` sets all others.
-``FAKE_ENGINE_SECONDS`` is how long one request takes (default 0.05); ``fake:<mode>:<seconds>`` sets it per file.
+``FAKE_ENGINE_SECONDS`` is how long one request takes (default 0.05); ``fake:<mode>:<seconds>`` sets it per file, and
+the video of ``fake:<mode>:<seconds>:<word>`` is unlike that of any other word.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ def mode_of(*paths: str) -> tuple[str, float]:
     return os.environ.get("FAKE_ENGINE_MODE", "ok"), seconds
 
 
+def video_of(audio: str) -> bytes:
+    words = Path(audio).read_bytes()[:64].split(b"\n")[0].split(b":")
+    return b"fake video" + b"".join(words[3:4])
+
+
 def work(stages: tuple[str, ...], mode: str, seconds: float, report: Report) -> None:
     """Report through ``stages`` for ``seconds``, misbehaving half-way as ``mode`` says."""
     for number, stage in enumerate(stages):
@@ -68,6 +74,7 @@ def prepare(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("poster.jpg", "filmstrip.jpg"):
         (folder / name).write_bytes(b"fake picture")
+    (folder / "track.npz").write_bytes(b"fake track")
     if args["options"].get("preview"):
         (folder / "preview.mp4").write_bytes(b"fake preview")
     return to_json(
@@ -93,7 +100,7 @@ def prepare(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 def render(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     with scratch.replacing(Path(args["out"])) as part:
-        part.write_bytes(b"fake video")
+        part.write_bytes(video_of(args["audio"]))
         work(RENDER_STAGES, *mode_of(args["audio"], args["footage"]), report)
     quality = Quality(sync=0.6, offset_ms=0.0, flicker=1.0, sharpness=1.0, longest_freeze_s=0.0, frames_kept=0)
     return to_json(

@@ -80,8 +80,3 @@ class Footage(Kept, Analysed):
     def playable(self) -> MediaBlob:
         """What a page plays."""
         return self.preview or self.blob
-
-    @property
-    def analysis_path(self) -> str:
-        """Folder of the analysis, a key in the media storage."""
-        return f"analysis/{self.public_id}"

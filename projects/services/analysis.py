@@ -13,20 +13,18 @@ Every step is a conditional UPDATE that names the lease: a late analyser finds t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from projects import events
 from projects.models import USABLE, AnalysisState, AudioTake, Footage, MediaBlob
-from projects.services import analysis_folders
 from projects.services.limits import limits_of
 from projects.services.waking import wake_analysers
 
@@ -136,17 +134,16 @@ def finish_footage(
     measured: Mapping[str, Any],
     findings: list[dict[str, Any]],
     refused_with: str = "",
-    folder: Path,
+    packed: MediaBlob | None = None,
     poster: MediaBlob | None = None,
     filmstrip: MediaBlob | None = None,
     preview: MediaBlob | None = None,
 ) -> None:
-    """Keep what was measured (fields of ``Footage``) and move the analysis ``folder`` into its place.
+    """Keep what was measured (fields of ``Footage``), and the analysis itself as the archive ``packed``.
 
-    ``refused_with`` is the code of the gate's refusal, if it refused. Raises ``LeaseLost``: the folder is untouched.
+    A new analysis never touches the one before: a render that uses that one goes on. ``refused_with`` is the code of
+    the gate's refusal, if it refused. Raises ``LeaseLost``.
     """
-    footage = claim.item()
-    assert isinstance(footage, Footage)  # noqa: S101 - the claim's kind says so
     state = AnalysisState.REFUSED if refused_with else _verdict(findings)
     with transaction.atomic():
         claim.update(
@@ -154,13 +151,12 @@ def finish_footage(
             **_settled(state),
             findings=findings,
             error_code=refused_with,
+            analysis=packed,
             poster=poster,
             filmstrip=filmstrip,
             preview=preview,
         )
         events.footage_settled(claim.pk)
-        # Last in the transaction: when the move fails, the row is as if nothing had happened.
-        analysis_folders.put_in_place(folder, footage)
 
 
 def refuse(claim: Claim, *, code: str, findings: list[dict[str, Any]] | None = None) -> None:
@@ -231,11 +227,14 @@ def _spend(kind: Kind, pk: int, same: QuerySet[Any]) -> bool:
     return bool(spent)
 
 
-def renew(footage: Iterable[Footage], *, engine: str) -> int:
-    """Look again at usable footage that another version of the engine analysed. Returns how many wait for that now."""
+def renew(footage: Iterable[Footage], *, engines: Collection[str]) -> int:
+    """Look again at usable footage whose analysis none of these versions of the engine made, or that has none any more.
+
+    Analyses that nobody used for long are not kept. Returns how many wait for that now.
+    """
     old = Footage.objects.filter(pk__in=[item.pk for item in footage], state__in=USABLE)
     with transaction.atomic():
-        renewed = old.exclude(analysis_engine__in=["", engine]).update(
+        renewed = old.filter(Q(analysis=None) | ~Q(analysis_engine__in=["", *engines])).update(
             **_released(AnalysisState.WAITING), attempts=0, analysed_at=None
         )
         for _ in range(renewed):

@@ -1,106 +1,225 @@
-"""Bytes on disk: stored once per team by what they are, moved into place whole, and removed when nothing needs them."""
+"""Stored bytes: once per team by what they are, in place whole or not at all, removed when nothing needs them.
+
+The only place (with ``incoming``, for what is on its way) that talks to the storage, so a folder and a bucket are the
+same to everybody else. Everything here may raise ``HeyGemError('storage_unavailable')``: the storage is away, and the
+same thing may succeed a little later.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
-import shutil
-import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
-from django.conf import settings
+from django.core.files.storage import storages
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, ForeignObjectRel, OuterRef, QuerySet
 from django.db.models.deletion import ProtectedError
 from django.utils import timezone
+from django.utils.http import content_disposition_header
 
 from projects.models import MediaBlob, Team, new_public_id
 from projects.problems import HeyGemError
+from projects.services import cache, media_hold, work
+from projects.storage import CHUNK, Hear, StorageUnavailable, Store, StoredFile, silent
 
-CHUNK = 1 << 20
-"""Bytes read at a time."""
-
-
-def media_root() -> Path:
-    return Path(settings.MEDIA_ROOT)
-
-
-def local_path(blob: MediaBlob) -> Path:
-    """Where the bytes lie on this machine."""
-    return media_root() / blob.path
+ROOT = "blobs"
+"""Keys of stored files are ``blobs/<team>/<blob>``."""
+UNCHECKED = "upload:"
+"""Begins the ``sha256`` of a blob whose bytes nobody has read yet (:func:`settle`)."""
+ASKED_AT_ONCE = 16
+ANSWERS_FOR_S = 3.0
 
 
-def store(team: Team, source: Path | str | IO[bytes], content_type: str, *, move: bool = False) -> MediaBlob:
+def storage() -> Store:
+    return cast(Store, storages["default"])
+
+
+def key_of(team: Team, public_id: str) -> str:
+    # Named by the id, not the hash: removing an old blob can never take away a new one with the same bytes.
+    return f"{ROOT}/{team.public_id}/{public_id}"
+
+
+# Keeping
+
+
+def store(
+    team: Team, source: Path | str | IO[bytes], content_type: str, *, move: bool = False, hear: Hear = silent
+) -> MediaBlob:
     """Keep the bytes of ``source`` (a path or a file open for reading) and return their blob.
 
     The same bytes twice in one team are one blob. The file appears whole or not at all. ``move`` gives the file at
-    ``source`` away, which saves a copy. Raises ``HeyGemError('empty_upload')`` for nothing at all.
+    ``source`` away once it is stored, which saves a copy. Raises ``HeyGemError('empty_upload')`` for nothing at all.
     """
-    staging = media_root() / "blobs" / "staging"
-    staging.mkdir(parents=True, exist_ok=True)
     if move and isinstance(source, Path | str):
-        held = Path(source)
-        sha256, size = _hash(held)
-    else:
-        held, sha256, size = _copy(source, staging)
-    try:
-        if size == 0:
-            raise HeyGemError("empty_upload", name=Path(source).name if isinstance(source, Path | str) else "-")
-        return _keep(team, held, sha256, size, content_type)
-    finally:
-        held.unlink(missing_ok=True)
+        return _store(team, Path(source), digest(Path(source)), content_type, hear)
+    with work.folder() as folder:
+        held = folder / "held"
+        return _store(team, held, _copy(source, held), content_type, hear)
 
 
-def _hash(path: Path) -> tuple[str, int]:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
-
-
-def _copy(source: Path | str | IO[bytes], folder: Path) -> tuple[Path, str, int]:
-    """Copy into a temporary file of ``folder``: its path, SHA-256 and size."""
-    if isinstance(source, Path | str):
-        with Path(source).open("rb") as file:
-            return _copy(file, folder)
-    digest, size = hashlib.sha256(), 0
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as target:
-        while chunk := source.read(CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-            target.write(chunk)
-    return Path(target.name), digest.hexdigest(), size
-
-
-def _keep(team: Team, held: Path, sha256: str, size: int, content_type: str) -> MediaBlob:
+def _store(team: Team, held: Path, sha256: str, content_type: str, hear: Hear) -> MediaBlob:
+    size = held.stat().st_size
+    if size == 0:
+        raise HeyGemError("empty_upload", name=held.name)
     known = MediaBlob.objects.filter(team=team, sha256=sha256).first()
     if known is not None:
-        if not local_path(known).exists():  # the disk lost it; here it is again
-            _move(held, local_path(known))
+        if not is_stored(known):  # the storage lost it; here it is again
+            storage().put(held, known.path, known.content_type, hear)
+        held.unlink(missing_ok=True)
         return known
-    blob = MediaBlob(team=team, sha256=sha256, size=size, content_type=content_type, public_id=new_public_id())
-    # Named by the id, not the hash: removing an old blob can never take away a new one with the same bytes.
-    blob.path = f"blobs/{team.public_id}/{blob.public_id}"
-    _move(held, local_path(blob))
+    public_id = new_public_id()
+    key = key_of(team, public_id)
+    storage().put(held, key, content_type, hear)
+    held.unlink(missing_ok=True)
     try:
         with transaction.atomic():
-            blob.save()
+            return MediaBlob.objects.create(
+                team=team, public_id=public_id, sha256=sha256, size=size, content_type=content_type, path=key
+            )
     except IntegrityError:  # the same file arrived twice at once
-        local_path(blob).unlink(missing_ok=True)
+        storage().remove(key)
         return MediaBlob.objects.get(team=team, sha256=sha256)
+
+
+def adopt(team: Team, public_id: str, size: int, content_type: str) -> MediaBlob:
+    """The blob of what has arrived in the storage by itself, as ``key_of(team, public_id)``. Nobody has read it yet."""
+    about = {"team": team, "sha256": UNCHECKED + public_id, "size": size, "content_type": content_type}
+    return MediaBlob.objects.get_or_create(public_id=public_id, defaults={**about, "path": key_of(team, public_id)})[0]
+
+
+def settle(blob: MediaBlob, path: Path) -> MediaBlob:
+    """Learn what an adopted blob is from its bytes at ``path``. The team's other blob, if these bytes were known."""
+    if not blob.sha256.startswith(UNCHECKED):
+        return blob
+    sha256 = digest(path)
+    try:
+        with transaction.atomic():
+            MediaBlob.objects.filter(pk=blob.pk).update(sha256=sha256)
+    except IntegrityError:  # kept already: nothing will point at this one, and it goes with the daily cleaning
+        return MediaBlob.objects.get(team=blob.team_id, sha256=sha256)
+    blob.sha256 = sha256
     return blob
 
 
-def _move(held: Path, place: Path) -> None:
-    """Rename when both lie on one disk; otherwise copy beside ``place`` and rename that."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        held.replace(place)
-    except OSError:
-        beside = place.with_name(f"{place.name}.part")
-        shutil.copyfile(held, beside)
-        beside.replace(place)
-    place.chmod(0o644)
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copy(source: Path | str | IO[bytes], to: Path) -> str:
+    """Returns the SHA-256."""
+    if isinstance(source, Path | str):
+        with Path(source).open("rb") as file:
+            return _copy(file, to)
+    seen = hashlib.sha256()
+    with to.open("wb") as target:
+        while chunk := source.read(CHUNK):
+            seen.update(chunk)
+            target.write(chunk)
+    return seen.hexdigest()
+
+
+# Reading
+
+
+def is_stored(blob: MediaBlob) -> bool:
+    """Whether the bytes are there, all of them."""
+    return storage().length(blob.path) == blob.size
+
+
+def missing(blobs: Iterable[MediaBlob]) -> set[int]:
+    """Primary keys of those whose bytes are not there. Many are asked for at once."""
+    asked = list(blobs)
+    if len(asked) < 2:
+        return {blob.pk for blob in asked if not is_stored(blob)}
+    with ThreadPoolExecutor(min(ASKED_AT_ONCE, len(asked))) as pool:
+        return {blob.pk for blob, there in zip(asked, pool.map(is_stored, asked), strict=True) if not there}
+
+
+def read(blob: MediaBlob, first: int = 0, last: int | None = None) -> Iterator[bytes]:
+    """The bytes from ``first`` to ``last`` (included; None: to the end), in chunks. Raises ``FileNotFoundError``."""
+    return storage().stream(blob.path, first, blob.size - 1 if last is None else last)
+
+
+def signed_url(blob: MediaBlob, name: str, *, save: bool) -> str | None:
+    """An address that works for an hour without signing in; None when the site has to send the file itself."""
+    disposition = content_disposition_header(save, name) or "inline"
+    return storage().signed_url(blob.path, content_type=blob.content_type, disposition=disposition)
+
+
+@contextmanager
+def on_disk(blob: MediaBlob, *, hear: Hear = silent) -> Iterator[Path]:
+    """The blob as a file of this machine, which stays while this context is open.
+
+    What lies elsewhere is fetched once, checked, and kept in the bounded cache. Raises ``FileNotFoundError``, and
+    ``OSError`` for bytes that are not those that were stored.
+    """
+    if (place := storage().place(blob.path)) is None:
+        with cache.kept(blob.public_id, blob.size, lambda part: _fetch(blob, part, hear), hear=hear) as path:
+            yield path
+    elif place.is_file():
+        yield place
+    else:
+        storage().check()
+        raise FileNotFoundError(errno.ENOENT, "not stored", blob.path)
+
+
+def _fetch(blob: MediaBlob, part: Path, hear: Hear) -> None:
+    seen = hashlib.sha256()
+    with part.open("wb") as file:
+        for chunk in read(blob):
+            seen.update(chunk)
+            file.write(chunk)
+            hear(file.tell(), blob.size)
+        size = file.tell()
+    known = not blob.sha256.startswith(UNCHECKED)
+    if size != blob.size or (known and seen.hexdigest() != blob.sha256):
+        raise OSError(errno.EIO, "these are not the bytes that were stored", blob.path)
+
+
+# Folders, packed
+
+
+def pack(folder: Path, to: Path) -> None:
+    """Write the files of ``folder`` into the archive ``to``; the same files always give the same bytes."""
+    with zipfile.ZipFile(to, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+            with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+                while chunk := source.read(CHUNK):
+                    target.write(chunk)
+
+
+@contextmanager
+def unpacked(blob: MediaBlob, *, hear: Hear = silent) -> Iterator[Path]:
+    """The folder that :func:`pack` made ``blob`` of, unpacked once into the cache; it stays while this is open."""
+    with cache.kept(f"{blob.public_id}.d", blob.size, lambda part: _unpack(blob, part, hear), hear=hear) as folder:
+        yield folder
+
+
+def _unpack(blob: MediaBlob, part: Path, hear: Hear) -> None:
+    with work.folder() as around:
+        archive = storage().place(blob.path)
+        if archive is None:  # not by way of the cache: it would be kept twice
+            archive = around / "archive"
+            _fetch(blob, archive, hear)
+        try:
+            with zipfile.ZipFile(archive) as packed:
+                packed.extractall(part)
+        except zipfile.BadZipFile as error:
+            raise OSError(errno.EIO, f"a damaged archive: {error}", blob.path) from error
+
+
+# Removing
 
 
 def unreferenced(*, older_than: timedelta = timedelta(days=1)) -> QuerySet[MediaBlob]:
@@ -114,14 +233,51 @@ def unreferenced(*, older_than: timedelta = timedelta(days=1)) -> QuerySet[Media
 
 
 def delete_unreferenced(*, older_than: timedelta = timedelta(days=1)) -> int:
-    """Remove what nothing points at, from the database and then from the disk. Returns how many."""
+    """Remove what nothing points at, from the database and then from the storage. Returns how many."""
     removed = 0
     for blob in unreferenced(older_than=older_than).iterator():
-        path = local_path(blob)
         try:
-            blob.delete()
+            with transaction.atomic():
+                if media_hold.is_held():  # a backup still copies
+                    break
+                blob.delete()
         except (ProtectedError, IntegrityError):  # somebody began to use it just now
             continue
-        path.unlink(missing_ok=True)
+        delete_key(blob.path)
         removed += 1
     return removed
+
+
+def delete_key(key: str) -> None:
+    """Remove bytes that no row knows (any more)."""
+    storage().remove(key)
+
+
+def all_keys() -> Iterator[StoredFile]:
+    """Everything that is stored: key (a blob's ``path``), bytes and when it was stored. To compare with the rows."""
+    return storage().walk(ROOT)
+
+
+# Whether the storage is there
+
+_heard = threading.local()
+
+
+def check() -> None:
+    """Raises ``HeyGemError('storage_unavailable')``, with what is wrong as its text."""
+    storage().check()
+
+
+def answers() -> bool:
+    """The same as a yes or no, asked at most every few seconds: cheap enough to ask before every piece of work."""
+    now, asked = time.monotonic(), storage()
+    said = getattr(_heard, "said", None)
+    if said is None or said[0] is not asked or now - said[1] > ANSWERS_FOR_S:
+        try:
+            check()
+        except StorageUnavailable:
+            said = (asked, now, False)
+        else:
+            said = (asked, now, True)
+        _heard.said = said
+    return bool(said[2])

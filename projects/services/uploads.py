@@ -86,7 +86,7 @@ def content_type(name: str, purpose: str) -> str:
 
 
 def incoming(upload: Upload) -> Path:
-    return blobs.media_root() / "incoming" / upload.public_id
+    return Path(settings.MEDIA_ROOT) / "incoming" / upload.public_id
 
 
 def start(*, actor: User, team: Team, purpose: str, name: str, size: int, target: Mapping[str, str]) -> Upload:
@@ -251,7 +251,7 @@ def abandon(*, upload: Upload) -> None:
 def clean_incoming(*, older_than: timedelta = FORGOTTEN_AFTER) -> int:
     """Remove uploads nobody went on with, and partial files nothing knows. Returns how many files went."""
     before = timezone.now() - older_than
-    folder = blobs.media_root() / "incoming"
+    folder = Path(settings.MEDIA_ROOT) / "incoming"
     removed = 0
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.stat().st_mtime >= before.timestamp():

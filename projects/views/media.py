@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from email.utils import formatdate
-from pathlib import Path
 from urllib.parse import quote
 
 from django.conf import settings
@@ -23,7 +21,8 @@ from projects.signing_in import token_or_session
 X_ACCEL_PREFIX = "/internal-media/"
 """The nginx location (``internal; alias <MEDIA_ROOT>/;``) that sends the files when ``X_ACCEL`` is set."""
 
-CHUNK = 1 << 18
+REDIRECTED_S = 600
+"""Seconds for which a browser may go to the same signed address again: players ask for many ranges."""
 SHOWN = re.compile(r"(video|audio)/[\w.+-]+|image/(jpeg|png|webp)")
 """What a browser may show in place; everything else is only ever saved."""
 RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
@@ -66,20 +65,31 @@ def _wanted(request: HttpRequest, blob: MediaBlob, etag: str) -> tuple[int, int]
     return byte_range(header, blob.size)
 
 
-def _slice(path: Path, first: int, last: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        file.seek(first)
-        left = last - first + 1
-        while left > 0 and (chunk := file.read(min(CHUNK, left))):
-            left -= len(chunk)
-            yield chunk
+def _saved(request: HttpRequest, blob: MediaBlob) -> bool:
+    """Whether the browser is to save it rather than to show it."""
+    return "download" in request.GET or not SHOWN.fullmatch(blob.content_type)
+
+
+def _signed(request: HttpRequest, blob: MediaBlob, name: str) -> HttpResponse | None:
+    """The way to a storage that sends the file, and any range of it, itself. The address lets anybody in for an hour,
+    so it is given only to who may fetch, and kept by their browser for less than that."""
+    url = blobs.signed_url(blob, name, save=_saved(request, blob))
+    if url is None:
+        return None
+    return HttpResponse(
+        status=302,
+        headers={
+            "Location": url,
+            "Cache-Control": f"private, max-age={REDIRECTED_S}",
+            "Referrer-Policy": "no-referrer",
+        },
+    )
 
 
 def _headers(request: HttpRequest, blob: MediaBlob, name: str, etag: str) -> dict[str, str]:
-    save = "download" in request.GET or not SHOWN.fullmatch(blob.content_type)
     return {
         "Content-Type": blob.content_type,
-        "Content-Disposition": content_disposition_header(save, name) or "inline",
+        "Content-Disposition": content_disposition_header(_saved(request, blob), name) or "inline",
         "Accept-Ranges": "bytes",
         "ETag": etag,
         "Last-Modified": formatdate(blob.created_at.timestamp(), usegmt=True),
@@ -101,10 +111,11 @@ def media(request: HttpRequest, public_id: str, name: str) -> HttpResponseBase:
     tags = parse_etags(request.headers.get("If-None-Match", ""))
     if "*" in tags or etag in {tag.removeprefix("W/") for tag in tags}:
         return HttpResponse(status=304, headers={k: headers[k] for k in ("ETag", "Cache-Control", "Last-Modified")})
+    if (elsewhere := _signed(request, blob, name)) is not None:
+        return elsewhere
     if settings.X_ACCEL:  # nginx reads Range itself
         return HttpResponse(headers={**headers, "X-Accel-Redirect": X_ACCEL_PREFIX + quote(blob.path)})
-    path = blobs.local_path(blob)
-    if not path.is_file():
+    if not blobs.is_stored(blob):
         raise Http404
     try:
         wanted = _wanted(request, blob, etag)
@@ -116,4 +127,4 @@ def media(request: HttpRequest, public_id: str, name: str) -> HttpResponseBase:
         return HttpResponse(headers=headers)
     if wanted:
         headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
-    return StreamingHttpResponse(_slice(path, first, last), status=206 if wanted else 200, headers=headers)
+    return StreamingHttpResponse(blobs.read(blob, first, last), status=206 if wanted else 200, headers=headers)

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from django.conf import settings
 
 from projects import trace
 from projects.models import AudioTake, Footage, MediaBlob, Team
 from projects.problems import HeyGemError
-from projects.services import analysis, analysis_folders, blobs
+from projects.services import analysis, blobs, work
 from projects.services.waking import wake_analysers
+from projects.storage import StorageUnavailable
 from rendering import tickets
 from rendering.engine.errors import EngineError
 from rendering.execution.child import EngineChild, engine
 from rendering.execution.node import this_worker
+from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
 from rendering.execution.upkeep import Upkeep
-from rendering.services import deliverables
+from rendering.services import batches, deliverables
 
 log = logging.getLogger("heygem.analysis")
 
+T = TypeVar("T")
 WRITE_S = 0.5
 """Progress is written at most twice a second."""
 CLUSTER = "worker"
@@ -32,6 +40,9 @@ def run_ticket() -> str:
     node = this_worker(CLUSTER)
     if not analysis.is_waiting():  # an engine is not started for nothing
         return "nothing to do"
+    if not blobs.answers():  # or an outage would cost everything that waits an attempt
+        tickets.wake_later(settings.ANALYSIS_TASK, cluster=CLUSTER)
+        return "the storage does not answer"
     child = engine()
     upkeep = Upkeep(node)
     try:
@@ -75,6 +86,8 @@ class Look:
         """Heard from the engine, not yet written."""
         self.last_step: tuple[str, int] = ("", -1)
         self.written_at = 0.0
+        self.leased_at = time.monotonic()
+        """When the lease was last extended."""
 
     def run(self) -> str:
         """Whatever happens, the thing is handed on: usable, refused, waiting again, or somebody else's."""
@@ -101,6 +114,9 @@ class Look:
             return "given back"
         except EngineError as error:
             return self._fail(error)
+        except StorageUnavailable as error:
+            again = analysis.give_back(self.claim, code=error.code)
+            return f"{error.code} ({error}), " + ("waits again" if again else "refused")
         except (OSError, HeyGemError) as error:
             log.exception("%s %s: the analysis cannot be stored", self.claim.kind, item.public_id)
             return self._fail(EngineError("io_error", f"{type(error).__name__}: {error}"))
@@ -116,26 +132,55 @@ class Look:
         return f"{error.code}, " + ("waits again" if analysis.give_back(self.claim, code=code) else "refused")
 
     def _prepare(self, footage: Footage) -> None:
-        with analysis_folders.new_folder() as folder:
-            args = {"footage": str(blobs.local_path(footage.blob)), "out": str(folder), "options": {"preview": True}}
+        with work.folder() as around, self._at_hand(footage) as path:
+            folder = around / "analysis"
+            args = {"footage": str(path), "out": str(folder), "options": {"preview": True}}
             found = self.child.run("prepare", args, report=self._hear, poll=self._poll)
             findings = list(found["findings"])
             refused = [finding["code"] for finding in findings if finding["level"] == "refused"]
-            team = footage.presenter.team
+            refused_with = (refused or ["bad_media"])[0] if found["verdict"] == "refused" else ""
+            poster = self._stored(footage, folder / "poster.jpg", "image/jpeg")
+            filmstrip = self._stored(footage, folder / "filmstrip.jpg", "image/jpeg")
+            preview = self._stored(footage, folder / "preview.mp4", "video/mp4")
+            packed = around / "analysis.zip"
+            if not refused_with:
+                blobs.pack(folder, packed)
             analysis.finish_footage(
                 self.claim,
                 measured=_footage_fields(found),
                 findings=findings,
-                refused_with=(refused or ["bad_media"])[0] if found["verdict"] == "refused" else "",
-                folder=folder,
-                poster=_stored(team, folder / "poster.jpg", "image/jpeg"),
-                filmstrip=_stored(team, folder / "filmstrip.jpg", "image/jpeg"),
-                preview=_stored(team, folder / "preview.mp4", "video/mp4", move=True),
+                refused_with=refused_with,
+                packed=self._stored(footage, packed, "application/zip"),
+                poster=poster,
+                filmstrip=filmstrip,
+                preview=preview,
             )
 
+    @contextmanager
+    def _at_hand(self, item: Footage | AudioTake) -> Iterator[Path]:
+        """The file on this machine. What came straight into the storage is read here for the first time."""
+        with ExitStack() as held:
+            path = self._patiently(lambda: held.enter_context(blobs.on_disk(item.blob, hear=self._hear_fetch)))
+            blob = blobs.settle(item.blob, path)
+            if item.blob.sha256 != blob.sha256 or item.blob_id != blob.pk:
+                self.claim.update(blob=blob)
+                item.blob = blob
+                batches.know_material(item)
+            yield path
+
+    def _stored(self, footage: Footage, path: Path, content_type: str) -> MediaBlob | None:
+        """None for what the engine did not make."""
+        if not path.exists() or not path.stat().st_size:
+            return None
+        store = partial(blobs.store, footage.presenter.team, path, content_type, move=True, hear=self._hear_store)
+        return self._patiently(store)
+
+    def _patiently(self, step: Callable[[], T]) -> T:
+        return patiently(step, since=lambda: self.leased_at, poll=self._poll)
+
     def _measure(self, take: AudioTake) -> None:
-        args = {"audio": str(blobs.local_path(take.blob)), "limits": {}}
-        found = self.child.run("take", args, report=self._hear, poll=self._poll)
+        with self._at_hand(take) as path:
+            found = self.child.run("take", {"audio": str(path), "limits": {}}, report=self._hear, poll=self._poll)
         findings = list(found["findings"])
         refused = [finding["code"] for finding in findings if finding["level"] == "refused"]
         if refused:
@@ -143,6 +188,12 @@ class Look:
             return
         kept = ("duration_s", "loudness_lufs", "peak_dbfs", "waveform", "speech_spans")
         analysis.finish_take(self.claim, measured={name: found[name] for name in kept}, findings=findings)
+
+    def _hear_fetch(self, done: int, total: int) -> None:
+        self._hear("fetch", done, total)
+
+    def _hear_store(self, done: int, total: int) -> None:
+        self._hear("publish", done, total)
 
     def _hear(self, stage: str, done: int, total: int) -> None:
         """The engine's progress. Only a step that it had not reported yet counts as such."""
@@ -156,6 +207,7 @@ class Look:
         now = time.monotonic()
         if self.progress is not None and now - self.written_at >= WRITE_S:
             (stage, percent), self.progress, self.written_at = self.progress, None, now
+            self.leased_at = now
             analysis.report(self.claim, stage=stage, percent=percent)
         self.upkeep()
 
@@ -176,7 +228,3 @@ def _footage_fields(found: dict[str, Any]) -> dict[str, Any]:
         "figures": figures,
         "analysis_engine": found["engine"],
     }
-
-
-def _stored(team: Team, path: Path, content_type: str, *, move: bool = False) -> MediaBlob | None:
-    return blobs.store(team, path, content_type, move=move) if path.exists() and path.stat().st_size else None

@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from projects import trace
+from projects.models import MediaBlob
 from projects.problems import HeyGemError
-from projects.services import blobs
+from projects.services import blobs, work
+from projects.storage import StorageUnavailable
 from rendering import queue, states, tickets, workers
 from rendering.engine.contract import RENDER_STAGES
 from rendering.engine.errors import EngineError
-from rendering.execution import stopping
+from rendering.execution import asked, stopping
 from rendering.execution.child import EngineChild, engine
 from rendering.execution.live_log import LiveLog
 from rendering.execution.node import this_worker
+from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
 from rendering.execution.upkeep import Upkeep
 from rendering.models import WorkerNode
 
 log = logging.getLogger("heygem.render")
 
+T = TypeVar("T")
 WRITE_S = 0.5
 """Progress is written at most twice a second."""
 CHECK_S = 0.3
 """Whether the job is still wanted is looked at somewhat more often."""
 SHARE = {"prepare": 2, "listen": 3, "lip-sync": 6, "compose": 85, "check": 4}
 """Percent of a job that each of the engine's stages takes, as measured on short takes; longer ones compose more."""
-PUBLISH = "publish"
-"""The last stage, ours: the video is stored."""
-OLD_FOLDER_S = 3600
+FETCH, PUBLISH = "fetch", "publish"
+"""The first stage and the last, ours: the files are brought here, and the video is stored."""
 NOTHING = "nothing to do"
 
 
@@ -43,12 +46,15 @@ def run_ticket() -> str:
     if stopping.requested():
         return "stopped"
     node = this_worker("gpu")
-    if not queue.claimable().exists():  # an engine is not started for nothing
+    if not queue.startable():  # an engine is not started for nothing
         queue.reap()
         return NOTHING
     if not workers.may_work(node):
         tickets.pass_on()
         return "this worker is not active"
+    if not blobs.answers():  # or an outage would cost every job an attempt
+        tickets.pass_on()
+        return "the storage does not answer"
     child = engine()
     upkeep = Upkeep(node)
     try:
@@ -61,8 +67,11 @@ def run_ticket() -> str:
         raise
     workers.describe(node, **{name: child.info.get(name, "") for name in ("engine", "backends", "device")})
     claim = queue.claim_next(node)
-    if claim is None:  # no new ticket for what waits: it would find as little as this one
+    if claim is None:
+        if queue.startable():  # by a worker with other abilities
+            tickets.pass_on()
         return NOTHING
+    queue.top_up()  # so that the whole farm is at work at once when much arrives
     with trace.working_for(job=claim.job.public_id, team=claim.job.team.public_id):
         told = Attempt(claim, node, child, upkeep).run()
     queue.reap()
@@ -79,6 +88,8 @@ class Attempt:
         """Heard from the engine, not yet written."""
         self.last_step: tuple[str, int] = ("", -1)
         self.written_at = self.checked_at = 0.0
+        self.leased_at = time.monotonic()
+        """When the lease was last extended."""
         self.live_log = LiveLog(self.job, node, child.log_fd)
 
     def run(self) -> str:
@@ -89,14 +100,16 @@ class Attempt:
             told = self._render()
         except states.LeaseLost:
             told = "lease lost"
+            asked.make_way(self.node, job)
         log.info("job %s: %s", job.public_id, told)
         return f"{job.public_id}: {told}"
 
     def _render(self) -> str:
         try:
-            with work_folder(self.token.hex) as folder:
+            with work.folder(self.token.hex) as folder, contextlib.ExitStack() as held:
+                request = self._request(folder, held)
                 try:
-                    result = self.child.run("render", self._request(folder), report=self._hear, poll=self._poll)
+                    result = self.child.run("render", request, report=self._hear, poll=self._poll)
                 finally:
                     self.live_log.write()
                 self._write((PUBLISH, 99))
@@ -109,6 +122,8 @@ class Attempt:
             return "given back"
         except EngineError as error:
             return self._fail(error.code, error.failure.kind, error.detail)
+        except StorageUnavailable as error:
+            return self._fail(error.code, "transient", error.detail)
         except (OSError, HeyGemError) as error:
             log.exception("job %s: the video cannot be stored", self.job.public_id)
             return self._fail("io_error", "transient", f"{type(error).__name__}: {error}")
@@ -121,25 +136,48 @@ class Attempt:
             workers.note_failure(self.node, self.job)
         return f"{code} ({detail}), now {state}" if detail else f"{code}, now {state}"
 
-    def _request(self, folder: Path) -> dict[str, Any]:
-        """The engine's ``RenderRequest``."""
+    def _request(self, folder: Path, held: contextlib.ExitStack) -> dict[str, Any]:
+        """The engine's ``RenderRequest``. Its files stay on this machine until ``held`` is closed."""
+        footage, take = self.job.footage, self.job.take
+        if footage.analysis is None:  # let go since the job was claimed: it will be made again
+            raise FileNotFoundError("the analysis is no longer kept")
         return {
-            "footage": str(blobs.local_path(self.job.footage.blob)),
-            "analysis": str(blobs.media_root() / self.job.footage.analysis_path),
-            "audio": str(blobs.local_path(self.job.take.blob)),
+            "footage": str(self._fetched(blobs.on_disk, footage.blob, held)),
+            "analysis": str(self._fetched(blobs.unpacked, footage.analysis, held)),
+            "audio": str(self._fetched(blobs.on_disk, take.blob, held)),
             "out": str(folder / "video.mp4"),
             "poster": str(folder / "poster.jpg"),
             "options": self.job.batch.preset,
         }
 
+    def _fetched(self, how: Callable[..., Any], blob: MediaBlob, held: contextlib.ExitStack) -> Path:
+        return self._patiently(lambda: held.enter_context(how(blob, hear=self._hear_fetch)))
+
     def _store(self, result: dict[str, Any]) -> states.Finished:
-        video = blobs.store(self.job.team, Path(result["video"]), "video/mp4", move=True)
+        video = self._stored(Path(result["video"]), "video/mp4")
         picture = Path(result["video"]).with_name("poster.jpg")
-        poster = blobs.store(self.job.team, picture, "image/jpeg", move=True) if picture.exists() else None
+        poster = self._stored(picture, "image/jpeg") if picture.exists() else None
         same = ("engine", "tier", "width", "height", "fps", "duration_s", "quality", "seconds")
         return states.Finished(
             video=video, poster=poster or self.job.footage.poster, **{name: result[name] for name in same}
         )
+
+    def _stored(self, path: Path, content_type: str) -> MediaBlob:
+        store = partial(blobs.store, self.job.team, path, content_type, move=True, hear=self._hear_store)
+        return self._patiently(store)
+
+    def _patiently(self, step: Callable[[], T]) -> T:
+        return patiently(step, since=lambda: self.leased_at, poll=self._poll)
+
+    def _hear_fetch(self, done: int, total: int) -> None:
+        self._hear(FETCH, done, total)
+        self._poll()
+
+    def _hear_store(self, done: int, total: int) -> None:
+        """Bytes that have arrived in the storage."""
+        if (PUBLISH, done) != self.last_step:
+            self.last_step, self.progress = (PUBLISH, done), (PUBLISH, 99)
+        self._poll()
 
     def _hear(self, stage: str, done: int, total: int) -> None:
         """The engine's progress. Only a step that it had not reported yet counts as such."""
@@ -160,12 +198,14 @@ class Attempt:
 
     def _write(self, progress: tuple[str, int]) -> None:
         self.progress, self.written_at = None, time.monotonic()
-        self.checked_at = self.written_at
+        self.checked_at = self.leased_at = self.written_at
         states.report(self.job, self.token, *progress)
 
 
 def overall(stage: str, done: int, total: int) -> int:
-    """Percent of the whole job, 0..99, from progress within one of the engine's stages."""
+    """Percent of the whole job, 0..99, from progress within one of the engine's stages; 0 before and 99 after them."""
+    if stage == FETCH:
+        return 0
     before = 0
     for name in RENDER_STAGES:
         if name == stage:
@@ -173,26 +213,3 @@ def overall(stage: str, done: int, total: int) -> int:
         before += SHARE[name]
     within = SHARE.get(stage, 0) * min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
     return min(int(before + within), 99)
-
-
-@contextlib.contextmanager
-def work_folder(name: str) -> Iterator[Path]:
-    """A folder for one attempt, on the disk where the video will stay, removed with all that is left in it."""
-    root = blobs.media_root() / "work"
-    sweep(root)
-    folder = root / name
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def sweep(root: Path) -> None:
-    """Remove folders that killed workers left behind."""
-    with contextlib.suppress(FileNotFoundError):
-        for folder in root.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-                if time.time() - newest > OLD_FOLDER_S:
-                    shutil.rmtree(folder, ignore_errors=True)

@@ -49,6 +49,7 @@ STATE_LABELS: dict[CellState, Promise] = {
 }
 
 STAGE_LABELS: dict[str, Promise] = {
+    "fetch": _("Fetching the files"),
     "probe": _("Looking at the file"),
     "track": _("Following the face"),
     "listen": _("Listening"),

@@ -6,11 +6,9 @@ import csv
 import io
 import json
 import logging
-import shutil
-import tempfile
-import time
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,11 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from projects.access import require
-from projects.models import Project, Role
+from projects.models import MediaBlob, Project, Role
 from projects.problems import HeyGemError
-from projects.services import audit, blobs
-from rendering import events
+from projects.services import audit, blobs, work
+from projects.storage import StorageUnavailable
+from rendering import events, tickets
 from rendering.access import require_own_or_manager
 from rendering.cells import CellKey
 from rendering.layout import load_layout, load_records
@@ -31,7 +30,8 @@ from rendering.models import Deliverable, Export, RenderVersion
 from rendering.services import file_names
 
 EXPORT_TASK = "rendering.tasks.export"
-LEFT_OVER_S = 24 * 3600
+GIVEN_UP_AFTER = timedelta(hours=1)
+"""How long an export waits for a storage that is away."""
 logger = logging.getLogger(__name__)
 
 
@@ -87,12 +87,9 @@ def build_export(export_id: int) -> None:
     if not unfinished.update(state=Export.State.RUNNING, done=0):
         return
     export = Export.objects.select_related("team", "project").get(pk=export_id)
-    staging = blobs.media_root() / "exports"
     try:
-        staging.mkdir(parents=True, exist_ok=True)
-        _sweep(staging)
-        with tempfile.TemporaryDirectory(dir=staging) as folder:
-            path = Path(folder) / "export.zip"
+        with work.folder() as folder:
+            path = folder / "export.zip"
             packed = _pack(export, path)
             if packed is None:
                 return
@@ -100,6 +97,10 @@ def build_export(export_id: int) -> None:
                 _end(export, state=Export.State.FAILED, error_code="video_missing")
                 return
             blob = blobs.store(export.team, path, "application/zip", move=True)
+    except StorageUnavailable as error:
+        logger.warning("export %s: the storage is away: %s", export.public_id, error)
+        _wait_for_storage(export)
+        return
     except OSError:
         logger.exception("export %s could not be written", export.public_id)
         _end(export, state=Export.State.FAILED, error_code="export_failed")
@@ -107,11 +108,12 @@ def build_export(export_id: int) -> None:
     _end(export, state=Export.State.READY, blob=blob, done=export.total)
 
 
-def _sweep(staging: Path) -> None:
-    """Remove what killed workers left behind."""
-    for folder in staging.iterdir():
-        if time.time() - folder.stat().st_mtime > LEFT_OVER_S:
-            shutil.rmtree(folder, ignore_errors=True)
+def _wait_for_storage(export: Export) -> None:
+    """Again a little later; after an hour it has failed."""
+    if timezone.now() - export.created_at > GIVEN_UP_AFTER:
+        _end(export, state=Export.State.FAILED, error_code="storage_unavailable")
+    elif Export.objects.filter(pk=export.pk, state=Export.State.RUNNING).update(state=Export.State.WAITING):
+        tickets.wake_later(EXPORT_TASK, export.pk, cluster="worker")
 
 
 @transaction.atomic
@@ -128,9 +130,8 @@ def _pack(export: Export, path: Path) -> int | None:
     # Videos do not get smaller by compression; stored, the ZIP is written as fast as the disk.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for number, (version, entry) in enumerate(entries, 1):
-            source = blobs.local_path(version.video) if version.video else None
-            if source is not None and source.exists():
-                archive.write(source, entry["file"])
+            if version.video is not None and blobs.is_stored(version.video):
+                _add(archive, entry["file"], version, version.video)
                 packed += 1
             else:
                 entry |= {"file": "", "problem": "video_missing"}
@@ -140,6 +141,14 @@ def _pack(export: Export, path: Path) -> int | None:
         archive.writestr("manifest.csv", manifest_csv(rows))
         archive.writestr("manifest.json", manifest_json(export, rows))
     return packed
+
+
+def _add(archive: zipfile.ZipFile, name: str, version: RenderVersion, video: MediaBlob) -> None:
+    entry = zipfile.ZipInfo(name, date_time=timezone.localtime(version.created_at).timetuple()[:6])
+    entry.external_attr = 0o644 << 16
+    with archive.open(entry, "w", force_zip64=True) as target:
+        for chunk in blobs.read(video):
+            target.write(chunk)
 
 
 def _entries(export: Export) -> Iterator[tuple[RenderVersion, dict[str, Any]]]:

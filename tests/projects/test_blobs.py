@@ -23,7 +23,7 @@ def files(folder: Path) -> list[Path]:
 def test_the_same_bytes_are_stored_once_per_team(team, charlie, media):
     first = blobs.store(team, io.BytesIO(b"moving pictures"), "video/mp4")
     assert blobs.store(team, io.BytesIO(b"moving pictures"), "video/mp4") == first
-    assert blobs.local_path(first).read_bytes() == b"moving pictures"
+    assert factories.path_of(first).read_bytes() == b"moving pictures"
     assert len(files(media)) == 1
     theirs = blobs.store(charlie.teams.get(), io.BytesIO(b"moving pictures"), "video/mp4")
     assert theirs != first
@@ -38,7 +38,7 @@ def test_a_path_is_copied_unless_it_is_given_away(team, tmp_path):
     source.write_bytes(b"two")
     moved = blobs.store(team, source, "video/mp4", move=True)
     assert not source.exists()
-    assert [blobs.local_path(blob).read_bytes() for blob in (kept, moved)] == [b"one", b"two"]
+    assert [factories.path_of(blob).read_bytes() for blob in (kept, moved)] == [b"one", b"two"]
 
 
 def test_nothing_at_all_is_refused_and_leaves_nothing(team, media):
@@ -50,18 +50,18 @@ def test_nothing_at_all_is_refused_and_leaves_nothing(team, media):
 
 def test_a_file_the_disk_lost_is_put_back_by_the_next_upload(team):
     blob = blobs.store(team, io.BytesIO(b"x"), "video/mp4")
-    blobs.local_path(blob).unlink()
+    factories.path_of(blob).unlink()
     blobs.store(team, io.BytesIO(b"x"), "video/mp4")
-    assert blobs.local_path(blob).read_bytes() == b"x"
+    assert factories.path_of(blob).read_bytes() == b"x"
 
 
 def test_only_what_nothing_points_at_is_removed(team, presenter, media):
     used = factories.blob(team, b"used")
     poster = factories.blob(team, b"poster", "image/jpeg")
     unused = factories.blob(team, b"unused")
-    factories.footage(presenter, blob=used, poster=poster)
+    packed = factories.footage(presenter, blob=used, poster=poster).analysis
     assert blobs.delete_unreferenced(older_than=timedelta(hours=1)) == 0
     assert blobs.delete_unreferenced(older_than=NOW) == 1
-    assert set(MediaBlob.objects.all()) == {used, poster}
-    assert not blobs.local_path(unused).exists()
-    assert len(files(media)) == 2
+    assert set(MediaBlob.objects.all()) == {used, poster, packed}
+    assert not factories.path_of(unused).exists()
+    assert len(files(media)) == 3

@@ -7,7 +7,6 @@ from urllib.parse import quote
 import pytest
 
 from projects.media import media_url
-from projects.services import blobs
 from tests import factories
 from tests.cast import browser
 
@@ -127,5 +126,5 @@ def test_behind_nginx_the_file_is_handed_over(alice, url, blob, settings):
 
 
 def test_a_file_the_disk_lost_is_not_found(alice, url, blob):
-    blobs.local_path(blob).unlink()
+    factories.path_of(blob).unlink()
     assert browser(alice).get(url).status_code == 404

@@ -18,8 +18,8 @@ def test_the_daily_task_and_the_command_remove_what_nothing_needs_and_say_so(tea
     for content in (b"first", b"second"):
         factories.footage(presenter, blob=factories.blob(team, b"kept"))
         MediaBlob.objects.filter(pk=factories.blob(team, content).pk).update(created_at=old)
-    assert tasks.clean_media() == "Removed 0 partial files, 2 stored files and 0 analyses."
+    assert tasks.clean_media() == "Removed 0 partial files, 2 stored files and 0 folders of killed workers."
     written = io.StringIO()
     call_command("clean_media", stdout=written)
-    assert written.getvalue().strip() == "Removed 0 partial files, 0 stored files and 0 analyses."
-    assert MediaBlob.objects.count() == 1
+    assert written.getvalue().strip() == "Removed 0 partial files, 0 stored files and 0 folders of killed workers."
+    assert MediaBlob.objects.count() == 2  # the footage and its analysis

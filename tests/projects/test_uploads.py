@@ -66,7 +66,7 @@ def test_an_interrupted_upload_goes_on_where_it_stopped(team, bob):
     assert patch(client, url, VIDEO[:500], offset=500).status_code == 409
     assert patch(client, url, VIDEO[1000:], offset=1000).status_code == 204
     blob = MediaBlob.objects.get()
-    assert (uploads.blobs.local_path(blob)).read_bytes() == VIDEO
+    assert factories.path_of(blob).read_bytes() == VIDEO
     assert head(client, url)["HeyGem-Created-Id"] == Footage.objects.get().public_id
 
 
@@ -84,7 +84,7 @@ def test_what_arrived_before_the_connection_broke_counts(team, bob):
     assert upload.offset == 600
     uploads.append(upload=upload, offset=600, source=io.BytesIO(VIDEO[600:]))
     made = uploads.finish(upload=upload)
-    assert uploads.blobs.local_path(made.blob).read_bytes() == VIDEO
+    assert factories.path_of(made.blob).read_bytes() == VIDEO
 
 
 def test_the_last_patch_sent_again_answers_the_same(team, bob):

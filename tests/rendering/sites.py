@@ -26,6 +26,7 @@ def environment(folder: Path, database_url: str, **more: object) -> dict[str, st
         "SECRET_KEY": "a key for tests alone: " + "0123456789abcdef" * 3,
         "DATABASE_URL": database_url,
         "MEDIA_ROOT": str(folder / "media"),
+        "CACHE_ROOT": str(folder / "cache"),
         "ENGINE_COMMAND": FAKE_ENGINE,
         "FAKE_ENGINE_SECONDS": "0.05",
         "BACKOFF_SECONDS": "0",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,8 +14,9 @@ from django_q.models import OrmQ
 from pytest_django.fixtures import Settings
 
 from projects.models import AnalysisState, AudioTake, Footage, Presenter, Project, Script, Team
-from projects.services import analysis, analysis_folders, blobs
+from projects.services import analysis, blobs, work
 from projects.services.footage import reanalyse_footage
+from rendering import queue
 from rendering.execution import analyse
 from rendering.execution.child import engine
 from rendering.models import Board, JobState, RenderJob
@@ -50,10 +50,12 @@ def test_footage_is_looked_at_once_and_what_was_found_is_kept(presenter: Present
     assert (footage.width, footage.fps, footage.duration_s, footage.tier) == (320, 25.0, 20.0, "A")
     assert footage.speech_spans == [[0.5, 19.5]]
     assert footage.poster is not None
-    assert blobs.local_path(footage.poster).read_bytes() == b"fake picture"
-    assert blobs.local_path(footage.playable).read_bytes() == b"fake preview"
-    assert (media / footage.analysis_path / "poster.jpg").exists()
-    assert list((media / "analysis" / "staging").iterdir()) == []
+    assert factories.path_of(footage.poster).read_bytes() == b"fake picture"
+    assert factories.path_of(footage.playable).read_bytes() == b"fake preview"
+    assert footage.analysis is not None
+    with blobs.unpacked(footage.analysis) as folder:
+        assert (folder / "track.npz").read_bytes() == b"fake track"
+    assert list(work.root().iterdir()) == []
     assert footage.lease_token is None
     assert analyse.run_ticket() == "nothing to do"
 
@@ -125,13 +127,12 @@ def test_a_late_analyser_is_refused_and_changes_nothing(presenter: Presenter) ->
     analysis.reap()
     current = analysis.claim_for_analysis()
     assert current is not None
-    with analysis_folders.new_folder() as folder, pytest.raises(analysis.LeaseLost):
-        analysis.finish_footage(late, measured={"width": 1}, findings=[], folder=folder)
+    with pytest.raises(analysis.LeaseLost):
+        analysis.finish_footage(late, measured={"width": 1}, findings=[])
     with pytest.raises(analysis.LeaseLost):
         analysis.report(late, stage="track", percent=50)
     with pytest.raises(analysis.LeaseLost):
         analysis.refuse(late, code="no_face")
-    assert not analysis_folders.folder_of(footage).exists()
     analysis.report(current, stage="track", percent=50)
     footage.refresh_from_db()
     assert (footage.state, footage.stage, footage.progress) == (AnalysisState.RUNNING, "track", 50)
@@ -162,24 +163,47 @@ def test_warnings_are_a_verdict_of_their_own(presenter: Presenter) -> None:
     footage = waiting_footage(presenter)
     claim = analysis.claim_for_analysis()
     assert claim is not None
-    with analysis_folders.new_folder() as folder:
-        finding = {"code": "little_speech", "level": "warning", "figure": 4.0}
-        analysis.finish_footage(claim, measured={}, findings=[finding], folder=folder)
+    finding = {"code": "little_speech", "level": "warning", "figure": 4.0}
+    analysis.finish_footage(claim, measured={}, findings=[finding])
     footage.refresh_from_db()
     assert footage.state == AnalysisState.WARNINGS
     assert footage.is_usable
 
 
-def test_analysing_again_replaces_the_folder_in_one_step(bob: User, presenter: Presenter, media: Path) -> None:
+def test_a_render_goes_on_with_the_analysis_it_began_with(bob: User, presenter: Presenter) -> None:
     footage = waiting_footage(presenter)
     analyse.run_ticket()
-    old = media / footage.analysis_path / "left over"
-    old.touch()
-    reanalyse_footage(actor=bob, footage=footage)
+    footage.refresh_from_db()
+    first = footage.analysis
+    assert first is not None
+    with blobs.unpacked(first) as folder:
+        reanalyse_footage(actor=bob, footage=footage)
+        Footage.objects.update(analysis=None)
+        blobs.delete_unreferenced(older_than=timedelta(days=-1))
+        analyse.run_ticket()
+        assert (folder / "track.npz").read_bytes() == b"fake track"
+    footage.refresh_from_db()
+    assert footage.analysis is not None
+    with blobs.unpacked(footage.analysis) as folder:
+        assert [path.name for path in folder.iterdir()] == ["track.npz"]
+
+
+def test_footage_whose_analysis_is_no_longer_kept_is_looked_at_again_when_it_is_needed(
+    bob: User, project: Project, presenter: Presenter, script: Script
+) -> None:
+    waiting_take(script)
+    footage = waiting_footage(presenter)
+    for _ in range(2):
+        analyse.run_ticket()
+    start_batch(actor=bob, project=project)
+    assert queue.claimable().count() == 1
+    Footage.objects.update(analysis=None)
+    assert not queue.claimable().exists()
+    queue.tidy()
+    footage.refresh_from_db()
+    assert footage.state == AnalysisState.WAITING
     analyse.run_ticket()
-    assert not old.exists()
-    assert (media / footage.analysis_path / "poster.jpg").exists()
-    assert list((media / "analysis" / "staging").iterdir()) == []
+    assert queue.claimable().count() == 1
 
 
 def test_waiting_jobs_are_woken_or_fail_with_the_footages_code(
@@ -216,18 +240,3 @@ def test_a_picture_that_was_put_away_is_not_looked_at(presenter: Presenter) -> N
     assert analysis.claim_for_analysis() is None
     footage.refresh_from_db()
     assert footage.state == AnalysisState.WAITING
-
-
-def test_analyses_of_footage_that_is_gone_are_cleaned_away(presenter: Presenter, media: Path) -> None:
-    footage = waiting_footage(presenter)
-    analyse.run_ticket()
-    gone = media / "analysis" / "gone"
-    half = media / "analysis" / "staging" / "half"
-    for folder in (gone, half):
-        folder.mkdir()
-        os.utime(folder, (0, 0))
-    os.utime(media / footage.analysis_path, (0, 0))
-    assert analysis_folders.clean_folders() == 2
-    assert not gone.exists()
-    assert not half.exists()
-    assert (media / footage.analysis_path).exists()

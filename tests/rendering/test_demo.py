@@ -10,10 +10,10 @@ from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
 from projects.models import AudioTake, Footage, Presenter, Project, Team
-from projects.services import blobs
 from rendering.execution import demo as filming
 from rendering.models import JobState, RenderBatch, RenderJob
 from rendering.services import demo
+from tests import factories
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_a_batch_waits_in_the_queue_when_it_is_added(alice: User, team: Team, fi
     ]
     footage = Footage.objects.get()
     assert footage.presenter.name == files.presenter
-    assert blobs.local_path(footage.blob).read_bytes() == files.footage.read_bytes()
+    assert factories.path_of(footage.blob).read_bytes() == files.footage.read_bytes()
     assert set(AudioTake.objects.values_list("source", flat=True)) == {AudioTake.Source.SYNTHESISED}
     assert files.footage.exists(), "the files stay for ./heygem render"
     assert demo.is_made()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from django_q.models import OrmQ
 from pytest_django.fixtures import Settings
 
 from projects.models import Team
-from projects.services import blobs
+from projects.services import work
 from rendering import queue, states
 from rendering.engine.contract import silent
 from rendering.engine.errors import EngineError
@@ -228,14 +229,14 @@ class TestTicket:
         job, other = fake_job(team, "ok", poster=poster), fake_job(team, "ok")
         assert render.run_ticket() == f"{job.public_id}: version 1"
         version = RenderVersion.objects.get()
-        assert blobs.local_path(version.video).read_bytes() == b"fake video"
+        assert factories.path_of(version.video).read_bytes() == b"fake video"
         assert (version.job, version.poster, version.tier) == (job, poster, "A")
         assert version.seconds.keys() == {"prepare", "listen", "lip-sync", "compose", "check"}
         worker = WorkerNode.objects.get()
         assert (worker.device, worker.backends) == ("cpu", ["exemplar"])
         other.refresh_from_db()
         assert other.state == JobState.QUEUED
-        assert list((blobs.media_root() / "work").iterdir()) == []
+        assert list((work.root()).iterdir()) == []
 
     def test_it_starts_no_engine_for_nothing(self) -> None:
         assert render.run_ticket() == "nothing to do"
@@ -252,7 +253,7 @@ class TestTicket:
         assert (job.state, job.error_code) == (state, code)
         assert RenderAttempt.objects.get().error_code == code
         assert WorkerNode.objects.get().failures_in_row == (1 if mode == "crash" else 0)
-        assert list((blobs.media_root() / "work").iterdir()) == []
+        assert list((work.root()).iterdir()) == []
 
     @pytest.mark.parametrize("how", ["taken back", "deleted with its project"])
     def test_it_hands_in_nothing_when_it_lost_the_job_meanwhile(
@@ -276,7 +277,8 @@ class TestTicket:
 
     def test_a_full_disk_is_tried_again_later(self, team: Team) -> None:
         job = fake_job(team, "ok")
-        (blobs.media_root() / "work").write_text("no folder can be made here")
+        shutil.rmtree(work.root())
+        work.root().write_text("no folder can be made here")
         render.run_ticket()
         job.refresh_from_db()
         assert (job.state, job.error_code) == (JobState.QUEUED, "io_error")
@@ -329,11 +331,11 @@ class TestTicket:
         assert (job.state, job.attempts) == (JobState.QUEUED, 0)
 
     def test_what_killed_workers_left_behind_is_swept_away(self, team: Team) -> None:
-        old, fresh = (blobs.media_root() / "work" / name for name in ("old", "fresh"))
+        old, fresh = (work.root() / name for name in ("old", "fresh"))
         for folder in (old, fresh):
             folder.mkdir(parents=True)
             (folder / "video.mp4").write_bytes(b"-")
-        long_ago = time.time() - 2 * render.OLD_FOLDER_S
+        long_ago = time.time() - 2 * work.OLD_S
         for path in (old / "video.mp4", old):
             os.utime(path, (long_ago, long_ago))
         fake_job(team, "ok")

@@ -15,7 +15,7 @@ from django_q.models import OrmQ
 
 from projects.models import Presenter, Project, Script, Team
 from projects.problems import HeyGemError
-from projects.services import blobs
+from projects.services import work
 from rendering.models import Export, RenderVersion
 from rendering.services import exports, file_names
 from tests import factories
@@ -26,7 +26,7 @@ def build(export: Export) -> zipfile.ZipFile:
     exports.build_export(export.pk)
     export.refresh_from_db()
     assert export.state == Export.State.READY, export.error_code
-    return zipfile.ZipFile(blobs.local_path(export.blob))  # type: ignore[arg-type]
+    return zipfile.ZipFile(factories.path_of(export.blob))  # type: ignore[arg-type]
 
 
 def videos(archive: zipfile.ZipFile) -> list[str]:
@@ -83,7 +83,7 @@ def test_everything_published_is_packed_with_sensible_names(rita: User, team: Te
     export = exports.create_export(actor=rita, project=project)
     with build(export) as archive:
         assert videos(archive) == ["王芳 - Hello- - en - v1.mp4", "A-B - Hello- - en - v1.mp4"]
-        assert archive.read("王芳 - Hello- - en - v1.mp4") == blobs.local_path(made[0].video).read_bytes()
+        assert archive.read("王芳 - Hello- - en - v1.mp4") == factories.path_of(made[0].video).read_bytes()
         assert {entry.compress_type for entry in archive.infolist() if entry.filename.endswith(".mp4")} == {
             zipfile.ZIP_STORED
         }
@@ -128,12 +128,12 @@ def test_a_missing_video_is_noted_and_stops_nothing_else(rita: User, team: Team)
     project = making.ready_project(team, rows=2, columns=1)
     script = project.columns.get().script
     gone, there = (making.version(project, row.presenter, script) for row in project.rows.all())
-    blobs.local_path(gone.video).unlink()
+    factories.path_of(gone.video).unlink()
     with build(exports.create_export(actor=rita, project=project)) as archive:
         assert len(videos(archive)) == 1
         rows = json.loads(archive.read("manifest.json"))["videos"]
     assert [(row["problem"], bool(row["file"])) for row in rows] == [("video_missing", False), ("", True)]
-    blobs.local_path(there.video).unlink()
+    factories.path_of(there.video).unlink()
     empty = exports.create_export(actor=rita, project=project)
     exports.build_export(empty.pk)
     empty.refresh_from_db()
@@ -164,7 +164,7 @@ def test_a_zip_that_cannot_be_written_fails_with_a_code_and_leaves_nothing(
     exports.build_export(export.pk)
     export.refresh_from_db()
     assert (export.state, export.error_code, export.blob) == (Export.State.FAILED, "export_failed", None)
-    assert list((media / "exports").iterdir()) == []
+    assert list(work.root().iterdir()) == []
 
 
 def test_a_redelivered_ticket_starts_anew_and_a_finished_zip_stays(

@@ -9,7 +9,6 @@ from django_q.models import OrmQ
 
 from projects.models import AnalysisState, AuditEvent, Footage, Team
 from projects.problems import HeyGemError
-from projects.services import blobs
 from rendering import queue
 from rendering.cells import CellKey
 from rendering.models import JobState, RenderJob, RenderVersion
@@ -116,8 +115,8 @@ def test_another_teams_identical_files_are_rendered_anew(bob: User, team: Team, 
     made = making.succeed_next()
     other = charlie.teams.get()
     presenter, script = factories.presenter(other), factories.script(other)
-    factories.footage(presenter, blob=factories.blob(other, blobs.local_path(made.footage.blob).read_bytes()))
-    factories.take(script, blob=factories.blob(other, blobs.local_path(made.take.blob).read_bytes(), "audio/wav"))
+    factories.footage(presenter, blob=factories.blob(other, factories.path_of(made.footage.blob).read_bytes()))
+    factories.take(script, blob=factories.blob(other, factories.path_of(made.take.blob).read_bytes(), "audio/wav"))
     batch = start_batch(actor=charlie, project=factories.project(other, presenters=[presenter], scripts=[script]))
     assert batch.jobs.get().state == JobState.QUEUED
 
@@ -128,7 +127,7 @@ def test_a_video_that_is_no_longer_stored_is_rendered_anew(bob: User, team: Team
     made = making.succeed_next()
     with pytest.raises(HeyGemError, match="up_to_date"):
         start_batch(actor=bob, project=project, cells=keys(project))
-    blobs.local_path(made.video).unlink()
+    factories.path_of(made.video).unlink()
     assert start_batch(actor=bob, project=project, cells=keys(project)).jobs.get().state == JobState.QUEUED
 
 
