@@ -14,11 +14,15 @@ def serve() -> None:
     os.dup2(2, 1)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygem_site.settings")
     django.setup()
-    from tests.rendering import scenes
+    from django.db import close_old_connections
+
+    from tests.rendering import farm_scenes, scenes
 
     for line in sys.stdin:
         asked = json.loads(line)
-        answer = getattr(scenes, asked["scene"])(**asked["args"])
+        close_old_connections()
+        scene = getattr(scenes, asked["scene"], None) or getattr(farm_scenes, asked["scene"])
+        answer = scene(**asked["args"])
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
