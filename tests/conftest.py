@@ -11,8 +11,12 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.cast import alice, bob, charlie, mona, presenter, project, rita, script, team, victor
 from tests.postgres import postgres
+from tests.s3 import s3, s3_server
 
-__all__ = ["alice", "bob", "charlie", "mona", "postgres", "presenter", "project", "rita", "script", "team", "victor"]
+__all__ = [
+    "alice", "bob", "charlie", "mona", "postgres", "presenter", "project", "rita", "s3", "s3_server", "script", "team",
+    "victor",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
