@@ -23,16 +23,22 @@ log = logging.getLogger("heygem.queue")
 _QUEUED_TEAMS = RawSQL(
     """
     WITH RECURSIVE queued(team) AS (
-        SELECT min(team_id) FROM rendering_renderjob WHERE state = 'queued'
+        SELECT * FROM (
+            SELECT team_id FROM rendering_renderjob WHERE state = 'queued'
+            ORDER BY team_id, priority DESC, team_priority DESC, id LIMIT 1
+        ) AS first
         UNION ALL
-        SELECT (SELECT min(team_id) FROM rendering_renderjob WHERE state = 'queued' AND team_id > queued.team)
+        SELECT (
+            SELECT team_id FROM rendering_renderjob WHERE state = 'queued' AND team_id > queued.team
+            ORDER BY team_id, priority DESC, team_priority DESC, id LIMIT 1
+        )
         FROM queued WHERE queued.team IS NOT NULL
     )
     SELECT team FROM queued WHERE team IS NOT NULL
     """,
     [],
 )
-"""Teams with anything queued: one step through the index for each team, not one for each of its jobs."""
+"""Teams with anything queued: one step through ``job_next_of_team`` for each team, not one for each of its jobs."""
 WINDOW = 32
 """How many of a team's jobs, from the oldest, a worker may choose from."""
 PASSES = 8
@@ -107,7 +113,7 @@ def startable() -> bool:
 
 def claim_next(worker: WorkerNode) -> Claim | None:
     """Start the next job on ``worker``. None: there is nothing that it may do now."""
-    node = WorkerNode.objects.filter(pk=worker.pk, state=WorkerNode.State.ACTIVE).first()
+    node = workers.at_service(worker)
     if node is None:
         return None
     with transaction.atomic():

@@ -66,10 +66,11 @@ def register(cluster: str) -> tuple[WorkerNode, bool]:
         number += 1
     replaces = not created and node.pid != os.getpid()
     if created or replaces:
-        node.pid, node.busy_since, node.asked = os.getpid(), None, WorkerNode.Asked.NOTHING
+        node.pid, node.asked = os.getpid(), WorkerNode.Asked.NOTHING
+        node.busy_since, node.idle_since = None, timezone.now()
         log.info("worker %s is process %s", node, node.pid)
     node.last_seen_at = timezone.now()
-    node.save(update_fields=["pid", "busy_since", "last_seen_at", "asked"])
+    node.save(update_fields=["pid", "busy_since", "idle_since", "last_seen_at", "asked"])
     return node, replaces
 
 
@@ -78,10 +79,14 @@ def describe(node: WorkerNode, *, engine: str, backends: Sequence[str], device: 
     WorkerNode.objects.filter(pk=node.pk).update(engine=engine, backends=list(backends), device=device)
 
 
-def may_work(node: WorkerNode) -> bool:
-    """Whether nobody paused, drains, stopped or quarantined it, or waits for it to restart."""
+def at_service(node: WorkerNode) -> WorkerNode | None:
+    """Its row as it is now; None when somebody paused, drains, stopped or quarantined it, or waits for its restart."""
     active = WorkerNode.objects.filter(pk=node.pk, state=WorkerNode.State.ACTIVE)
-    return active.exclude(asked__in=RESTARTS).exists()
+    return active.exclude(asked__in=RESTARTS).first()
+
+
+def may_work(node: WorkerNode) -> bool:
+    return at_service(node) is not None
 
 
 def beat(node: WorkerNode) -> None:
@@ -92,12 +97,13 @@ def beat(node: WorkerNode) -> None:
 def begin(node: WorkerNode) -> None:
     """The worker has taken a ticket."""
     now = timezone.now()
-    WorkerNode.objects.filter(pk=node.pk).update(busy_since=now, last_seen_at=now)
+    WorkerNode.objects.filter(pk=node.pk).update(busy_since=now, idle_since=None, last_seen_at=now)
 
 
 def end(node: WorkerNode) -> None:
     """The worker is done with its ticket, or has given it back."""
-    WorkerNode.objects.filter(pk=node.pk).update(busy_since=None, last_seen_at=timezone.now())
+    now = timezone.now()
+    WorkerNode.objects.filter(pk=node.pk).update(busy_since=None, idle_since=now, last_seen_at=now)
     handed_back = WorkerNode.objects.filter(pk=node.pk, asked=WorkerNode.Asked.HAND_BACK)
     handed_back.update(asked=WorkerNode.Asked.NOTHING)
 
@@ -139,9 +145,7 @@ def stuck_clusters() -> list[str]:
     for cluster in CLUSTERS:
         here = WorkerNode.objects.filter(host=settings.WORKER_NAME, cluster=cluster)
         alive = [node for node in here if is_alive(node.pid)]  # none: it is not running, or only starting
-        idle = [
-            node.busy_since is None and node.last_seen_at is not None and node.last_seen_at <= since for node in alive
-        ]
+        idle = [node.idle_since is not None and node.idle_since <= since for node in alive]
         if alive and all(idle) and OrmQ.objects.filter(key=cluster, lock__lte=since).exists():
             stuck.append(cluster)
     return stuck
@@ -152,8 +156,9 @@ def schedule_upkeep() -> None:
     every = {
         "rendering.tasks.reap": {"schedule_type": Schedule.MINUTES, "minutes": 1},
         "projects.tasks.deliver": {"schedule_type": Schedule.MINUTES, "minutes": 1},
-        "projects.tasks.clean_media": {"schedule_type": Schedule.DAILY},
+        "rendering.tasks.keep_house": {"schedule_type": Schedule.DAILY},
     }
+    Schedule.objects.filter(name="projects.tasks.clean_media").delete()  # is a part of it now
     for task, rhythm in every.items():
         # Names are not unique in django-q2's table: two clusters that start together may both have made one.
         known = Schedule.objects.filter(name=task).order_by("pk").first()

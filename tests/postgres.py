@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -35,8 +35,9 @@ def free_port() -> int:
 class Server:
     """Run by the user ``postgres`` when we are root, because PostgreSQL refuses to be."""
 
-    def __init__(self, bin_folder: Path, folder: Path) -> None:
+    def __init__(self, bin_folder: Path, folder: Path, connections: int = 60) -> None:
         self.bin, self.folder, self.port = bin_folder, folder, free_port()
+        self.connections = connections
         self.account = "postgres" if os.getuid() == 0 else None
         if self.account is not None:
             entry = pwd.getpwnam(self.account)
@@ -51,13 +52,30 @@ class Server:
     def start(self) -> None:
         data = str(self.folder / "data")
         self.run("initdb", "-D", data, "-U", USER, "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8")
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
-        fast = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=60"
-        log = str(self.folder / "log")
-        self.run("pg_ctl", "-D", data, "-l", log, "-w", "-o", f"{options} {fast}", "start")
+        self.start_again()
 
-    def stop(self) -> None:
-        self.run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
+    def start_again(self) -> None:
+        """After :meth:`stop`, on the same port, with the same data."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
+        fast = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        many = f"-c max_connections={self.connections}"
+        log, data = str(self.folder / "log"), str(self.folder / "data")
+        self.run("pg_ctl", "-D", data, "-l", log, "-w", "-o", f"{options} {fast} {many}", "start")
+
+    def stop(self, how: str = "immediate") -> None:
+        self.run("pg_ctl", "-D", str(self.folder / "data"), "-m", how, "-w", "stop")
+
+    def signal(self, number: int) -> None:
+        """To every process of the server: SIGSTOP makes it silent, SIGCONT lets it go on."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def processes(self) -> list[int]:
+        """The main process first, so that it starts no others while they are stopped."""
+        main = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        return [main, *map(int, children)]
 
     def new_database(self, name: str, template: str = "template0") -> str:
         """Its address for ``DATABASE_URL``."""
@@ -70,9 +88,9 @@ class Server:
 
 
 @contextmanager
-def running(bin_folder: Path) -> Iterator[Server]:
+def running(bin_folder: Path, connections: int = 60) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="heygem-pg-") as folder:
-        server = Server(bin_folder, Path(folder))
+        server = Server(bin_folder, Path(folder), connections)
         server.start()
         try:
             yield server

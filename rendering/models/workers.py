@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 class WorkerNode(models.Model):
     """A process of a cluster that takes work. Registers itself; ``state`` is what a person asked of it.
 
-    ``busy_since`` is set while it works on a ticket, so an idle one beside waiting tickets shows a stuck cluster.
+    ``busy_since`` is set while it works on a ticket, ``idle_since`` while it waits for one: an idle one beside waiting
+    tickets shows a stuck cluster. ``last_seen_at`` is its heartbeat, whatever it does.
     """
 
     class State(models.TextChoices):
@@ -37,7 +38,10 @@ class WorkerNode(models.Model):
     engine = models.CharField(max_length=20, blank=True, default="")
     backends = models.JSONField(default=list, blank=True)
     figures = models.JSONField(
-        default=dict, blank=True, db_default={}, help_text=_("memory, load, temperature and so on, at the last heartbeat")
+        default=dict,
+        blank=True,
+        db_default={},
+        help_text=_("memory, load, temperature and so on, at the last heartbeat"),
     )
     warm = models.JSONField(
         default=list, blank=True, db_default=[], help_text=_("ids of the footage it rendered last, newest first")
@@ -46,6 +50,7 @@ class WorkerNode(models.Model):
     asked = models.CharField(max_length=11, choices=Asked.choices, blank=True, default="", db_default="")
     failures_in_row = models.PositiveSmallIntegerField(default=0)
     busy_since = models.DateTimeField(null=True, blank=True)
+    idle_since = models.DateTimeField(null=True, blank=True)
     last_seen_at = models.DateTimeField(null=True, blank=True)
     refusal = models.CharField(
         max_length=20, blank=True, default="", db_default="", help_text=_("code of why it takes no work now")

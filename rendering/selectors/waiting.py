@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from projects.models import USABLE
+from rendering import capabilities
 from rendering.models import JobState, RenderJob, TeamShare, WorkerNode
 
 WAITING = (JobState.QUEUED, JobState.HELD)
@@ -29,6 +31,7 @@ class Why(StrEnum):
     BACKOFF = "backoff"
     LIMIT = "limit"
     NO_WORKER = "no_worker"
+    NO_CAPABLE_WORKER = "no_capable_worker"
     TURN = "turn"
 
 
@@ -58,8 +61,8 @@ class Standing:
     shares: dict[int, TeamShare]
     running: Counter[int]
     """Jobs at work, by team."""
-    has_worker: bool
-    """Some worker takes jobs."""
+    workers: tuple[WorkerNode, ...]
+    """Those that take jobs."""
 
     def limit(self, job: RenderJob) -> int | None:
         share = self.shares.get(job.team_id)
@@ -72,7 +75,7 @@ def standing() -> Standing:
     return Standing(
         shares={share.team_id: share for share in TeamShare.objects.all()},
         running=Counter(dict(running.annotate(number=Count("pk")))),
-        has_worker=WorkerNode.objects.filter(cluster="gpu", state=WorkerNode.State.ACTIVE).exists(),
+        workers=tuple(WorkerNode.objects.filter(cluster="gpu", state=WorkerNode.State.ACTIVE)),
     )
 
 
@@ -83,12 +86,13 @@ def waiting_with_why(now: Standing) -> QuerySet[Any]:
     return RenderJob.objects.filter(state__in=WAITING).annotate(
         why=Case(
             When(state=JobState.HELD, then=Value(Why.HELD.value)),
-            When(~Q(footage__state__in=USABLE), then=Value(Why.FOOTAGE.value)),
+            When(~Q(footage__state__in=USABLE) | Q(footage__analysis=None), then=Value(Why.FOOTAGE.value)),
             When(~Q(take__state__in=USABLE), then=Value(Why.TAKE.value)),
             When(team__in=paused, then=Value(Why.PAUSED.value)),
             When(not_before__gt=timezone.now(), then=Value(Why.BACKOFF.value)),
             When(team__in=full, then=Value(Why.LIMIT.value)),
-            default=Value((Why.TURN if now.has_worker else Why.NO_WORKER).value),
+            When(capabilities.somebody_fits(now.workers), then=Value(Why.TURN.value)),
+            default=Value((Why.NO_CAPABLE_WORKER if now.workers else Why.NO_WORKER).value),
             output_field=CharField(),
         )
     )
@@ -100,15 +104,23 @@ def with_why(jobs: Iterable[RenderJob]) -> list[JobRow]:
     now = standing()
     ids = [job.pk for job in jobs if job.state in WAITING]
     whys = dict(waiting_with_why(now).filter(pk__in=ids).order_by().values_list("pk", "why"))
-    return [
-        JobRow(
-            job=job,
-            waits=WaitingJob(job=job, why=Why(whys[job.pk]), place=None, limit=now.limit(job))
-            if job.pk in whys
-            else None,
-        )
-        for job in jobs
-    ]
+
+    def waits(job: RenderJob) -> WaitingJob | None:
+        why = whys.get(job.pk)
+        return WaitingJob(job=job, why=Why(why), place=None, limit=now.limit(job)) if why else None
+
+    return [JobRow(job=job, waits=waits(job)) for job in jobs]
+
+
+def why_and_where(job: RenderJob) -> WaitingJob | None:
+    """Why one job waits and how far back it stands; None when it does not wait. Six queries."""
+    now = standing()
+    found = waiting_with_why(now).filter(pk=job.pk).first() if job.state in WAITING else None
+    if found is None:
+        return None
+    why = Why(found.why)
+    place = place_of(job, now) if why in STARTABLE else None
+    return WaitingJob(job=job, why=why, place=place, limit=now.limit(job))
 
 
 def head_and_kept(jobs: QuerySet[Any], now: Standing, *, size: int) -> Iterable[WaitingJob]:
@@ -151,3 +163,23 @@ def line_up(waiting: Iterable[tuple[int, int, int, int]], now: Standing) -> list
         if not heads[team]:
             del heads[team]
     return order
+
+
+def place_of(job: RenderJob, now: Standing) -> int | None:
+    """Where a job that may start stands in line, 1 is next; where it depends on others, the later. Two queries."""
+    nobodys = TeamShare()
+    own = now.shares.get(job.team_id, nobodys)
+    queued = RenderJob.objects.filter(state=JobState.QUEUED).order_by()
+    ahead = Q(priority__gt=job.priority) | Q(priority=job.priority, team_priority__gt=job.team_priority)
+    ahead |= Q(priority=job.priority, team_priority=job.team_priority, pk__lt=job.pk)
+    rank = queued.filter(ahead, team=job.team_id).count()
+    place = rank + 1
+    counted = queued.exclude(team=job.team_id).values_list("team", "priority").annotate(number=Count("pk"))
+    for team, priority, number in counted:
+        share = now.shares.get(team, nobodys)
+        before = priority + share.priority - job.priority - own.priority
+        if share.paused_at is None and before > 0:
+            place += number
+        elif share.paused_at is None and before == 0:
+            place += min(number, math.ceil((rank + 0.5) * share.weight / own.weight))
+    return place

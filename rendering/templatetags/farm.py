@@ -83,4 +83,5 @@ def why_words(item: WaitingJob) -> str:
         Why.TAKE: _("Its recording is still being analysed."),
         Why.PAUSED: _("Its team is paused."),
         Why.NO_WORKER: _("No worker is active."),
+        Why.NO_CAPABLE_WORKER: _("No active worker has its back end, the memory it needs, or its footage's analysis."),
     }[item.why]

@@ -258,7 +258,7 @@ def test_a_new_process_takes_back_what_its_dead_predecessor_ran(worker: WorkerNo
 def test_a_cluster_is_stuck_when_tickets_wait_beside_idle_workers(team: Team, settings: Settings) -> None:
     settings.WORKER_NAME = "box"
     long_ago = timezone.now() - timedelta(minutes=2)
-    here = node("box", last_seen_at=long_ago, pid=os.getpid())
+    here = node("box", idle_since=long_ago, pid=os.getpid())
     assert workers.stuck_clusters() == []
     new_job(team)
     assert workers.stuck_clusters() == []
@@ -267,7 +267,8 @@ def test_a_cluster_is_stuck_when_tickets_wait_beside_idle_workers(team: Team, se
     workers.begin(here)
     assert workers.stuck_clusters() == []
     workers.end(here)
-    WorkerNode.objects.update(last_seen_at=long_ago)
+    assert workers.stuck_clusters() == []
+    WorkerNode.objects.update(idle_since=long_ago)
     assert workers.stuck_clusters() == ["gpu"]
     settings.WORKER_NAME = "another box"
     assert workers.stuck_clusters() == []
@@ -276,7 +277,7 @@ def test_a_cluster_is_stuck_when_tickets_wait_beside_idle_workers(team: Team, se
 def test_a_cluster_that_has_not_started_yet_is_not_stuck(team: Team, settings: Settings) -> None:
     settings.WORKER_NAME = "box"
     long_ago = timezone.now() - timedelta(minutes=2)
-    node("box", last_seen_at=long_ago)
+    node("box", idle_since=long_ago)
     new_job(team)
     OrmQ.objects.update(lock=long_ago)
     assert workers.stuck_clusters() == []
