@@ -5,7 +5,7 @@ from __future__ import annotations
 from rendering import queue
 from rendering.execution import analyse as analyser
 from rendering.execution import render as renderer
-from rendering.services import exports, tally
+from rendering.services import exports, tally, upkeep
 
 
 def render() -> str:
@@ -16,6 +16,11 @@ def render() -> str:
 def analyse() -> str:
     """A machine may look at one footage or take now."""
     return analyser.run_ticket()
+
+
+def keep_house() -> str:
+    """Once a day."""
+    return str(upkeep.keep_house())
 
 
 def export(export_id: int) -> None:

@@ -1,6 +1,6 @@
 """Room on this machine's disk. Work stops before there is none: a full disk breaks what was promised to be whole.
 
-Measured where files arrive and work is done (``MEDIA_ROOT``), also when they are kept in object storage afterwards.
+Measured where files arrive and work is done, also when they are kept in object storage afterwards.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -21,22 +22,42 @@ DISK_FULL = "disk_full"
 """The code of work that has to wait for room."""
 
 
-def free_bytes() -> int:
-    """Bytes that may still be written on the disk of the media folder."""
-    folder = Path(settings.MEDIA_ROOT)
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Bytes of a disk."""
+
+    total: int
+    used: int
+    free: int
+
+
+def folder() -> Path:
+    """Where what arrives and what is made lies first: with files the media folder, with a bucket the cache."""
+    return Path(settings.MEDIA_ROOT if holds_media() else settings.CACHE_ROOT)
 
 
 def holds_media() -> bool:
     """Whether stored files lie on this disk, so that removing some makes room on it."""
-    return not getattr(settings, "S3_BUCKET", "")
+    return not settings.S3_BUCKET
+
+
+def space(at: Path | None = None) -> Space:
+    """Bytes of the disk that holds ``at``, or :func:`folder`."""
+    at = at or folder()
+    while not at.exists():
+        at = at.parent
+    found = shutil.disk_usage(at)
+    return Space(total=found.total, used=found.used, free=found.free)
 
 
 def has_room(size: int = 0) -> bool:
     """Whether ``size`` more bytes leave free what is to be kept free (``DISK_KEEP_FREE_MB``)."""
-    return free_bytes() >= size + settings.DISK_KEEP_FREE_BYTES
+    return space().free >= size + settings.DISK_KEEP_FREE_BYTES
+
+
+def can_work(size: int = 0) -> bool:
+    """Whether a machine may begin something of which ``size`` is known: the cache's disk counts as well."""
+    return has_room(size) and space(Path(settings.CACHE_ROOT)).free >= settings.DISK_KEEP_FREE_BYTES
 
 
 def is_full(error: BaseException) -> bool:

@@ -54,6 +54,7 @@ class Files(FileSystemStorage):
                 finally:
                     beside.unlink(missing_ok=True)
             place.chmod(0o644)
+            os.utime(place)  # what was long on its way is new here
 
     def length(self, key: str) -> int | None:
         with _telling(), contextlib.suppress(FileNotFoundError):

@@ -277,7 +277,7 @@ def _room(leaving: Iterable[Leaving]) -> Iterator[Leaving]:
     if settings.REBUILDABLE_BYTES:
         over[Why.BUDGET] = rebuildable_bytes() - settings.REBUILDABLE_BYTES
     if disk.holds_media():
-        over[Why.DISK] = 2 * settings.DISK_KEEP_FREE_BYTES - disk.free_bytes()
+        over[Why.DISK] = 2 * settings.DISK_KEEP_FREE_BYTES - disk.space().free
     freed = sum(thing.size for thing in leaving)
     over[Why.DISK] -= freed
     over[Why.BUDGET] -= sum(thing.size for thing in leaving if thing.part in (Part.ANALYSIS, Part.PREVIEWS))

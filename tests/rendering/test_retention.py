@@ -247,10 +247,11 @@ def test_the_least_recently_used_go_first_until_the_rest_fits_the_budget(team, s
 def test_a_disk_that_is_nearly_full_is_made_room_on(team, settings, monkeypatch):
     footage = looked_at(team, "preview", 2, size=4 * MB)
     Footage.objects.update(analysis=None)
-    monkeypatch.setattr(disk, "free_bytes", lambda: 2 * settings.DISK_KEEP_FREE_BYTES - 1)
+    nearly = 2 * settings.DISK_KEEP_FREE_BYTES
+    monkeypatch.setattr(disk, "space", lambda: disk.Space(total=1 << 40, used=0, free=nearly - 1))
     (thing,) = selectors.plan().things
     assert (thing.pk, thing.why) == (footage.pk, Why.DISK)
-    monkeypatch.setattr(disk, "free_bytes", lambda: 2 * settings.DISK_KEEP_FREE_BYTES)
+    monkeypatch.setattr(disk, "space", lambda: disk.Space(total=1 << 40, used=0, free=nearly))
     assert selectors.plan().things == ()
 
 
