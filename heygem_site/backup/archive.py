@@ -102,7 +102,7 @@ class Reader:
             first = self._tar.next()
             if first is None or first.name != ABOUT:
                 raise BackupError(f"{path} is not a backup of HeyGem: it does not begin with {ABOUT}.")
-            about: dict[str, Any] = json.load(self.open(ABOUT))
+            about: dict[str, Any] = json.load(self._content(first))
         except (tarfile.TarError, ValueError, OSError, EOFError):
             raise BackupError(f"{path} is damaged at its very beginning.") from None
         if about.get("format") != FORMAT:
@@ -146,7 +146,10 @@ class Reader:
 
     def open(self, name: str) -> IO[bytes]:
         """Raises ``KeyError`` for what is not in it."""
-        file = self._tar.extractfile(name)
+        return self._content(self._tar.getmember(name))
+
+    def _content(self, member: tarfile.TarInfo) -> IO[bytes]:
+        file = self._tar.extractfile(member)
         if file is None:
-            raise KeyError(name)
+            raise KeyError(member.name)
         return file
