@@ -30,6 +30,7 @@ def export(export_id: int) -> None:
 def reap() -> None:
     """Once a minute: take back what was lost with its worker, and count what has ended."""
     analyser.reap()
+    exports.resume()
     queue.tidy()
     queue.reap()
     tally.advance()

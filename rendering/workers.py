@@ -14,6 +14,7 @@ from django.db.models import F
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
+from projects.services import disk
 from rendering.models import RenderAttempt, RenderJob, WorkerNode
 
 log = logging.getLogger("heygem.workers")
@@ -89,9 +90,18 @@ def may_work(node: WorkerNode) -> bool:
     return at_service(node) is not None
 
 
+def has_room(node: WorkerNode) -> bool:
+    """Whether the worker's disk has room for work. What its row says of that changes with the answer."""
+    refusal = "" if disk.can_work() else disk.DISK_FULL
+    if WorkerNode.objects.filter(pk=node.pk).exclude(refusal=refusal).update(refusal=refusal):
+        log.warning("worker %s %s", node, "takes no work: its disk is nearly full" if refusal else "has room again")
+    return not refusal
+
+
 def beat(node: WorkerNode) -> None:
     """The worker is there and works."""
     WorkerNode.objects.filter(pk=node.pk).update(last_seen_at=timezone.now())
+    has_room(node)
 
 
 def begin(node: WorkerNode) -> None:

@@ -116,6 +116,12 @@ FAILURES: dict[str, Failure] = {
             "transient",
         ),
         Failure(
+            "disk_full",
+            _("The machine's disk had no room left."),
+            _("It goes on by itself when there is room again; tell the operator if that takes long."),
+            "transient",
+        ),
+        Failure(
             "engine_crashed",
             _("The engine stopped in the middle of the work."),
             _("It is tried again by itself; tell the operator if it keeps failing."),

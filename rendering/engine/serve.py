@@ -10,6 +10,7 @@ An exception that is nobody's fault but ours is not caught: the process ends, an
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
@@ -86,7 +87,7 @@ def failure_code(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out_of_memory"
     if isinstance(error, OSError):
-        return "io_error"
+        return "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "io_error"
     return None
 
 

@@ -15,10 +15,10 @@ from django.conf import settings
 from projects import trace
 from projects.models import AudioTake, Footage, MediaBlob, Team
 from projects.problems import HeyGemError
-from projects.services import analysis, blobs, work
+from projects.services import analysis, blobs, disk, work
 from projects.services.waking import wake_analysers
 from projects.storage import StorageUnavailable
-from rendering import tickets
+from rendering import tickets, workers
 from rendering.engine.errors import EngineError
 from rendering.execution.child import EngineChild, engine
 from rendering.execution.node import this_worker
@@ -40,6 +40,9 @@ def run_ticket() -> str:
     node = this_worker(CLUSTER)
     if not analysis.is_waiting():  # an engine is not started for nothing
         return "nothing to do"
+    if not workers.has_room(node):
+        tickets.wake_later(settings.ANALYSIS_TASK, cluster=CLUSTER)
+        return "the disk is nearly full"
     if not blobs.answers():  # or an outage would cost everything that waits an attempt
         tickets.wake_later(settings.ANALYSIS_TASK, cluster=CLUSTER)
         return "the storage does not answer"
@@ -119,7 +122,8 @@ class Look:
             return f"{error.code} ({error}), " + ("waits again" if again else "refused")
         except (OSError, HeyGemError) as error:
             log.exception("%s %s: the analysis cannot be stored", self.claim.kind, item.public_id)
-            return self._fail(EngineError("io_error", f"{type(error).__name__}: {error}"))
+            code = disk.DISK_FULL if disk.is_full(error) else "io_error"
+            return self._fail(EngineError(code, f"{type(error).__name__}: {error}"))
         return "done"
 
     def _fail(self, error: EngineError) -> str:

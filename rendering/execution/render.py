@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from projects import trace
 from projects.models import MediaBlob
 from projects.problems import HeyGemError
-from projects.services import blobs, work
+from projects.services import blobs, disk, work
 from projects.storage import StorageUnavailable
 from rendering import queue, states, tickets, workers
 from rendering.engine.contract import RENDER_STAGES
@@ -52,6 +52,9 @@ def run_ticket() -> str:
     if not workers.may_work(node):
         tickets.pass_on()
         return "this worker is not active"
+    if not workers.has_room(node):
+        tickets.pass_on()
+        return "the disk is nearly full"
     if not blobs.answers():  # or an outage would cost every job an attempt
         tickets.pass_on()
         return "the storage does not answer"
@@ -126,7 +129,8 @@ class Attempt:
             return self._fail(error.code, "transient", error.detail)
         except (OSError, HeyGemError) as error:
             log.exception("job %s: the video cannot be stored", self.job.public_id)
-            return self._fail("io_error", "transient", f"{type(error).__name__}: {error}")
+            code = disk.DISK_FULL if disk.is_full(error) else "io_error"
+            return self._fail(code, "transient", f"{type(error).__name__}: {error}")
         workers.note_success(self.node)
         return f"version {version.number}"
 

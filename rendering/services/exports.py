@@ -14,13 +14,14 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Sum
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from projects.access import require
 from projects.models import MediaBlob, Project, Role
 from projects.problems import HeyGemError
-from projects.services import audit, blobs, work
+from projects.services import audit, blobs, disk, work
 from projects.storage import StorageUnavailable
 from rendering import events, tickets
 from rendering.access import require_own_or_manager
@@ -87,6 +88,9 @@ def build_export(export_id: int) -> None:
     if not unfinished.update(state=Export.State.RUNNING, done=0):
         return
     export = Export.objects.select_related("team", "project").get(pk=export_id)
+    if not disk.can_work(_bytes_of(export)):
+        _wait_for_room(export)
+        return
     try:
         with work.folder() as folder:
             path = folder / "export.zip"
@@ -101,7 +105,10 @@ def build_export(export_id: int) -> None:
         logger.warning("export %s: the storage is away: %s", export.public_id, error)
         _wait_for_storage(export)
         return
-    except OSError:
+    except OSError as error:
+        if disk.is_full(error):
+            _wait_for_room(export)
+            return
         logger.exception("export %s could not be written", export.public_id)
         _end(export, state=Export.State.FAILED, error_code="export_failed")
         return
@@ -114,6 +121,31 @@ def _wait_for_storage(export: Export) -> None:
         _end(export, state=Export.State.FAILED, error_code="storage_unavailable")
     elif Export.objects.filter(pk=export.pk, state=Export.State.RUNNING).update(state=Export.State.WAITING):
         tickets.wake_later(EXPORT_TASK, export.pk, cluster="worker")
+
+
+def _bytes_of(export: Export) -> int:
+    return int(export.versions.aggregate(size=Sum("video__size"))["size"] or 0)
+
+
+def _wait_for_room(export: Export) -> None:
+    """The disk is too full for it: it waits, and says so, until :func:`resume` finds room."""
+    logger.warning("export %s waits: the disk has no room for it", export.public_id)
+    running = Export.objects.filter(pk=export.pk, state=Export.State.RUNNING)
+    running.update(state=Export.State.WAITING, error_code=disk.DISK_FULL, done=0)
+
+
+def resume() -> int:
+    """Begin again what waited for room on the disk. Returns how many. Runs every minute."""
+    waiting = Export.objects.filter(state=Export.State.WAITING, error_code=disk.DISK_FULL)
+    begun = 0
+    for export in waiting.order_by("pk"):
+        if not disk.can_work(_bytes_of(export)):
+            break
+        with transaction.atomic():
+            if waiting.filter(pk=export.pk).update(error_code=""):
+                async_task(EXPORT_TASK, export.pk, cluster="worker")
+                begun += 1
+    return begun
 
 
 @transaction.atomic

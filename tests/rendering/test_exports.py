@@ -157,10 +157,10 @@ def test_a_zip_that_cannot_be_written_fails_with_a_code_and_leaves_nothing(
     making.version(project, presenter, script)
     export = exports.create_export(actor=rita, project=project)
 
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", broken)
     exports.build_export(export.pk)
     export.refresh_from_db()
     assert (export.state, export.error_code, export.blob) == (Export.State.FAILED, "export_failed", None)
