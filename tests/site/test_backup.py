@@ -22,11 +22,12 @@ from heygem_site.backup import BackupError
 from heygem_site.backup.archive import ABOUT, MANIFEST, Reader, Writer
 from projects.models import MediaHold, Team
 from projects.services import blobs, media_hold
-from tests import factories
+from tests import factories, s3
 from tests.rendering.conftest import Kind, NewSite, migrated_postgres, migrated_sqlite, new_site
 from tests.rendering.sites import ROOT, Site
+from tests.s3 import s3_server
 
-__all__ = ["migrated_postgres", "migrated_sqlite", "new_site"]
+__all__ = ["migrated_postgres", "migrated_sqlite", "new_site", "s3_server"]
 
 FURNISH = """
 from datetime import timedelta
@@ -409,6 +410,25 @@ def test_a_pipe_gets_the_same(new_site: NewSite, tmp_path: Path) -> None:
     with tarfile.open(file) as tar:
         assert tar.getnames()[0] == ABOUT
         assert tar.getnames()[-1] == MANIFEST
+
+
+def test_object_storage_is_listed_or_copied(new_site: NewSite, tmp_path: Path, s3_server: int) -> None:
+    url = f"http://127.0.0.1:{s3_server}"
+    for bucket in ("backup-old", "backup-new"):
+        s3.make_bucket(url, bucket)
+    old, beside, new = (new_site(**s3.variables(url, f"backup-{name}")) for name in ("old", "old", "new"))
+    tell(old, FURNISH)
+    before, listed, copied = tell(old, LOOK), tmp_path / "listed.tar", tmp_path / "copied.tar"
+    assert "7 files are in the storage" in good(old, "backup", str(listed))
+    good(old, "backup", str(copied), "--with-media")
+    with Reader(listed) as small, Reader(copied) as large:
+        assert (small.about["media"], large.about["media"]) == ("listed", "copied")
+        assert (len(small.names("media")), len(large.names("media"))) == (0, 7)
+    good(beside, "restore", str(listed))
+    assert tell(beside, LOOK)["bytes"] == before["bytes"]
+    assert "7 stored files are neither in the backup nor in" in refused(new, "restore", str(listed))
+    good(new, "restore", str(copied))
+    assert tell(new, LOOK)["bytes"] == before["bytes"]
 
 
 # Holding what is being copied
