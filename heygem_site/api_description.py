@@ -73,7 +73,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Team": {"id": TEAM, "name": "Course makers", "role": "creator", "created_at": WHEN},
     "TeamNew": {"name": "Course makers"},
-    "PatchedTeamNew": {"name": "Course makers"},
+    "PatchedTeamChange": {"name": "Course makers"},
     "Presenter": {"id": ADA, "team": TEAM, "name": "Ada", "notes": "", "archived_at": None, "created_at": WHEN},
     "PresenterNew": {"team": TEAM, "name": "Ada", "notes": "Blue background."},
     "PatchedPresenterChange": {"name": "Ada Lovelace"},

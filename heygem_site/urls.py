@@ -26,3 +26,6 @@ urlpatterns = [
     path("", include("projects.urls")),
     path("", include("rendering.urls")),
 ]
+handler400 = "projects.views.problems.bad_request"
+handler404 = "projects.views.problems.not_found"
+handler500 = "projects.views.problems.server_error"

@@ -16,6 +16,8 @@ from projects.problems import HeyGemError
 RETRY_AFTER_S = "10"
 """When a program may ask again after the storage was away."""
 MACHINE_PATHS = ("/uploads/", "/api/")
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+NUL = "\x00"
 PROBLEM = "application/problem+json"
 
 
@@ -38,6 +40,14 @@ def answer(request: HttpRequest, error: HeyGemError) -> HttpResponse:
     return render(request, "projects/problem.html", {"problem": problem}, status=error.problem.status)
 
 
+def _names_nul(request: HttpRequest) -> bool:
+    """Whether an address or a form holds what PostgreSQL keeps nowhere: nothing can be called so. (What programs send
+    as JSON is checked field by field.)"""
+    if NUL in request.path or (not wants_json(request) and "%00" in request.META.get("QUERY_STRING", "")):
+        return True
+    return request.content_type in FORMS and any(NUL in text for texts in request.POST.lists() for text in texts[1])
+
+
 class Problems:
     """Also tells programs what they may still ask, and turns the redirect of a signed-out fragment into one of the
     whole page: a sign-in form inside a card helps nobody."""
@@ -46,7 +56,7 @@ class Problems:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
+        response = answer(request, HeyGemError("not_found")) if _names_nul(request) else self.get_response(request)
         throttling.tell(request, response)
         if response.status_code == 503:
             response.setdefault("Retry-After", RETRY_AFTER_S)

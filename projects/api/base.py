@@ -17,6 +17,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.viewsets import GenericViewSet
 
 from projects import access
+from projects.api.bodies import wrong_types
 from projects.services import keyed_requests
 
 M = TypeVar("M", bound=Model)
@@ -71,6 +72,8 @@ class Asking:
     def asked(self) -> dict[str, Any]:
         """What the request's body says. Raises ``ValidationError``."""
         serializer = self.asks[self.action](data=self.request.data)
+        if wrong := dict(wrong_types(serializer, self.request.data)):
+            raise serializers.ValidationError(wrong)
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 

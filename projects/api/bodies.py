@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from django.conf import settings
 from django.http import Http404
+from django.utils.translation import gettext as _
+from rest_framework import serializers
 from rest_framework.exceptions import NotAcceptable, ParseError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
@@ -42,6 +44,32 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+JSON_TYPES: tuple[tuple[type[serializers.Field], tuple[type, ...]], ...] = (
+    (serializers.BooleanField, (bool,)),
+    (serializers.IntegerField, (int,)),
+    (serializers.FloatField, (int, float)),
+    (serializers.CharField, (str,)),
+    (serializers.ChoiceField, (str,)),
+    (serializers.ListField, (list,)),
+)
+
+
+def wrong_types(serializer: serializers.Serializer, body: Any) -> Iterator[tuple[str, list[str]]]:
+    """Fields whose value is of another type than the description says, which DRF would make fit."""
+    for name, value in body.items() if isinstance(body, dict) else ():
+        field = serializer.fields.get(name)
+        items = value if isinstance(field, serializers.ListField) and isinstance(value, list) else ()
+        if field is None or (value is None and field.allow_null):
+            continue
+        if not _fits(field, value) or not all(_fits(field.child, item) for item in items):
+            yield name, [str(_("Not of the type that the description names."))]
+
+
+def _fits(field: serializers.Field, value: Any) -> bool:
+    allowed = next((types for kind, types in JSON_TYPES if isinstance(field, kind)), None)
+    return allowed is None or (isinstance(value, allowed) and (bool in allowed or not isinstance(value, bool)))
 
 
 class Lenient(DefaultContentNegotiation):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters as filters
+from django.core.exceptions import ValidationError
+from django_filters.fields import ChoiceField
 from drf_spectacular.utils import extend_schema_field
 
 from projects.models import AnalysisState, AudioTake, Footage, Presenter, Project, Script
@@ -16,6 +18,17 @@ class Flag(filters.TypedChoiceFilter):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(choices=[("true", "true"), ("false", "false")], coerce=lambda text: text == "true", **options)
+
+
+class _OneOf(ChoiceField):
+    def clean(self, value: Any) -> Any:
+        if value == "":  # named, and with nothing
+            raise ValidationError(self.error_messages["invalid_choice"], params={"value": value})
+        return super().clean(value)
+
+
+class Choice(filters.ChoiceFilter):
+    field_class = _OneOf
 
 
 class Narrowed(filters.FilterSet):
@@ -54,7 +67,7 @@ class ProjectFilter(Kept):
 class FootageFilter(Kept):
     team = filters.CharFilter(field_name="presenter__team__public_id", help_text="The id of a team.")
     presenter = filters.CharFilter(field_name="presenter__public_id", help_text="The id of a presenter.")
-    state = filters.ChoiceFilter(choices=AnalysisState.choices)
+    state = Choice(choices=AnalysisState.choices)
 
     class Meta(Narrowed.Meta):
         model = Footage
@@ -64,7 +77,7 @@ class TakeFilter(Kept):
     team = filters.CharFilter(field_name="script_version__script__team__public_id", help_text="The id of a team.")
     script = filters.CharFilter(field_name="script_version__script__public_id", help_text="The id of a script.")
     language = filters.CharFilter(field_name="script_version__language", help_text="A language tag, such as en.")
-    state = filters.ChoiceFilter(choices=AnalysisState.choices)
+    state = Choice(choices=AnalysisState.choices)
 
     class Meta(Narrowed.Meta):
         model = AudioTake

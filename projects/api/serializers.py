@@ -82,6 +82,10 @@ class TeamNew(serializers.Serializer):
     name = serializers.CharField(max_length=120)
 
 
+class TeamChange(serializers.Serializer):
+    name = serializers.CharField(max_length=120, required=False)
+
+
 class PresenterSerializer(serializers.ModelSerializer):
     id = IdField()
     team = IdField("team")
@@ -98,7 +102,7 @@ class PresenterNew(serializers.Serializer):
 
 
 class PresenterChange(serializers.Serializer):
-    name = serializers.CharField(max_length=120)
+    name = serializers.CharField(max_length=120, required=False)
     notes = serializers.CharField(required=False, allow_blank=True)
 
 
@@ -137,7 +141,7 @@ class ScriptNew(serializers.Serializer):
 
 
 class ScriptChange(serializers.Serializer):
-    title = serializers.CharField(max_length=200)
+    title = serializers.CharField(max_length=200, required=False)
 
 
 class Words(serializers.Serializer):

@@ -37,7 +37,7 @@ class Teams(Made):
 
     serializer_class = shapes.TeamSerializer
     queryset = Team.objects.all()
-    asks = {"create": shapes.TeamNew, "partial_update": shapes.TeamNew}
+    asks = {"create": shapes.TeamNew, "partial_update": shapes.TeamChange}
     refusals = {"create": ("name_missing", "token_new_team"), "partial_update": ("name_missing",)}
     find = access.get_team_for_user
 
@@ -57,7 +57,8 @@ class Teams(Made):
     def partial_update(self, request: Request, public_id: str) -> Response:
         """Another name, for managers."""
         found = self.get_object()
-        return self.shown(team_services.rename_team(actor=actor(request), team=found, **self.asked()))
+        asked = {"name": found.name, **self.asked()}
+        return self.shown(team_services.rename_team(actor=actor(request), team=found, **asked))
 
 
 class Presenters(Archived, Made):
@@ -80,7 +81,8 @@ class Presenters(Archived, Made):
     def partial_update(self, request: Request, public_id: str) -> Response:
         """Another name, other notes."""
         found = access.get_presenter_for_user(request.user, public_id, need=Role.CREATOR)
-        return self.shown(presenter_services.rename_presenter(actor=actor(request), presenter=found, **self.asked()))
+        asked = {"name": found.name, **self.asked()}
+        return self.shown(presenter_services.rename_presenter(actor=actor(request), presenter=found, **asked))
 
 
 class FootageOfPresenters(Archived):
@@ -126,7 +128,8 @@ class Scripts(Archived, Made):
     def partial_update(self, request: Request, public_id: str) -> Response:
         """Another title."""
         found = access.get_script_for_user(request.user, public_id, need=Role.CREATOR)
-        return self.shown(script_services.rename_script(actor=actor(request), script=found, **self.asked()))
+        asked = {"title": found.title, **self.asked()}
+        return self.shown(script_services.rename_script(actor=actor(request), script=found, **asked))
 
     @extend_schema(responses=shapes.ScriptVersionSerializer)
     @action(detail=True, methods=["post"])

@@ -132,7 +132,7 @@ class Webhooks(Managed):
     filterset_class = WebhookFilter
     queryset = Webhook.objects.select_related("team")
     asks = {"create": WebhookNew, "partial_update": WebhookChange}
-    refusals = {"create": (*BAD, "webhook_too_many"), "partial_update": BAD}
+    refusals = {"retrieve": ("not_allowed",), "create": (*BAD, "webhook_too_many"), "partial_update": BAD}
     noun = "webhook"
     find = access.get_webhook_for_user
 
@@ -184,7 +184,7 @@ class Deliveries(Managed):
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilter
     queryset = WebhookDelivery.objects.select_related("webhook")
-    refusals = {"redeliver": ("webhook_stopped",)}
+    refusals = {"retrieve": ("not_allowed",), "redeliver": ("webhook_stopped",)}
     team_path = "webhook__team"
     noun = "delivery"
     find = access.get_delivery_for_user

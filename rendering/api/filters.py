@@ -7,7 +7,7 @@ from typing import Any
 import django_filters as filters
 from django.db.models import F, QuerySet
 
-from projects.api.filters import Flag, Narrowed
+from projects.api.filters import Choice, Flag, Narrowed
 from rendering.models import Export, JobState, Preset, RenderBatch, RenderJob, RenderVersion
 
 TEAM, PROJECT = "The id of a team.", "The id of a project."
@@ -30,7 +30,7 @@ class BatchFilter(Narrowed):
 
 
 class ExportFilter(BatchFilter):
-    state = filters.ChoiceFilter(choices=Export.State.choices)
+    state = Choice(choices=Export.State.choices)
 
     class Meta(Narrowed.Meta):
         model = Export
@@ -42,7 +42,7 @@ class JobFilter(Narrowed):
     presenter = filters.CharFilter(field_name="deliverable__presenter__public_id", help_text=PRESENTER)
     script = filters.CharFilter(field_name="deliverable__script__public_id", help_text=SCRIPT)
     batch = filters.CharFilter(field_name="batch__public_id", help_text="The id of a batch.")
-    state = filters.ChoiceFilter(choices=JobState.choices)
+    state = Choice(choices=JobState.choices)
 
     class Meta(Narrowed.Meta):
         model = RenderJob
