@@ -89,6 +89,12 @@ def get_any_job(user: AnyUser, public_id: str) -> RenderJob:
     )
 
 
+def get_any_batch(user: AnyUser, public_id: str) -> RenderBatch:
+    """A batch of any team, for an operator."""
+    require_operator(user)
+    return _find(RenderBatch.objects.select_related("team", "project", "created_by"), public_id)
+
+
 def get_any_team(user: AnyUser, public_id: str) -> Team:
     """Any team, for an operator."""
     require_operator(user)

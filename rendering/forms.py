@@ -61,3 +61,28 @@ class ShareForm(forms.Form):
         required=False,
         help_text=_("Optional. It goes into the audit log."),
     )
+
+
+class RetryForm(forms.Form):
+    """How often and how soon a team's jobs are tried again."""
+
+    max_attempts = forms.IntegerField(
+        label=_("Tries of a job"),
+        min_value=farm.ATTEMPTS[0],
+        max_value=farm.ATTEMPTS[-1],
+        required=False,
+        help_text=_("For jobs that are ordered from now on. Empty: as the installation says."),
+    )
+    backoff_seconds = forms.IntegerField(
+        label=_("Seconds of rest after the first failed try"),
+        min_value=farm.BACKOFFS[0],
+        max_value=farm.BACKOFFS[-1],
+        required=False,
+        help_text=_("Doubled after each further one, ten minutes at most. Empty: as the installation says."),
+    )
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=farm.REASON_LIMIT,
+        required=False,
+        help_text=_("Optional. It goes into the audit log."),
+    )

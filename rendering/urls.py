@@ -2,7 +2,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from rendering.views import board, cells, exports, farm, home, presets, projects
+from rendering.views import (
+    board,
+    cells,
+    exports,
+    farm,
+    farm_audit,
+    farm_teams,
+    farm_work,
+    farm_workers,
+    home,
+    presets,
+    projects,
+)
 
 app_name = "rendering"
 urlpatterns = [
@@ -43,10 +55,19 @@ urlpatterns = [
     path("farm/", farm.farm, name="farm"),
     path("farm/now", farm.farm_now, name="farm_now"),
     path("farm/rates", farm.farm_rates, name="farm_rates"),
-    path("farm/workers/<int:number>/act/", farm.farm_worker, name="farm_worker"),
-    path("farm/jobs/<str:public_id>/", farm.farm_job, name="farm_job"),
-    path("farm/jobs/<str:public_id>/changes", farm.farm_job_changes, name="farm_job_changes"),
-    path("farm/jobs/<str:public_id>/act/", farm.farm_job_act, name="farm_job_act"),
-    path("farm/teams/<str:team_id>/", farm.farm_team, name="farm_team"),
-    path("farm/teams/<str:team_id>/act/", farm.farm_team_act, name="farm_team_act"),
+    path("farm/workers/<int:number>/", farm_workers.farm_worker, name="farm_worker"),
+    path("farm/workers/<int:number>/changes", farm_workers.farm_worker_changes, name="farm_worker_changes"),
+    path("farm/workers/<int:number>/act/", farm_workers.farm_worker_act, name="farm_worker_act"),
+    path("farm/jobs/", farm_work.farm_jobs, name="farm_jobs"),
+    path("farm/jobs/act/", farm_work.farm_jobs_act, name="farm_jobs_act"),
+    path("farm/jobs/<str:public_id>/", farm_work.farm_job, name="farm_job"),
+    path("farm/jobs/<str:public_id>/changes", farm_work.farm_job_changes, name="farm_job_changes"),
+    path("farm/jobs/<str:public_id>/log", farm_work.farm_job_log, name="farm_job_log"),
+    path("farm/jobs/<str:public_id>/act/", farm_work.farm_job_act, name="farm_job_act"),
+    path("farm/batches/<str:public_id>/", farm_work.farm_batch, name="farm_batch"),
+    path("farm/batches/<str:public_id>/act/", farm_work.farm_batch_act, name="farm_batch_act"),
+    path("farm/teams/<str:team_id>/", farm_teams.farm_team, name="farm_team"),
+    path("farm/teams/<str:team_id>/act/", farm_teams.farm_team_act, name="farm_team_act"),
+    path("farm/audit/", farm_audit.farm_audit, name="farm_audit"),
+    path("farm/audit.csv", farm_audit.farm_audit_csv, name="farm_audit_csv"),
 ]

@@ -57,6 +57,12 @@ class WorkerView:
     def stage(self) -> str:
         return stage_label(self.job.stage) if self.job else ""
 
+    def marks(self) -> Iterable[str]:
+        node, job = self.node, self.job
+        yield f"{node.pk} {node.state} {node.asked} {node.failures_in_row} {node.engine} {node.version} {node.figures}"
+        yield f"{self.is_heard} {node.busy_since}"
+        yield f"{job.pk} {job.revision} {job.cancel_requested_at}" if job else "-"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TeamLine:
@@ -95,9 +101,7 @@ class FarmView:
     def marks(self) -> Iterable[str]:
         yield f"{self.word} {self.reason} {self.running} {self.queued} {self.held}"
         for worker in self.workers:
-            node, job = worker.node, worker.job
-            yield f"{node.pk} {node.state} {node.failures_in_row} {node.engine} {worker.is_heard} {node.busy_since}"
-            yield f"{job.pk} {job.revision} {job.cancel_requested_at}" if job else "-"
+            yield from worker.marks()
         for line in self.teams:
             yield str(line)
         for item in self.waiting:
@@ -129,6 +133,12 @@ def farm() -> FarmView:
         queued=sum(numbers.values()) - held,
         held=held,
     )
+
+
+def worker_view(node: WorkerNode) -> WorkerView:
+    """One worker, with the job it runs. One query."""
+    job = RenderJob.objects.filter(state=JobState.RUNNING, worker=node).select_related(*RELATED).first()
+    return WorkerView(node=node, job=job, is_heard=is_heard(node))
 
 
 def _workers(at_work: Iterable[RenderJob]) -> list[WorkerView]:

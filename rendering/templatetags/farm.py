@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from django import template
 from django.utils import formats, timezone
 from django.utils.functional import Promise
@@ -9,6 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from projects import problems
+from projects.models import AuditEvent
+from rendering.models import RenderAttempt, WorkerNode
 from rendering.selectors import stage_label
 from rendering.selectors.farm import Word
 from rendering.selectors.waiting import WaitingJob, Why
@@ -85,3 +90,121 @@ def why_words(item: WaitingJob) -> str:
         Why.NO_WORKER: _("No worker is active."),
         Why.NO_CAPABLE_WORKER: _("No active worker has its back end, the memory it needs, or its footage's analysis."),
     }[item.why]
+
+
+# Workers
+
+
+@dataclass(frozen=True)
+class Fact:
+    label: str
+    value: str
+    is_unknown: bool = False
+
+
+def _fact(label: str, value: str) -> Fact:
+    return Fact(label, value or _("unknown"), is_unknown=not value)
+
+
+def _gigabytes(megabytes: float | None) -> str:
+    return "" if megabytes is None else f"{megabytes / 1024:.1f} GB"
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.0f} {unit}"
+
+
+@register.filter
+def worker_facts(node: WorkerNode) -> list[Fact]:
+    """What the machine said of itself; what it did not say is unknown, not nought."""
+    said: dict[str, Any] = node.figures or {}
+    used, whole = said.get("memory_used_mb"), said.get("memory_mb")
+    memory = f"{_gigabytes(used)} / {_gigabytes(whole)}" if used is not None and whole else _gigabytes(whole)
+    device_used = said.get("device_memory_used_mb")
+    device = _gigabytes(node.device_memory_mb)
+    if device and device_used is not None:
+        device = f"{_gigabytes(device_used)} / {device}"
+    facts = [
+        _fact(_("Device"), node.device),
+        _fact(_("Memory"), memory),
+        _fact(_("Temperature"), _with_unit(said.get("temperature_c"), "°C")),
+        _fact(_("Use"), _with_unit(said.get("use_percent"), "%")),
+        _fact(_("Engine"), node.engine),
+        _fact(_("Site version"), node.version),
+    ]
+    return [facts[0], _fact(_("Device memory"), device), *facts[1:]] if node.cluster == "gpu" else facts
+
+
+@register.filter
+def asked_words(asked: str) -> str:
+    return {
+        WorkerNode.Asked.HAND_BACK: _("Gives its work back"),
+        WorkerNode.Asked.RESTART: _("Restarts after its job"),
+        WorkerNode.Asked.RESTART_NOW: _("Restarts now"),
+    }.get(WorkerNode.Asked(asked), "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Something that may be done to a worker."""
+
+    name: str
+    words: str
+    means: str
+    waits: bool = True
+    """It may be done after the job that runs, or at once."""
+    is_open: bool = True
+    """Not done already."""
+
+    @property
+    def name_now(self) -> str:
+        return f"{self.name}_now"
+
+    @property
+    def confirm(self) -> str:
+        return _("What it works on is given back and waits again. That try does not count.")
+
+
+@register.filter
+def worker_choices(node: WorkerNode) -> list[Choice]:
+    state = WorkerNode.State
+    choices = []
+    if node.state != state.ACTIVE:
+        means = _("It gets jobs again, and what it has failed is forgiven.")
+        choices.append(Choice(name="activate", words=_("Release"), means=means, waits=False))
+    for name, asked, words, means in (
+        ("pause", state.PAUSED, _("Pause"), _("It gets no new jobs until you release it.")),
+        ("drain", state.DRAINING, _("Drain"), _("The same, because it leaves: before an upgrade or for good.")),
+        ("quarantine", state.QUARANTINED, _("Quarantine"), _("The same, because it is doubted: somebody should look.")),
+        ("stop", state.STOPPED, _("Stop"), _("The same, and its engine ends: the device is free for other things.")),
+    ):
+        if node.state != asked or node.busy_since is not None:
+            choices.append(Choice(name=name, words=words, means=means, is_open=node.state != asked))
+    means = _("A new process and a new engine. Its state stays as it is.")
+    choices.append(Choice(name="restart", words=_("Restart"), means=means))
+    return choices
+
+
+# Jobs and the audit log
+
+
+@register.filter
+def took(attempt: RenderAttempt) -> str:
+    """How long a try took."""
+    if attempt.ended_at is None:
+        return ""
+    seconds = int((attempt.ended_at - attempt.started_at).total_seconds())
+    return f"{seconds // 60}:{seconds % 60:02d}" if seconds >= 60 else _("%(n)d s") % {"n": seconds}
+
+
+@register.filter
+def detail_words(event: AuditEvent) -> str:
+    """What the log notes besides the reason."""
+    noted = {name: value for name, value in event.detail.items() if name != "reason"}
+    return ", ".join(f"{name}: {_plain(value)}" for name, value in noted.items())
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    return "–" if value is None else str(value)

@@ -312,7 +312,7 @@ def test_the_fragment_is_silent_until_something_changes(olga: User, team: Team, 
 def test_an_operator_acts_from_the_page_with_a_reason(olga: User, team: Team, worker: WorkerNode) -> None:
     client, job = browser(olga), new_job(team)
     for name, key, act in (
-        ("farm_worker", worker.pk, "drain"),
+        ("farm_worker_act", worker.pk, "drain"),
         ("farm_job_act", job.public_id, "hold"),
         ("farm_team_act", team.public_id, "pause"),
     ):

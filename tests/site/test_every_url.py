@@ -134,6 +134,8 @@ OPTIONS projects:uploads              401 204 204 204 204 204 204
 HEAD   projects:upload                401 404 403 403 404 404 200
 PATCH  projects:upload                401 404 403 403 404 404 204
 DELETE projects:upload                401 404 403 403 404 404 204
+GET    projects:upload_parts         401 404 403 403 404 404 409
+POST   projects:upload_parts         401 404 403 403 404 404 409
 OPTIONS projects:upload               401 204 204 204 204 204 204
 
 GET    api:team-list                 401 200 200 200 200 200 200
@@ -245,7 +247,16 @@ GET    metrics                        404 404 200
 GET    rendering:farm                 302 404 200
 GET    rendering:farm_now             302 404 200
 GET    rendering:farm_rates           302 404 200
-POST   rendering:farm_worker          302 404 302
+GET    rendering:farm_worker          302 404 200
+GET    rendering:farm_worker_changes  302 404 200
+POST   rendering:farm_worker_act      302 404 302
+GET    rendering:farm_jobs            302 404 200
+POST   rendering:farm_jobs_act        302 404 302
+GET    rendering:farm_job_log         302 404 200
+GET    rendering:farm_batch           302 404 200
+POST   rendering:farm_batch_act       302 404 302
+GET    rendering:farm_audit           302 404 200
+GET    rendering:farm_audit_csv       302 404 200
 GET    rendering:farm_job             302 404 200
 GET    rendering:farm_job_changes     302 404 200
 POST   rendering:farm_job_act         302 404 302
@@ -309,8 +320,10 @@ class World:
             "projects:script_new": {"title": "New"},
             "projects:script_write": {"language": "en", "text": "New words."},
             "projects:script_edit": {"title": "Renamed"},
-            "rendering:farm_worker": {"act": "drain"},
+            "rendering:farm_worker_act": {"act": "drain"},
             "rendering:farm_job_act": {"act": "hold"},
+            "rendering:farm_jobs_act": {"act": "hold", "job": self.things["jobs"]},
+            "rendering:farm_batch_act": {"act": "hold"},
             "rendering:farm_team": {"weight": "2"},
             "rendering:farm_team_act": {"act": "pause"},
         }

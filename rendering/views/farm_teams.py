@@ -1,0 +1,79 @@
+"""A team's part of the machines, for operators: its share, its place, how its jobs are tried again, all its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from projects.problems import HeyGemError
+from projects.views.base import signed_in
+from rendering import access
+from rendering.forms import RetryForm, ShareForm
+from rendering.models import TeamShare
+from rendering.retries import policy_of
+from rendering.selectors import farm_work as selectors
+from rendering.services import farm as services
+from rendering.services import farm_many
+from rendering.views.farm_base import done, done_many, priority_of, reason_of
+
+ACTS: dict[str, Callable[..., object]] = {
+    "pause": services.pause_team,
+    "resume": services.resume_team,
+    "front": services.move_team_to_front,
+}
+WORK_ACTS = ("cancel", "requeue", "release")
+
+
+@login_required
+@require_POST
+def farm_team_act(request: HttpRequest, team_id: str) -> HttpResponse:
+    """``act``: one of ``ACTS``, ``priority`` with a number of that name, or one of ``WORK_ACTS`` to all of its work."""
+    team = access.get_any_team(request.user, team_id)
+    act = request.POST.get("act", "")
+    asked: dict[str, Any] = {"actor": signed_in(request), "team": team, "reason": reason_of(request)}
+    if act in WORK_ACTS:
+        return done_many(request, farm_many.act_on_team(**asked, act=act))
+    if act == "priority":
+        services.set_team_priority(**asked, priority=priority_of(request))
+    elif act in ACTS:
+        ACTS[act](**asked)
+    else:
+        raise HeyGemError("no_such_act")
+    return done(request)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def farm_team(request: HttpRequest, team_id: str) -> HttpResponse:
+    """``form`` says which of the page's forms was sent: ``share`` or ``retries``."""
+    team = access.get_any_team(request.user, team_id)
+    share = TeamShare.objects.filter(team=team).first() or TeamShare(team=team)
+    sent = request.POST.get("form", "share") if request.method == "POST" else ""
+    form = ShareForm(request.POST if sent == "share" else None, initial=_initial(share, ShareForm), auto_id="share-%s")
+    retries = RetryForm(
+        request.POST if sent == "retries" else None, initial=_initial(share, RetryForm), auto_id="retry-%s"
+    )
+    if sent == "share" and form.is_valid():
+        services.set_share(actor=signed_in(request), team=team, **form.cleaned_data)
+        return done(request)
+    if sent == "retries" and retries.is_valid():
+        services.set_retry_policy(actor=signed_in(request), team=team, **retries.cleaned_data)
+        return done(request)
+    context = {
+        "subject": team,
+        "share": share,
+        "form": form,
+        "retries": retries,
+        "policy": policy_of(team.pk),
+        "events": selectors.events_of(team.public_id),
+    }
+    return render(request, "rendering/farm_team.html", context)
+
+
+def _initial(share: TeamShare, form: type[ShareForm] | type[RetryForm]) -> dict[str, Any]:
+    return {name: getattr(share, name) for name in form.base_fields if name != "reason"}
