@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -269,6 +270,14 @@ def take_back(job: RenderJob) -> bool:
     if job.worker is not None:
         workers.note_failure(job.worker, job)
     return True
+
+
+def give_back_all(worker: WorkerNode) -> None:
+    """What ``worker`` has claimed and does not work on waits again; the attempt does not count."""
+    for job in RenderJob.objects.filter(state=JobState.RUNNING, worker=worker):
+        if job.lease_token is not None:
+            with suppress(states.LeaseLost):
+                states.give_back(job, job.lease_token)
 
 
 def forget_predecessor(worker: WorkerNode) -> int:

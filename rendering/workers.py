@@ -23,6 +23,8 @@ CLUSTERS = ("worker", "gpu")
 UPKEEP_CLUSTER = "worker"
 QUARANTINE_AFTER = 3
 """Different jobs that failed in a row on a worker in a way that makes it suspect."""
+MOST_WARM = 50
+"""Footage that a worker is taken to have at hand: what it used last."""
 SEEN_RECENTLY = timedelta(minutes=5)
 RESTARTS = (WorkerNode.Asked.RESTART, WorkerNode.Asked.RESTART_NOW)
 STUCK_AFTER = timedelta(seconds=30)
@@ -118,8 +120,11 @@ def end(node: WorkerNode) -> None:
     handed_back.update(asked=WorkerNode.Asked.NOTHING)
 
 
-def note_success(node: WorkerNode) -> None:
-    WorkerNode.objects.filter(pk=node.pk).exclude(failures_in_row=0).update(failures_in_row=0)
+def note_success(node: WorkerNode, job: RenderJob) -> None:
+    """It has rendered ``job``, and has that footage at hand now."""
+    warm = WorkerNode.objects.filter(pk=node.pk).values_list("warm", flat=True).first() or []
+    kept = [job.footage_id, *(pk for pk in warm if pk != job.footage_id)][:MOST_WARM]
+    WorkerNode.objects.filter(pk=node.pk).update(failures_in_row=0, warm=kept)
 
 
 def note_failure(node: WorkerNode, job: RenderJob) -> None:

@@ -20,8 +20,10 @@ from projects.services.waking import wake_analysers
 from projects.storage import StorageUnavailable
 from rendering import tickets, workers
 from rendering.engine.errors import EngineError
+from rendering.execution import outage
 from rendering.execution.child import EngineChild, engine
 from rendering.execution.node import this_worker
+from rendering.execution.outage import Lease
 from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
 from rendering.execution.upkeep import Upkeep
@@ -35,6 +37,7 @@ WRITE_S = 0.5
 CLUSTER = "worker"
 
 
+@outage.told
 def run_ticket() -> str:
     """Look at one thing, or none. Returns what became of it, for django-q2's log; always returns in time."""
     node = this_worker(CLUSTER)
@@ -61,7 +64,7 @@ def run_ticket() -> str:
         return "nothing to do"
     with trace.working_for():
         told = Look(claim, child, upkeep).run()
-    top_up()
+    outage.quietly(top_up)
     return told
 
 
@@ -89,18 +92,17 @@ class Look:
         """Heard from the engine, not yet written."""
         self.last_step: tuple[str, int] = ("", -1)
         self.written_at = 0.0
-        self.leased_at = time.monotonic()
-        """When the lease was last extended."""
+        self.lease = Lease(analysis.LeaseLost)
 
     def run(self) -> str:
         """Whatever happens, the thing is handed on: usable, refused, waiting again, or somebody else's."""
         try:
-            item = self.claim.item()
+            item = self.lease.surely(self.claim.item)
             trace.note(team=_team_of(item).public_id)
             log.info("%s %s: attempt %s", self.claim.kind, item.public_id, self.claim.attempt)
-            deliverables.touch_material(item)
+            outage.quietly(lambda: deliverables.touch_material(item))
             told = self._look_at(item)
-            deliverables.material_settled(item)
+            outage.quietly(lambda: deliverables.material_settled(item))
         except analysis.LeaseLost:
             return f"{self.claim.kind} {self.claim.pk}: lease lost"
         log.info("%s %s: %s", self.claim.kind, item.public_id, told)
@@ -113,13 +115,12 @@ class Look:
             else:
                 self._measure(item)
         except WorkerStopping:
-            analysis.put_back(self.claim)
+            self.lease.surely(lambda: analysis.put_back(self.claim))
             return "given back"
         except EngineError as error:
             return self._fail(error)
         except StorageUnavailable as error:
-            again = analysis.give_back(self.claim, code=error.code)
-            return f"{error.code} ({error}), " + ("waits again" if again else "refused")
+            return f"{error.code} ({error}), {self._give_back(error.code)}"
         except (OSError, HeyGemError) as error:
             log.exception("%s %s: the analysis cannot be stored", self.claim.kind, item.public_id)
             code = disk.DISK_FULL if disk.is_full(error) else "io_error"
@@ -129,11 +130,15 @@ class Look:
     def _fail(self, error: EngineError) -> str:
         log.warning("%s: %s\n%s", self.claim.kind, error, self.child.log_tail())
         if error.failure.kind == "permanent":
-            analysis.refuse(self.claim, code=error.code)
+            self.lease.surely(lambda: analysis.refuse(self.claim, code=error.code))
             return f"refused, {error.code}"
         # A machine's fault three times over is told as what it is to the reader: the engine does not survive this file.
         code = analysis.SPENT_CODE if error.failure.kind == "suspect" else error.code
-        return f"{error.code}, " + ("waits again" if analysis.give_back(self.claim, code=code) else "refused")
+        return f"{error.code}, {self._give_back(code)}"
+
+    def _give_back(self, code: str) -> str:
+        again = self.lease.surely(lambda: analysis.give_back(self.claim, code=code))
+        return "waits again" if again else "refused"
 
     def _prepare(self, footage: Footage) -> None:
         with work.folder() as around, self._at_hand(footage) as path:
@@ -149,7 +154,8 @@ class Look:
             packed = around / "analysis.zip"
             if not refused_with:
                 blobs.pack(folder, packed)
-            analysis.finish_footage(
+            finish = partial(
+                analysis.finish_footage,
                 self.claim,
                 measured=_footage_fields(found),
                 findings=findings,
@@ -159,15 +165,16 @@ class Look:
                 filmstrip=filmstrip,
                 preview=preview,
             )
+            self.lease.surely(finish)
 
     @contextmanager
     def _at_hand(self, item: Footage | AudioTake) -> Iterator[Path]:
         """The file on this machine. What came straight into the storage is read here for the first time."""
         with ExitStack() as held:
             path = self._patiently(lambda: held.enter_context(blobs.on_disk(item.blob, hear=self._hear_fetch)))
-            blob = blobs.settle(item.blob, path)
+            blob = self.lease.surely(lambda: blobs.settle(item.blob, path))
             if item.blob.sha256 != blob.sha256 or item.blob_id != blob.pk:
-                self.claim.update(blob=blob)
+                self.lease.surely(lambda: self.claim.update(blob=blob))
                 item.blob = blob
                 batches.know_material(item)
             yield path
@@ -176,11 +183,16 @@ class Look:
         """None for what the engine did not make."""
         if not path.exists() or not path.stat().st_size:
             return None
-        store = partial(blobs.store, footage.presenter.team, path, content_type, move=True, hear=self._hear_store)
-        return self._patiently(store)
+        with outage.spare(path) as put_back:
+
+            def store() -> MediaBlob:
+                put_back()
+                return blobs.store(footage.presenter.team, path, content_type, move=True, hear=self._hear_store)
+
+            return self._patiently(store)
 
     def _patiently(self, step: Callable[[], T]) -> T:
-        return patiently(step, since=lambda: self.leased_at, poll=self._poll)
+        return patiently(lambda: self.lease.surely(step), since=lambda: self.lease.since, poll=self._poll)
 
     def _measure(self, take: AudioTake) -> None:
         with self._at_hand(take) as path:
@@ -188,10 +200,11 @@ class Look:
         findings = list(found["findings"])
         refused = [finding["code"] for finding in findings if finding["level"] == "refused"]
         if refused:
-            analysis.refuse(self.claim, code=refused[0], findings=findings)
+            self.lease.surely(lambda: analysis.refuse(self.claim, code=refused[0], findings=findings))
             return
         kept = ("duration_s", "loudness_lufs", "peak_dbfs", "waveform", "speech_spans")
-        analysis.finish_take(self.claim, measured={name: found[name] for name in kept}, findings=findings)
+        measured = {name: found[name] for name in kept}
+        self.lease.surely(lambda: analysis.finish_take(self.claim, measured=measured, findings=findings))
 
     def _hear_fetch(self, done: int, total: int) -> None:
         self._hear("fetch", done, total)
@@ -207,12 +220,15 @@ class Look:
         self._poll()
 
     def _poll(self) -> None:
+        self.lease.meanwhile(self._write)
+
+    def _write(self) -> None:
         """Write what was heard, if it is time."""
         now = time.monotonic()
         if self.progress is not None and now - self.written_at >= WRITE_S:
-            (stage, percent), self.progress, self.written_at = self.progress, None, now
-            self.leased_at = now
-            analysis.report(self.claim, stage=stage, percent=percent)
+            (stage, percent), self.written_at = self.progress, now
+            self.lease.extend(lambda: analysis.report(self.claim, stage=stage, percent=percent))
+            self.progress = None
         self.upkeep()
 
 

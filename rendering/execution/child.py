@@ -186,9 +186,11 @@ class EngineChild:
                     raise self._why_it_ended()
                 self._buffer += block
                 continue
-            poll()
-            if time.monotonic() > silent_until:
+            began = time.monotonic()
+            if began > silent_until:
                 raise EngineError("engine_hung", f"silent for {longest_s} s")
+            poll()
+            silent_until += time.monotonic() - began  # what the database takes is not the engine's silence
         line, self._buffer = self._buffer.split(b"\n", 1)
         event: dict[str, Any] = json.loads(line)
         return event

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +17,11 @@ from projects.storage import StorageUnavailable
 from rendering import queue, states, tickets, workers
 from rendering.engine.contract import RENDER_STAGES
 from rendering.engine.errors import EngineError
-from rendering.execution import asked, stopping
+from rendering.execution import asked, outage, stopping
 from rendering.execution.child import EngineChild, engine
 from rendering.execution.live_log import LiveLog
 from rendering.execution.node import this_worker
+from rendering.execution.outage import Lease
 from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
 from rendering.execution.upkeep import Upkeep
@@ -41,6 +41,7 @@ FETCH, PUBLISH = "fetch", "publish"
 NOTHING = "nothing to do"
 
 
+@outage.told
 def run_ticket() -> str:
     """Render one job, or none. Returns what became of it, for django-q2's log; always returns in time."""
     if stopping.requested():
@@ -69,16 +70,26 @@ def run_ticket() -> str:
         log.error("the engine cannot be started (%s)\n%s", error, child.log_tail())
         raise
     workers.describe(node, **{name: child.info.get(name, "") for name in ("engine", "backends", "device")})
-    claim = queue.claim_next(node)
+    claim = _claim(node)
     if claim is None:
         if queue.startable():  # by a worker with other abilities
             tickets.pass_on()
         return NOTHING
-    queue.top_up()  # so that the whole farm is at work at once when much arrives
+    outage.quietly(queue.top_up)  # so that the whole farm is at work at once when much arrives
     with trace.working_for(job=claim.job.public_id, team=claim.job.team.public_id):
         told = Attempt(claim, node, child, upkeep).run()
-    queue.reap()
+    outage.quietly(queue.reap)
     return told
+
+
+def _claim(node: WorkerNode) -> queue.Claim | None:
+    try:
+        return queue.claim_next(node)
+    except outage.AWAY:
+        # It may have been granted all the same, and nobody would work on it.
+        with contextlib.suppress(states.LeaseLost):
+            Lease(states.LeaseLost).surely(lambda: queue.give_back_all(node))
+        raise
 
 
 class Attempt:
@@ -91,8 +102,7 @@ class Attempt:
         """Heard from the engine, not yet written."""
         self.last_step: tuple[str, int] = ("", -1)
         self.written_at = self.checked_at = 0.0
-        self.leased_at = time.monotonic()
-        """When the lease was last extended."""
+        self.lease = Lease(states.LeaseLost)
         self.live_log = LiveLog(self.job, node, child.log_fd)
 
     def run(self) -> str:
@@ -103,7 +113,7 @@ class Attempt:
             told = self._render()
         except states.LeaseLost:
             told = "lease lost"
-            asked.make_way(self.node, job)
+            outage.quietly(lambda: asked.make_way(self.node, job))
         log.info("job %s: %s", job.public_id, told)
         return f"{job.public_id}: {told}"
 
@@ -115,13 +125,14 @@ class Attempt:
                     result = self.child.run("render", request, report=self._hear, poll=self._poll)
                 finally:
                     self.live_log.write()
-                self._write((PUBLISH, 99))
-                version = states.succeed(self.job, self.token, self._store(result))
+                self.lease.surely(lambda: self._write((PUBLISH, 99)))
+                finished = self._store(result)
+                version = self.lease.surely(lambda: states.succeed(self.job, self.token, finished))
         except states.CancelRequested:
-            states.cancelled(self.job, self.token)
+            self.lease.surely(lambda: states.cancelled(self.job, self.token))
             return "cancelled"
         except WorkerStopping:
-            states.give_back(self.job, self.token)
+            self.lease.surely(lambda: states.give_back(self.job, self.token))
             return "given back"
         except EngineError as error:
             return self._fail(error.code, error.failure.kind, error.detail)
@@ -131,13 +142,13 @@ class Attempt:
             log.exception("job %s: the video cannot be stored", self.job.public_id)
             code = disk.DISK_FULL if disk.is_full(error) else "io_error"
             return self._fail(code, "transient", f"{type(error).__name__}: {error}")
-        workers.note_success(self.node)
+        outage.quietly(lambda: workers.note_success(self.node, self.job))
         return f"version {version.number}"
 
     def _fail(self, code: str, kind: states.Kind, detail: str) -> str:
-        state = states.fail(self.job, self.token, code, kind=kind, detail=detail)
+        state = self.lease.surely(lambda: states.fail(self.job, self.token, code, kind=kind, detail=detail))
         if kind == "suspect":
-            workers.note_failure(self.node, self.job)
+            outage.quietly(lambda: workers.note_failure(self.node, self.job))
         return f"{code} ({detail}), now {state}" if detail else f"{code}, now {state}"
 
     def _request(self, folder: Path, held: contextlib.ExitStack) -> dict[str, Any]:
@@ -167,11 +178,16 @@ class Attempt:
         )
 
     def _stored(self, path: Path, content_type: str) -> MediaBlob:
-        store = partial(blobs.store, self.job.team, path, content_type, move=True, hear=self._hear_store)
-        return self._patiently(store)
+        with outage.spare(path) as put_back:
+
+            def store() -> MediaBlob:
+                put_back()
+                return blobs.store(self.job.team, path, content_type, move=True, hear=self._hear_store)
+
+            return self._patiently(store)
 
     def _patiently(self, step: Callable[[], T]) -> T:
-        return patiently(step, since=lambda: self.leased_at, poll=self._poll)
+        return patiently(lambda: self.lease.surely(step), since=lambda: self.lease.since, poll=self._poll)
 
     def _hear_fetch(self, done: int, total: int) -> None:
         self._hear(FETCH, done, total)
@@ -190,6 +206,9 @@ class Attempt:
             self.progress = (stage, overall(stage, done, total))
 
     def _poll(self) -> None:
+        self.lease.meanwhile(self._look)
+
+    def _look(self) -> None:
         """Write what was heard, if it is time; look whether the job is still wanted."""
         now = time.monotonic()
         if self.progress is not None and now - self.written_at >= WRITE_S:
@@ -201,9 +220,9 @@ class Attempt:
         self.upkeep()
 
     def _write(self, progress: tuple[str, int]) -> None:
-        self.progress, self.written_at = None, time.monotonic()
-        self.checked_at = self.leased_at = self.written_at
-        states.report(self.job, self.token, *progress)
+        self.written_at = self.checked_at = time.monotonic()
+        self.lease.extend(lambda: states.report(self.job, self.token, *progress))
+        self.progress = None
 
 
 def overall(stage: str, done: int, total: int) -> int:

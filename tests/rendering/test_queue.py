@@ -209,9 +209,9 @@ def test_three_different_jobs_in_a_row_quarantine_a_worker(worker: WorkerNode, t
 def test_a_success_in_between_clears_the_worker(worker: WorkerNode, team: Team) -> None:
     node("two")
     for number in range(6):
-        fail_on(worker, new_job(team))
+        fail_on(worker, job := new_job(team))
         if number % 2:
-            workers.note_success(worker)
+            workers.note_success(worker, job)
     worker.refresh_from_db()
     assert (worker.state, worker.failures_in_row) == (WorkerNode.State.ACTIVE, 0)
 
