@@ -31,6 +31,7 @@ CHECKS: list[tuple[str, list[str]]] = [
     ("django check", [*MANAGE, "check"]),
     ("migrations", [*MANAGE, "makemigrations", "--check", "--dry-run"]),
     ("mypy", [PY, "-m", "mypy"]),
+    ("mypy of the client", [PY, "-m", "mypy", "--config-file", "client/pyproject.toml", "client/heygem_client"]),
 ]
 MAX_WORKERS = 4
 

@@ -1,0 +1,261 @@
+"""``heygem-client``: upload, render a matrix of presenters and scripts, wait, download."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from heygem_client import answers as a
+from heygem_client.answers import plain
+from heygem_client.client import HeyGem
+from heygem_client.config import site_of
+from heygem_client.errors import HeyGemError, NotAllowed, SignedOut, TimedOut, Unreachable
+from heygem_client.matrix import (
+    PresenterFrom,
+    ScriptFrom,
+    download_all,
+    presenter_called,
+    render_matrix,
+    script_called,
+)
+from heygem_client.progress import Progress
+
+DONE, FAILED, USAGE, REFUSED, UNREACHABLE, TOO_LATE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+CODES = """exit codes:
+  0  done                              3  the token is not good for that
+  1  refused, or some videos failed    4  the site cannot be reached
+  2  wrong arguments                   5  not done within --timeout
+"""
+
+
+def run() -> None:
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(words: Sequence[str]) -> int:
+    """The exit code. The result goes to standard output, everything else to standard error."""
+    asked = _parser().parse_args(words)
+    progress = Progress(sys.stderr, quiet=asked.quiet or asked.json)
+    try:
+        code: int = asked.do(HeyGem(*site_of()), asked, progress)
+    except HeyGemError as error:
+        progress.end()
+        _say(f"heygem-client: {error}")
+        return _code_of(error)
+    except KeyboardInterrupt:
+        progress.end()
+        _say("heygem-client: interrupted; run it again to go on")
+        return INTERRUPTED
+    return code
+
+
+def _code_of(error: HeyGemError) -> int:
+    if isinstance(error, SignedOut | NotAllowed):
+        return REFUSED
+    if isinstance(error, Unreachable):
+        return UNREACHABLE
+    return TOO_LATE if isinstance(error, TimedOut) else FAILED
+
+
+def _say(words: str) -> None:
+    sys.stderr.write(f"{words}\n")
+
+
+def _result(asked: argparse.Namespace, told: Any, words: Sequence[str]) -> None:
+    sys.stdout.write(json.dumps(plain(told), ensure_ascii=False, indent=2) + "\n" if asked.json else "")
+    if not asked.json:
+        sys.stdout.writelines(f"{line}\n" for line in words)
+    sys.stdout.flush()
+
+
+# What may be asked
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="the result as JSON")
+    common.add_argument("--quiet", action="store_true", help="no progress bars")
+    common.add_argument("--team", help="id or name; needed only by who belongs to several")
+    waits = argparse.ArgumentParser(add_help=False)
+    waits.add_argument("--wait", action="store_true", help="until every job has ended")
+    waits.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than that")
+    waits.add_argument("--download", type=Path, metavar="DIR", help="the finished videos into DIR (waits for them)")
+
+    parser = argparse.ArgumentParser(
+        prog="heygem-client",
+        description="HeyGem from the command line. HEYGEM_URL and HEYGEM_TOKEN say which site, and who asks.",
+        epilog=CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    does = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = does.add_parser("upload", parents=[common], help="footage of a presenter, or takes of a script")
+    up.add_argument("files", nargs="+", type=_file, metavar="FILE")
+    up.add_argument("--presenter", help="the files are footage of this presenter (added if there is none)")
+    up.add_argument("--script", help="the files are takes of this script (added if there is none)")
+    up.add_argument("--language", default="en", help="of the takes (en)")
+    up.add_argument("--wait", action="store_true", help="until they have been looked at")
+    up.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than that")
+    up.set_defaults(do=_upload)
+
+    render = does.add_parser("render", parents=[common, waits], help="every presenter with every script")
+    render.add_argument(
+        "--presenter", action="append", required=True, type=_presenter, metavar="NAME[=FILE]", dest="presenters"
+    )
+    render.add_argument(
+        "--script", action="append", required=True, type=_script, metavar="TITLE[@LANGUAGE][=FILE]", dest="scripts"
+    )
+    render.add_argument("--project", help="the board it goes on (added if there is none)")
+    render.add_argument("--preset", help="id or name (the team's default)")
+    render.set_defaults(do=_render)
+
+    status = does.add_parser("status", parents=[common], help="how far a batch has come")
+    status.add_argument("batch")
+    status.set_defaults(do=_status)
+
+    down = does.add_parser("download", parents=[common], help="the videos of a batch")
+    down.add_argument("batch")
+    down.add_argument("--to", type=Path, default=Path(), metavar="DIR", dest="download")
+    down.add_argument("--wait", action="store_true", help="until every job has ended")
+    down.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than that")
+    down.set_defaults(do=_download)
+    return parser
+
+
+def _file(word: str) -> Path:
+    path = Path(word)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {word}")
+    return path
+
+
+def _presenter(word: str) -> PresenterFrom:
+    name, file = _split(word)
+    return PresenterFrom(name=name, file=file)
+
+
+def _script(word: str) -> ScriptFrom:
+    name, file = _split(word)
+    title, at, language = name.rpartition("@")
+    return ScriptFrom(title=title, language=language, file=file) if at else ScriptFrom(title=name, file=file)
+
+
+def _split(word: str) -> tuple[str, Path | None]:
+    """``Ada=ada.mp4`` -> Ada and the file; ``ada.mp4``, where it is a file, is called after it; ``Ada`` has none."""
+    name, equals, file = word.partition("=")
+    if equals:
+        return name, _file(file)
+    return (Path(word).stem, Path(word)) if Path(word).is_file() else (word, None)
+
+
+def _team(site: HeyGem, wanted: str | None) -> str:
+    teams = list(site.teams())
+    chosen = [team for team in teams if wanted is None or wanted in (team.id, team.name)]
+    if len(chosen) != 1:
+        names = ", ".join(f"{team.name} ({team.id})" for team in teams) or "none"
+        raise HeyGemError(f"Say with --team which team it is. You belong to: {names}.")
+    return chosen[0].id
+
+
+# What is done
+
+
+def _upload(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:
+    if bool(asked.presenter) == bool(asked.script):
+        raise HeyGemError("Say either --presenter or --script.")
+    team = _team(site, asked.team)
+    made: list[a.Footage | a.Take] = []
+    for path in asked.files:
+        hear = lambda done, total, name=path.name: progress.bytes(name, done, total)  # noqa: E731
+        if asked.presenter:
+            owner = presenter_called(site, team=team, name=asked.presenter, add=True)
+            made.append(site.upload_footage(path, presenter=owner, hear=hear))
+        else:
+            script = script_called(site, team=team, title=asked.script, add=True)
+            made.append(site.upload_take(path, script=script, language=asked.language, hear=hear))
+    if asked.wait:
+        made = [_looked_at(site, item, asked.timeout) for item in made]
+    _result(asked, made, [f"{item.id}  {item.state}  {item.name}" for item in made])
+    return FAILED if any(item.state == "refused" for item in made) else DONE
+
+
+def _looked_at(site: HeyGem, item: a.Footage | a.Take, timeout_s: float | None) -> a.Footage | a.Take:
+    if isinstance(item, a.Footage):
+        return site.wait_for_footage(item.id, timeout_s=timeout_s)
+    return site.wait_for_take(item.id, timeout_s=timeout_s)
+
+
+def _render(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:
+    matrix = render_matrix(
+        site,
+        team=_team(site, asked.team),
+        presenters=asked.presenters,
+        scripts=asked.scripts,
+        project=asked.project or f"heygem-client {date.today().isoformat()}",
+        preset=asked.preset,
+        hear=progress.bytes,
+    )
+    for skipped in matrix.batch.skipped:
+        progress.end()
+        _say(f"left out {skipped.cell}: {skipped.title}")
+    return _follow(site, asked, progress, matrix.batch.batch.id, matrix.names, left_out=len(matrix.batch.skipped))
+
+
+def _status(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:
+    seen = site.batch(asked.batch)
+    _result(asked, seen, [_words(seen)])
+    return FAILED if seen.failed else DONE
+
+
+def _download(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:
+    return _follow(site, asked, progress, asked.batch, None)
+
+
+def _follow(
+    site: HeyGem,
+    asked: argparse.Namespace,
+    progress: Progress,
+    batch: str,
+    names: dict[str, str] | None,
+    *,
+    left_out: int = 0,
+) -> int:
+    """Wait and download as far as that was asked for, and tell what there is."""
+    waits = asked.wait or (asked.download is not None and asked.do is _render)
+    if waits:
+        seen = site.wait_for_batch(
+            batch,
+            timeout_s=asked.timeout,
+            hear=lambda now: progress.jobs(now.done + now.failed + now.cancelled, now.total, _words(now)),
+        )
+        progress.end()
+    else:
+        seen = site.batch(batch)
+    files: list[tuple[a.Version, Path]] = []
+    if asked.download is not None:
+        # A cell that was tried again in the batch has one version all the same: the newest.
+        newest = {
+            (each.presenter, each.script, each.language): each for each in reversed(list(site.versions(batch=batch)))
+        }
+        files = download_all(site, list(newest.values()), asked.download, names=names, hear=progress.bytes)
+        progress.end()
+    failed = [job for job in site.jobs(batch=batch, state="failed")] if seen.failed else []
+    for job in failed:
+        _say(f"failed {job.presenter}.{job.script}.{job.language}: {job.error_code}")
+    told = {"batch": seen, "failed": failed, "files": [{"version": each, "path": str(path)} for each, path in files]}
+    _result(asked, told, [_words(seen), *(str(path) for _, path in files)])
+    return FAILED if seen.failed or seen.cancelled or left_out else DONE
+
+
+def _words(seen: a.BatchProgress) -> str:
+    parts = [f"{seen.done} of {seen.total} done"]
+    counts = {"failed": seen.failed, "cancelled": seen.cancelled, "running": seen.running, "waiting": seen.queued}
+    parts += [f"{count} {word}" for word, count in {**counts, "on hold": seen.held}.items() if count]
+    if seen.eta_s is not None and not seen.is_finished:
+        parts.append(f"about {seen.eta_s:.0f} s left")
+    return f"batch {seen.batch.id}: " + ", ".join(parts)
