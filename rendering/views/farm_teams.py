@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -10,7 +9,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from projects.problems import HeyGemError
 from projects.views.base import signed_in
 from rendering import access
 from rendering.forms import RetryForm, ShareForm
@@ -18,33 +16,24 @@ from rendering.models import TeamShare
 from rendering.retries import policy_of
 from rendering.selectors import farm_work as selectors
 from rendering.services import farm as services
-from rendering.services import farm_many
+from rendering.services import farm_acts
 from rendering.views.farm_base import done, done_many, priority_of, reason_of
-
-ACTS: dict[str, Callable[..., object]] = {
-    "pause": services.pause_team,
-    "resume": services.resume_team,
-    "front": services.move_team_to_front,
-}
-WORK_ACTS = ("cancel", "requeue", "release")
 
 
 @login_required
 @require_POST
 def farm_team_act(request: HttpRequest, team_id: str) -> HttpResponse:
-    """``act``: one of ``ACTS``, ``priority`` with a number of that name, or one of ``WORK_ACTS`` to all of its work."""
+    """``act``: one of ``farm_acts.TEAM_ACTS``; ``priority`` comes with a number of that name."""
     team = access.get_any_team(request.user, team_id)
     act = request.POST.get("act", "")
-    asked: dict[str, Any] = {"actor": signed_in(request), "team": team, "reason": reason_of(request)}
-    if act in WORK_ACTS:
-        return done_many(request, farm_many.act_on_team(**asked, act=act))
-    if act == "priority":
-        services.set_team_priority(**asked, priority=priority_of(request))
-    elif act in ACTS:
-        ACTS[act](**asked)
-    else:
-        raise HeyGemError("no_such_act")
-    return done(request)
+    told = farm_acts.act_on_team(
+        actor=signed_in(request),
+        team=team,
+        act=act,
+        reason=reason_of(request),
+        priority=priority_of(request) if act == "priority" else 0,
+    )
+    return done(request) if told is None else done_many(request, told)
 
 
 @login_required

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -12,15 +11,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
-from projects.problems import HeyGemError
 from projects.views.base import mark_of, number, numbered, signed_in
 from rendering import access
 from rendering.models import JobState, RenderJob
 from rendering.selectors import farm_work as selectors
 from rendering.selectors import problem_view
 from rendering.selectors.waiting import why_and_where, with_why
-from rendering.services import farm as services
-from rendering.services import farm_many
+from rendering.services import farm_acts, farm_many
 from rendering.views.farm_base import done, done_many, part, priority_of, reason_of
 
 PAGE = 50
@@ -30,14 +27,6 @@ STATE_CHOICES: tuple[tuple[str, str | Promise], ...] = (
     ("all", _("All")),
     *((state.value, state.label) for state in JobState),
 )
-JOB_ACTS: dict[str, Callable[..., object]] = {
-    "hold": services.hold_job,
-    "release": services.release_job,
-    "cancel": services.cancel_job,
-    "requeue": services.requeue_job,
-    "front": services.move_to_front,
-    "retry": services.retry_job,
-}
 
 
 @login_required
@@ -155,14 +144,6 @@ def farm_job_log(request: HttpRequest, public_id: str) -> HttpResponse:
 @login_required
 @require_POST
 def farm_job_act(request: HttpRequest, public_id: str) -> HttpResponse:
-    """``act``: one of ``JOB_ACTS``, or ``priority`` with a number of that name."""
-    job = access.get_any_job(request.user, public_id)
-    asked: dict[str, Any] = {"actor": signed_in(request), "job": job, "reason": reason_of(request)}
-    act = request.POST.get("act", "")
-    if act == "priority":
-        services.set_priority(**asked, priority=priority_of(request))
-    elif act in JOB_ACTS:
-        JOB_ACTS[act](**asked)
-    else:
-        raise HeyGemError("no_such_act")
+    """``act``: one of ``farm_acts.JOB_ACTS``; ``priority`` comes with a number of that name."""
+    farm_acts.act_on_job(job=access.get_any_job(request.user, public_id), **_many(request))
     return done(request)

@@ -9,22 +9,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 
-from projects.problems import HeyGemError
 from projects.views.base import mark_of, signed_in
 from rendering import access
 from rendering.models import WorkerNode
 from rendering.selectors import farm as farm_selectors
 from rendering.selectors import farm_work
 from rendering.services import farm as services
+from rendering.services import farm_acts
 from rendering.views.farm_base import done, part, reason_of
 
-STATES = {
-    "activate": WorkerNode.State.ACTIVE,
-    "pause": WorkerNode.State.PAUSED,
-    "drain": WorkerNode.State.DRAINING,
-    "quarantine": WorkerNode.State.QUARANTINED,
-    "stop": WorkerNode.State.STOPPED,
-}
 AT_ONCE = "_now"
 """An act that ends so does not wait for the job."""
 
@@ -52,15 +45,11 @@ def _context(node: WorkerNode) -> dict[str, Any]:
 @login_required
 @require_POST
 def farm_worker_act(request: HttpRequest, number: int) -> HttpResponse:
-    """``act``: one of ``STATES`` or ``restart``, with ``_now`` behind it when it shall not wait for the job."""
+    """``act``: one of ``farm_acts.WORKER_ACTS``, with ``_now`` behind it when it shall not wait for the job."""
     worker = access.get_worker(request.user, number)
     asked = request.POST.get("act", "")
     act = asked.removesuffix(AT_ONCE)
-    common: dict[str, Any] = {"actor": signed_in(request), "worker": worker, "reason": reason_of(request)}
-    if act == "restart":
-        services.restart_worker(**common, at_once=asked != act)
-    elif act in STATES:
-        services.set_worker_state(**common, state=STATES[act], at_once=asked != act)
-    else:
-        raise HeyGemError("no_such_act")
+    farm_acts.act_on_worker(
+        actor=signed_in(request), worker=worker, act=act, at_once=asked != act, reason=reason_of(request)
+    )
     return done(request)
