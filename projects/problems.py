@@ -123,6 +123,12 @@ register(
             _("Reload the page; the upload goes on from where it was."),
             409,
         ),
+        Problem(
+            "no_direct_upload",
+            _("Files do not go straight to the storage here."),
+            _("Send the file to the upload's own address with PATCH."),
+            409,
+        ),
         Problem("upload_gone", _("That upload is no longer known."), _("Start it again."), 404),
         Problem(
             "invitation_closed",
@@ -187,6 +193,12 @@ register(
             _("This version of the upload protocol is not spoken here."),
             _("Send Tus-Resumable: 1.0.0."),
             412,
+        ),
+        Problem(
+            "not_from_page",
+            _("This request did not come from a page of the site."),
+            _("Reload the page; a program sends an API token."),
+            403,
         ),
         Problem("bad_method", _("This address does not do that."), _("See the API's description."), 405),
         Problem(

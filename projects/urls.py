@@ -57,4 +57,5 @@ urlpatterns = [
     path("media/<str:public_id>/<path:name>", media.media, name="media"),
     path("uploads/", uploads.start, name="uploads"),
     path("uploads/<str:public_id>/", uploads.upload, name="upload"),
+    path("uploads/<str:public_id>/parts/", uploads.parts, name="upload_parts"),
 ]

@@ -1,18 +1,14 @@
 """Files on their way in: resumable (tus 1.0), checked by name before the first byte, put to use after the last.
 
-What has arrived of an upload lies in ``incoming/<public id>`` of the media folder. ``Upload.offset`` counts what is
-safely there; bytes beyond it (a process that died while writing) are cut off before the next ones are added.
+Where the bytes go meanwhile is ``projects.services.incoming``'s business.
 """
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from pathlib import PurePosixPath
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -24,7 +20,7 @@ from django.utils import timezone
 from projects import access, languages
 from projects.models import AudioTake, Footage, Project, Role, Team, Upload
 from projects.problems import HeyGemError
-from projects.services import audit, blobs, disk, limits, names
+from projects.services import audit, blobs, disk, incoming, limits, names
 from projects.services.footage import add_footage
 from projects.services.presenters import create_presenter
 from projects.services.projects import add_presenters, add_scripts
@@ -56,10 +52,6 @@ EXPECTED = timedelta(days=1)
 """Room is kept for what has been announced no longer ago than this."""
 
 
-class Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
 @dataclass(frozen=True)
 class Kind:
     """What may arrive for one purpose."""
@@ -85,10 +77,6 @@ def content_type(name: str, purpose: str) -> str:
     return types[ending]
 
 
-def incoming(upload: Upload) -> Path:
-    return Path(settings.MEDIA_ROOT) / "incoming" / upload.public_id
-
-
 def start(*, actor: User, team: Team, purpose: str, name: str, size: int, target: Mapping[str, str]) -> Upload:
     """Begin an upload of ``size`` bytes. ``target`` may name (by public id) presenter, script, project; and language.
 
@@ -97,22 +85,26 @@ def start(*, actor: User, team: Team, purpose: str, name: str, size: int, target
     access.require(actor, team, Role.CREATOR)
     name = names.clean_file_name(name)
     purpose = Upload.Purpose(purpose)
-    content_type(name, purpose)
+    kept_as = content_type(name, purpose)
     limit = kind_of(purpose).limit
     if size <= 0:
         raise HeyGemError("empty_upload", name=name)
     if size > limit:
         raise HeyGemError("file_too_large", name=name, limit=filesizeformat(limit))
     limits.check_file(team, name=name, size=size)
-    if not disk.has_room(size + _expected_bytes()):
+    if disk.holds_media() and not disk.has_room(size + _expected_bytes()):
         raise HeyGemError("storage_full", name=name)
-    with disk.full_is("storage_full", name=name), transaction.atomic():
+    with transaction.atomic():
         limits.check_storage(team, name=name, size=size)
         upload = Upload.objects.create(
             team=team, user=actor, purpose=purpose, name=name, size=size, target=_checked(actor, team, purpose, target)
         )
-        incoming(upload).parent.mkdir(parents=True, exist_ok=True)
-        incoming(upload).touch()
+    try:
+        with disk.full_is("storage_full", name=name):
+            incoming.of(upload).begin(kept_as)
+    except (HeyGemError, OSError):
+        upload.delete()
+        raise
     return upload
 
 
@@ -140,65 +132,55 @@ def _checked(actor: User, team: Team, purpose: str, target: Mapping[str, str]) -
     return kept
 
 
-@contextmanager
-def _held(upload: Upload) -> Iterator[IO[bytes]]:
-    """The partial file, held by this request alone. Raises ``HeyGemError``: ``upload_gone``, ``upload_conflict``."""
-    try:
-        file = incoming(upload).open("r+b")
-    except FileNotFoundError as error:
-        raise HeyGemError("upload_gone") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:  # the same upload is being sent twice at once
-            raise HeyGemError("upload_conflict") from error
-        yield file
-
-
-def append(*, upload: Upload, offset: int, source: Readable) -> Upload:
+def append(*, upload: Upload, offset: int, source: incoming.Readable) -> Upload:
     """Add what ``source`` holds at ``offset``. Whatever arrived before a broken connection counts.
 
     Raises ``HeyGemError('upload_conflict')`` when ``offset`` is not where the upload stands, and
     ``HeyGemError('file_too_large')`` when more arrives than was announced, and ``HeyGemError('storage_full')`` when the
     disk has no room for it now: it can go on from where it stands when there is room again.
     """
-    with disk.full_is("storage_full", name=upload.name), _held(upload) as file:
-        upload.refresh_from_db(fields=["offset"])
-        if offset != upload.offset:
-            raise HeyGemError("upload_conflict")
-        file.truncate(offset)
-        file.seek(offset)
-        try:
-            while chunk := source.read(blobs.CHUNK):
-                if not disk.has_room():
-                    raise HeyGemError("storage_full", name=upload.name)
-                if offset + len(chunk) > upload.size:
-                    raise HeyGemError("file_too_large", name=upload.name, limit=filesizeformat(upload.size))
-                file.write(chunk)
-                offset += len(chunk)
-        finally:
-            file.flush()
-            Upload.objects.filter(pk=upload.pk).update(offset=offset)
-            upload.offset = offset
+    with disk.full_is("storage_full", name=upload.name):
+        incoming.of(upload).append(offset, source)
     return upload
+
+
+def missing_parts(*, upload: Upload) -> tuple[list[incoming.Part], int]:
+    """What the sender is to put straight into the storage next, and the bytes still missing in all.
+
+    Raises ``HeyGemError('no_direct_upload')`` where files come by way of the site.
+    """
+    arriving = incoming.of(upload)
+    if isinstance(arriving, incoming.InFolder):
+        raise HeyGemError("no_direct_upload")
+    return arriving.missing() if upload.finished_at is None else ([], 0)
 
 
 def finish(*, upload: Upload) -> Footage | AudioTake:
     """Store the complete file and make of it what was asked. Asked again, it answers with the same thing."""
-    if (made := created(upload)) is not None:
-        return made
-    with disk.full_is("storage_full", name=upload.name), _held(upload):
-        upload.refresh_from_db()
-        if upload.offset != upload.size:
-            raise HeyGemError("upload_conflict")
-        if (made := created(upload)) is not None:
-            return made
-        blob = blobs.store(upload.team, incoming(upload), content_type(upload.name, upload.purpose), move=True)
-        with transaction.atomic():
-            made = _make_footage(upload, blob) if upload.purpose == Upload.Purpose.FOOTAGE else _make_take(upload, blob)
-            upload.target = {**upload.target, "created": made.public_id}
-            upload.finished_at = timezone.now()
-            upload.save(update_fields=["target", "finished_at"])
+    if upload.finished_at is not None:
+        return _finished(upload)
+    kept_as = content_type(upload.name, upload.purpose)
+    with disk.full_is("storage_full", name=upload.name), incoming.of(upload).complete(kept_as) as blob:
+        return _put_to_use(upload, blob)
+
+
+@transaction.atomic
+def _put_to_use(upload: Upload, blob: blobs.MediaBlob) -> Footage | AudioTake:
+    locked = Upload.objects.select_for_update(of=("self",)).select_related("team", "user").filter(pk=upload.pk).first()
+    if locked is None:
+        raise HeyGemError("upload_gone")
+    if locked.finished_at is not None:  # asked twice at once
+        return _finished(locked)
+    made = _make_footage(locked, blob) if locked.purpose == Upload.Purpose.FOOTAGE else _make_take(locked, blob)
+    upload.target = {**locked.target, "created": made.public_id}
+    upload.finished_at = timezone.now()
+    upload.save(update_fields=["target", "finished_at"])
+    return made
+
+
+def _finished(upload: Upload) -> Footage | AudioTake:
+    if (made := created(upload)) is None:  # deleted since
+        raise HeyGemError("upload_gone")
     return made
 
 
@@ -243,23 +225,18 @@ def abandon(*, upload: Upload) -> None:
     """Forget an unfinished upload and what has arrived of it."""
     if upload.finished_at is None:
         audit.record(action="upload.abandoned", actor=upload.user, team=upload.team, subject=upload)
-    path = incoming(upload)
+    arrived = incoming.of(upload) if upload.finished_at is None else None
     upload.delete()
-    transaction.on_commit(lambda: path.unlink(missing_ok=True))
+    if arrived is not None:
+        transaction.on_commit(arrived.forget)
 
 
 def clean_incoming(*, older_than: timedelta = FORGOTTEN_AFTER) -> int:
     """Remove uploads nobody went on with, and partial files nothing knows. Returns how many files went."""
     before = timezone.now() - older_than
-    folder = Path(settings.MEDIA_ROOT) / "incoming"
-    removed = 0
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.stat().st_mtime >= before.timestamp():
-            continue  # still arriving, or only paused
-        path.unlink(missing_ok=True)
-        removed += 1
-    Upload.objects.filter(created_at__lt=before, finished_at=None).exclude(
-        public_id__in=[path.name for path in folder.iterdir()] if folder.is_dir() else []
-    ).delete()
+    removed = incoming.clean(before)
+    for upload in Upload.objects.filter(created_at__lt=before, finished_at=None):
+        if not incoming.is_known(upload):
+            upload.delete()
     Upload.objects.filter(finished_at__lt=before).delete()
     return removed

@@ -3,6 +3,9 @@
 ``POST /uploads/`` with ``Upload-Length`` and ``Upload-Metadata`` (filename, purpose, team, and where it is to go:
 presenter, script, language, project) answers 201 with the ``Location`` to ``PATCH``. The answer to the last ``PATCH``
 says in ``HeyGem-Created`` where the new thing is shown and in ``HeyGem-Created-Id`` what its public id is.
+
+Where files are kept in object storage the 201 also names ``HeyGem-Parts``: ``GET`` it for the addresses to which the
+pieces are ``PUT`` without passing through the site, again until none is missing, and ``POST`` to it in the end.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
 from django.contrib.auth.models import User
-from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.urls import reverse
 
 from projects import access
@@ -105,14 +109,14 @@ def start(request: HttpRequest) -> HttpResponse:
         key=keyed_requests.key_of(request.headers),
         address=f"POST {request.path}",
         body="\n".join(request.headers.get(name, "") for name in ("Upload-Length", "Upload-Metadata")).encode(),
-        make=lambda: keyed_requests.Answer(201, {"Location": _begin(request)}),
+        make=lambda: keyed_requests.Answer(201, _begin(request)),
     )
     replayed = {"Idempotency-Replayed": "true"} if made.is_replayed else {}
     return HttpResponse(status=made.status, headers=made.body | replayed)
 
 
-def _begin(request: HttpRequest) -> str:
-    """The address of a new upload."""
+def _begin(request: HttpRequest) -> dict[str, str]:
+    """The addresses of a new upload."""
     asked = metadata(request.headers.get("Upload-Metadata", ""))
     size = _number(request, "Upload-Length")
     team = access.get_team_for_user(request.user, asked.pop("team", ""), need=Role.CREATOR)
@@ -121,7 +125,10 @@ def _begin(request: HttpRequest) -> str:
         raise HeyGemError("bad_upload")
     name = asked.pop("filename", "") or asked.pop("name", "")
     upload = uploads.start(actor=_user(request), team=team, purpose=purpose, name=name, size=size, target=asked)
-    return reverse("projects:upload", args=[upload.public_id])
+    addresses = {"Location": reverse("projects:upload", args=[upload.public_id])}
+    if upload.multipart:
+        addresses["HeyGem-Parts"] = reverse("projects:upload_parts", args=[upload.public_id])
+    return addresses
 
 
 @token_or_session
@@ -137,6 +144,18 @@ def upload(request: HttpRequest, public_id: str) -> HttpResponse:
         headers = {"Upload-Offset": str(found.offset), "Upload-Length": str(found.size)}
         return HttpResponse(status=200, headers=headers | _created(uploads.created(found)))
     return _append(request, found)
+
+
+@token_or_session
+@tus("GET", "POST")
+def parts(request: HttpRequest, public_id: str) -> HttpResponse:
+    """``GET``: what is to be sent straight to the storage next. ``POST``: everything has been."""
+    found = access.get_upload_for_user(request.user, public_id)
+    if request.method == "GET":
+        next_ones, missing = uploads.missing_parts(upload=found)
+        return JsonResponse({"missing": missing, "parts": [asdict(part) for part in next_ones]})
+    made = _created(uploads.finish(upload=found))
+    return JsonResponse({"url": made["HeyGem-Created"], "id": made["HeyGem-Created-Id"]}, status=201, headers=made)
 
 
 def _append(request: HttpRequest, found: Upload) -> HttpResponse:

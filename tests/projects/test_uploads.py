@@ -209,7 +209,7 @@ def test_forgotten_uploads_are_cleaned_and_fresh_ones_stay(team, bob, media):
     old = uploads.start(actor=bob, team=team, purpose="take", name="a.wav", size=9, target={})
     fresh = uploads.start(actor=bob, team=team, purpose="take", name="b.wav", size=9, target={})
     long_ago = time.time() - 10 * 86400
-    os.utime(uploads.incoming(old), (long_ago, long_ago))
+    os.utime(media / "incoming" / old.public_id, (long_ago, long_ago))
     Upload.objects.filter(pk=old.pk).update(created_at=old.created_at - timedelta(days=10))
     assert uploads.clean_incoming() == 1
     assert list(Upload.objects.all()) == [fresh]

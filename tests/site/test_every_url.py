@@ -262,7 +262,24 @@ GET    rendering:farm_job_changes     302 404 200
 POST   rendering:farm_job_act         302 404 302
 GET    rendering:farm_team            302 404 200
 POST   rendering:farm_team            302 404 302
+GET    api:farm                       401 404 200
+GET    api:worker-list                401 404 200
+GET    api:worker-detail              401 404 200
+POST   api:worker-act                 401 404 200
+GET    api:farm-job-list              401 404 200
+GET    api:farm-job-detail            401 404 200
+GET    api:farm-job-attempts          401 404 200
+POST   api:farm-job-act               401 404 200
+POST   api:farm-batch-act             401 404 200
+GET    api:farm-team-detail           401 404 200
+PATCH  api:farm-team-detail           401 404 200
+POST   api:farm-team-act              401 404 200
 POST   rendering:farm_team_act        302 404 302
+POST   rendering:farm_team_retain     302 404 302
+GET    rendering:farm_storage         302 404 200
+POST   rendering:farm_storage_retain  302 404 302
+GET    rendering:farm_storage_check   302 404 200
+POST   rendering:farm_storage_mend    302 404 302
 """
 
 
@@ -335,6 +352,11 @@ class World:
         bodies: dict[str, dict[str, Any]] = {
             "api:webhook-list": {"team": team, **HOOK, "events": ["job.failed"]},
             "api:webhook-detail": {"is_active": False},
+            "api:worker-act": {"act": "drain", "reason": "A new driver."},
+            "api:farm-job-act": {"act": "hold"},
+            "api:farm-batch-act": {"act": "hold"},
+            "api:farm-team-act": {"act": "pause"},
+            "api:farm-team-detail": {"weight": 2},
             "api:script-list": {"team": team, "title": "New"},
             "api:script-detail": {"title": "Renamed"},
             "api:script-write": {"language": "en", "text": "New words."},
