@@ -229,6 +229,14 @@ def database(name: str, *, default: str) -> dict[str, Any]:
             "OPTIONS": _libpq(name, parts["query"]),
             "CONN_MAX_AGE": 60,
             "CONN_HEALTH_CHECKS": True,
+            # A server that is cut off says nothing at all: after a quarter of a minute it counts as away.
+            "OPTIONS": {
+                "connect_timeout": 5,
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 2,
+                "tcp_user_timeout": 15_000,  # milliseconds
+            },
         }
     raise ImproperlyConfigured(f"{name} must begin with sqlite:/// or postgresql://.")
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
 
-from heygem_site import env
+from heygem_site import env, version
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = env.var_dir()
+VERSION = version.VERSION
 
 # local: one machine, plain http, for the people on it. production: faces others, so weak settings stop the start.
 HEYGEM_ENV = env.choice("HEYGEM_ENV", default="local", of=("local", "production"))
@@ -141,6 +142,7 @@ SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", default=30 * 24 * 3600 if PROD
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if SECURE_COOKIES else None
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "projects.views.problems.forged"
 
 # Letters
 globals().update(env.email("EMAIL_URL"))
@@ -217,6 +219,10 @@ SPECTACULAR_SETTINGS = {
         "JobState": "rendering.models.JobState",
         "ExportState": "rendering.models.Export.State",
         "DeliveryState": "projects.models.WebhookDelivery.State",
+        "WorkerState": "rendering.models.WorkerNode.State",
+        "WorkerActs": "rendering.services.farm_acts.WORKER_ACTS",
+        "JobActs": "rendering.services.farm_acts.JOB_ACTS",
+        "TeamActs": "rendering.services.farm_acts.TEAM_ACTS",
     },
 }
 
@@ -247,6 +253,7 @@ Q_CLUSTER = {
     "name": "worker",
     "label": "django-q2",
     "orm": "default",
+    "broker_class": "rendering.tickets.Broker",
     "workers": 1,
     "timeout": 4 * 3600,  # seconds; an hour of footage may be analysed on a slow machine
     "retry": 4 * 3600 + 100,  # longer than that, or running tickets are handed out again

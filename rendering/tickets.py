@@ -2,22 +2,64 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from datetime import datetime, timedelta
 
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
+log = logging.getLogger("heygem.tickets")
+
 CLUSTER = "gpu"
 TASK = "rendering.tasks.render"
 MOST_WAITING = 16
 """More tickets than that need not wait: each one that was worked on tops them up again."""
+AGAIN_S = 1.0
+FORGOTTEN_AFTER_S = 60.0
+"""So long a cluster tries to take away a ticket that is done, while the database is away."""
 PASSED_ON_S = 5
 """After how long another worker sees a ticket that this one may not use."""
 
 
-class _Later(ORM):
+class Broker(ORM):
+    """django-q2's own, for clusters that outlive an outage of the database (setting ``broker_class``).
+
+    An error here would end the process that fetches tickets or the one that notes what became of them, and with it the
+    whole cluster and what it renders.
+    """
+
+    def dequeue(self) -> list[tuple[int, str]] | None:
+        """Tickets, if there are any; called again and again."""
+        try:
+            found: list[tuple[int, str]] | None = super().dequeue()
+        except (OperationalError, InterfaceError):
+            connection.close()
+            log.warning("the database is away: no tickets")
+            time.sleep(AGAIN_S)
+            return None
+        return found
+
+    def delete(self, task_id: int) -> None:
+        """A ticket that is done. One that cannot be taken away is seen again hours later, and finds nothing to do."""
+        until = time.monotonic() + FORGOTTEN_AFTER_S
+        while time.monotonic() < until:
+            try:
+                super().delete(task_id)
+            except (OperationalError, InterfaceError):
+                connection.close()
+                time.sleep(AGAIN_S)
+            else:
+                return
+
+    def acknowledge(self, task_id: int) -> None:
+        self.delete(task_id)
+
+
+class _Later(Broker):
     """A broker whose tickets are not seen before a given time: to django-q2 they are locked until then."""
 
     def __init__(self, list_key: str, at: datetime) -> None:

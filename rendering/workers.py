@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -15,6 +17,7 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
 from projects.services import disk
+from rendering.fingerprint import ENGINE_VERSION
 from rendering.models import RenderAttempt, RenderJob, WorkerNode
 
 log = logging.getLogger("heygem.workers")
@@ -71,9 +74,13 @@ def register(cluster: str) -> tuple[WorkerNode, bool]:
     if created or replaces:
         node.pid, node.asked = os.getpid(), WorkerNode.Asked.NOTHING
         node.busy_since, node.idle_since = None, timezone.now()
+        if (node.engine, node.version) != (ENGINE_VERSION, settings.VERSION):
+            # Not what it was: what its engine can do is heard when that has started.
+            node.engine, node.version, node.backends = ENGINE_VERSION, settings.VERSION, []
         log.info("worker %s is process %s", node, node.pid)
     node.last_seen_at = timezone.now()
-    node.save(update_fields=["pid", "busy_since", "idle_since", "last_seen_at", "asked"])
+    told = ["engine", "version", "backends"]
+    node.save(update_fields=["pid", "busy_since", "idle_since", "last_seen_at", "asked", *told])
     return node, replaces
 
 
@@ -104,6 +111,26 @@ def beat(node: WorkerNode) -> None:
     """The worker is there and works."""
     WorkerNode.objects.filter(pk=node.pk).update(last_seen_at=timezone.now())
     has_room(node)
+
+
+def processes_here(cluster: str) -> list[WorkerNode]:
+    """Workers of ``cluster`` whose living processes belong to the same group as this one: its own cluster's."""
+    here = WorkerNode.objects.filter(host=settings.WORKER_NAME, cluster=cluster)
+    return [node for node in here if _is_ours(node)]
+
+
+def _is_ours(node: WorkerNode) -> bool:
+    with suppress(ProcessLookupError, PermissionError):
+        return bool(node.pid) and is_alive(node.pid) and os.getpgid(node.pid) == os.getpgid(0)
+    return False
+
+
+def beat_here(cluster: str, figures: Mapping[str, float]) -> None:
+    """The workers of this process's cluster are there, and this is how their machine stands."""
+    known: dict[str, Any] = {"figures": dict(figures), "last_seen_at": timezone.now()}
+    if "device_memory_mb" in figures:
+        known["device_memory_mb"] = int(figures["device_memory_mb"])
+    WorkerNode.objects.filter(pk__in=[node.pk for node in processes_here(cluster)]).update(**known)
 
 
 def begin(node: WorkerNode) -> None:

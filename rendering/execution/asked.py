@@ -6,9 +6,7 @@ its workers and starts new ones. Both look at the database, so it does not matte
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import suppress
 
 from django.conf import settings
 from django.utils import timezone
@@ -17,7 +15,7 @@ from rendering import queue
 from rendering.execution import stopping
 from rendering.execution.stopping import WorkerStopping
 from rendering.models import JobState, RenderJob, WorkerNode
-from rendering.workers import RESTARTS, SEEN_RECENTLY, is_alive
+from rendering.workers import RESTARTS, SEEN_RECENTLY, processes_here
 
 LOOK_S = 1.0
 PATIENCE_S = 8.0
@@ -50,6 +48,7 @@ class Restarts:
     """For the main process of a cluster: whether its workers are to be started afresh now."""
 
     def __init__(self, cluster: str) -> None:
+        self.cluster = cluster
         self.nodes = WorkerNode.objects.filter(host=settings.WORKER_NAME, cluster=cluster)
         self.asked_since: float | None = None
 
@@ -58,7 +57,7 @@ class Restarts:
         if not self.nodes.filter(asked__in=RESTARTS).exists():
             self.asked_since = None
             return False
-        ours = [node for node in self.nodes.all() if _is_ours(node)]
+        ours = processes_here(self.cluster)
         asked = {node.asked for node in ours} & set(RESTARTS)
         if not asked:
             return False
@@ -67,10 +66,3 @@ class Restarts:
         if all(node.busy_since is None for node in ours):
             return True
         return WorkerNode.Asked.RESTART_NOW in asked and now - self.asked_since >= PATIENCE_S
-
-
-def _is_ours(node: WorkerNode) -> bool:
-    """Whether it is a living process of this very cluster: another one of that name may run on this machine."""
-    with suppress(ProcessLookupError, PermissionError):
-        return bool(node.pid) and is_alive(node.pid) and os.getpgid(node.pid) == os.getpgid(0)
-    return False

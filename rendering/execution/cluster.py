@@ -10,18 +10,19 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import NoReturn
 from uuid import uuid4
 
-from django.db import DatabaseError, connections
+from django.db import connections
 from django_q import cluster as django_q_cluster
 from django_q.conf import Conf
 from gunicorn.systemd import sd_notify
 
 from rendering import queue, tickets, workers
-from rendering.execution import asked, stopping
+from rendering.execution import asked, figures, outage, stopping
 from rendering.execution.child import die_with_parent
 
 log = logging.getLogger("heygem.cluster")
@@ -29,6 +30,8 @@ log = logging.getLogger("heygem.cluster")
 PART_DIED = 70
 PAUSE_S = 1.0
 """Between the death of a cluster's part and its new start."""
+BEAT_S = 10.0
+"""How often the main process says that its workers are there, idle or not, and how its machine stands."""
 WATCH_S = 15.0
 """How often the main process looks whether its workers still take tickets."""
 ENDED_TIMERS = (0, -2)
@@ -49,6 +52,19 @@ class Sentinel(django_q_cluster.Sentinel):
         for part in (*self.pool, self.monitor, self.pusher):
             part.kill()
         os._exit(PART_DIED)
+
+
+class Duty:
+    """Something that is done every ``every_s`` seconds, unless the database is away."""
+
+    def __init__(self, every_s: float, act: Callable[[], object]) -> None:
+        self.every_s, self.act = every_s, act
+        self.done_at = float("-inf")
+
+    def do_if_due(self) -> None:
+        if time.monotonic() - self.done_at >= self.every_s:
+            outage.quietly(self.act)
+            self.done_at = time.monotonic()
 
 
 class Cluster(django_q_cluster.Cluster):
@@ -77,46 +93,51 @@ class Cluster(django_q_cluster.Cluster):
         """Work until a signal asks to stop. Give the signal to this process alone."""
         stopping.listen()
         signal.signal(signal.SIGQUIT, self.drain)
+        # A signal, so that it is said also while a database that is cut off keeps us waiting.
+        signal.signal(signal.SIGALRM, lambda _number, _frame: sd_notify("WATCHDOG=1", log))
+        signal.setitimer(signal.ITIMER_REAL, WATCH_S, WATCH_S)
         os.register_at_fork(after_in_child=die_with_parent)
         while not self.asked_to_stop:
-            queue.reap()  # tickets that a dead cluster holds are lost for hours
-            tickets.deliver_again(Conf.CLUSTER_NAME)
+            outage.answered(self.prepare)
             connections.close_all()  # nothing may be shared with the forks
             self.start()
             if self.asked_to_stop:
                 self.stop()
             sd_notify("READY=1", log)
-            restarts, watched_at = asked.Restarts(Conf.CLUSTER_NAME), time.monotonic()
-            while self.sentinel.is_alive():
-                self.sentinel.join(asked.LOOK_S)
-                self.obey(restarts)
-                if time.monotonic() - watched_at >= WATCH_S:
-                    watched_at = time.monotonic()
-                    self.watch()
+            self.look_after()
             if not self.asked_to_stop:
                 time.sleep(PAUSE_S)
 
+    def prepare(self) -> None:
+        """Before workers start: tickets that a dead cluster holds are lost for hours."""
+        if Conf.CLUSTER_NAME == workers.UPKEEP_CLUSTER:
+            workers.schedule_upkeep()
+        queue.reap()
+        tickets.deliver_again(Conf.CLUSTER_NAME)
+
+    def look_after(self) -> None:
+        """Until the sentinel ends. A database that is away is no reason to do anything."""
+        restarts, sampler = asked.Restarts(Conf.CLUSTER_NAME), figures.Sampler()
+        duties = (
+            Duty(asked.LOOK_S, lambda: self.obey(restarts)),
+            Duty(BEAT_S, lambda: workers.beat_here(Conf.CLUSTER_NAME, sampler.sample())),
+            Duty(WATCH_S, self.watch),
+        )
+        while self.sentinel.is_alive():
+            self.sentinel.join(asked.LOOK_S)
+            for duty in duties:
+                if self.sentinel.is_alive() and not self.asked_to_stop:
+                    duty.do_if_due()
+
     def obey(self, restarts: asked.Restarts) -> None:
         """Start afresh because a person asked one of our workers to."""
-        try:
-            is_due = not self.asked_to_stop and restarts.is_due()
-        except DatabaseError:
-            connections.close_all()
-            return
-        if is_due and self.sentinel.is_alive():
+        if restarts.is_due():
             log.warning("an operator asked for it: this cluster starts afresh")
             self.sentinel.kill()  # on Linux its processes die with it
 
     def watch(self) -> None:
-        """Start afresh when tickets wait beside idle workers. A database that is away is no reason to."""
-        sd_notify("WATCHDOG=1", log)
-        try:
-            stuck = not self.asked_to_stop and Conf.CLUSTER_NAME in workers.stuck_clusters()
-        except DatabaseError:
-            return
-        finally:
-            connections.close_all()
-        if stuck and self.sentinel.is_alive():
+        """Start afresh when tickets wait beside idle workers."""
+        if Conf.CLUSTER_NAME in workers.stuck_clusters():
             log.error("this cluster has stopped taking work and starts afresh")
             self.sentinel.kill()  # on Linux its processes die with it
 

@@ -6,7 +6,7 @@ import time
 
 from projects.services import deliveries
 from rendering import queue, workers
-from rendering.execution import asked
+from rendering.execution import asked, outage
 from rendering.models import WorkerNode
 
 BEAT_S = 10.0
@@ -28,6 +28,9 @@ class Upkeep:
         self.beat_at = self.reap_at = self.look_at = self.deliver_at = time.monotonic()
 
     def __call__(self) -> None:
+        outage.quietly(self._see_to_it)
+
+    def _see_to_it(self) -> None:
         now = time.monotonic()
         if now - self.look_at >= asked.LOOK_S:
             self.look_at = now

@@ -23,6 +23,4 @@ class Command(BaseCommand):
             os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - this very command
         from rendering.execution.cluster import Cluster  # django-q2 must know its name first
 
-        if name == workers.UPKEEP_CLUSTER:
-            workers.schedule_upkeep()
         Cluster().run()
