@@ -89,24 +89,23 @@ class PresetAdmin(ReadOnly):
 
 
 @admin.register(TeamShare)
-class TeamShareAdmin(admin.ModelAdmin):
-    """How much of the machines a team may use."""
+class TeamShareAdmin(ReadOnly):
+    """How much of the machines a team may use. It is changed on the farm's pages, where that is noted with a reason."""
 
-    list_display = ("team", "weight", "max_running", "paused_at", "last_served_at")
-    list_editable = ("weight", "max_running")
+    list_display = ("team", "weight", "max_running", "priority", "max_attempts", "paused_at", "last_served_at")
     list_select_related = ("team",)
     search_fields = ("team__name",)
-    fields = ("team", "weight", "max_running", "paused_at", "last_served_at")
-    readonly_fields = ("last_served_at",)
-    autocomplete_fields = ("team",)
     actions = ("pause", "resume")
 
-    @admin.action(permissions=["change"], description=_("Pause: start nothing more of these teams"))
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("rendering.change_teamshare")
+
+    @admin.action(permissions=["steer"], description=_("Pause: start nothing more of these teams"))
     def pause(self, request: HttpRequest, shares: QuerySet[TeamShare]) -> None:
         for share in shares.filter(paused_at=None).select_related("team"):
             farm.pause_team(actor=signed_in(request), team=share.team)
 
-    @admin.action(permissions=["change"], description=_("Resume these teams"))
+    @admin.action(permissions=["steer"], description=_("Resume these teams"))
     def resume(self, request: HttpRequest, shares: QuerySet[TeamShare]) -> None:
         for share in shares.exclude(paused_at=None).select_related("team"):
             farm.resume_team(actor=signed_in(request), team=share.team)

@@ -159,8 +159,9 @@ def line_for(project: Project, records: Iterable[Record]) -> Line | None:
 def count(cells: Iterable[CellView]) -> Counts:
     cells = list(cells)
     return Counts(
-        total=len(cells),
+        cells=len(cells),
         by_state=dict(Counter(cell.state.value for cell in cells)),
+        done=sum(cell.version is not None for cell in cells),
         empty=sum(cell.is_fillable for cell in cells),
     )
 

@@ -28,7 +28,7 @@ from rendering.selectors.waiting import (
 )
 from rendering.workers import is_heard
 
-LISTED = 40
+LISTED = 12
 """Jobs that a list of the page shows; the counts above it are of all."""
 RECENT_FAILURES = 10
 NOBODY_CAME = timedelta(minutes=1)

@@ -185,8 +185,10 @@ class ColumnView:
 class Counts:
     """How many cells are in which state."""
 
-    total: int = 0
+    cells: int = 0
     by_state: dict[str, int] = field(default_factory=dict)
+    done: int = 0
+    """Cells that have a video, also while another is made of them or when that failed."""
     empty: int = 0
     """Cells that "fill empty" would render."""
 
@@ -194,8 +196,13 @@ class Counts:
         return sum(self.by_state.get(state.value, 0) for state in states)
 
     @property
-    def done(self) -> int:
-        return self.of(CellState.DONE, CellState.STALE)
+    def total(self) -> int:
+        """Cells that can become a video: not those whose footage or take was refused, which wait for other material."""
+        return self.cells - self.refused
+
+    @property
+    def refused(self) -> int:
+        return self.of(CellState.REFUSED)
 
     @property
     def unfinished(self) -> int:

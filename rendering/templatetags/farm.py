@@ -106,8 +106,11 @@ def _fact(label: str, value: str) -> Fact:
     return Fact(label, value or _("unknown"), is_unknown=not value)
 
 
-def _gigabytes(megabytes: float | None) -> str:
-    return "" if megabytes is None else f"{megabytes / 1024:.1f} GB"
+def _of(used_mb: float | None, whole_mb: float | None) -> str:
+    """Megabytes, told in gigabytes."""
+    if whole_mb is None:
+        return ""
+    return f"{whole_mb / 1024:.1f} GB" if used_mb is None else f"{used_mb / 1024:.1f} / {whole_mb / 1024:.1f} GB"
 
 
 def _with_unit(value: float | None, unit: str) -> str:
@@ -118,21 +121,22 @@ def _with_unit(value: float | None, unit: str) -> str:
 def worker_facts(node: WorkerNode) -> list[Fact]:
     """What the machine said of itself; what it did not say is unknown, not nought."""
     said: dict[str, Any] = node.figures or {}
-    used, whole = said.get("memory_used_mb"), said.get("memory_mb")
-    memory = f"{_gigabytes(used)} / {_gigabytes(whole)}" if used is not None and whole else _gigabytes(whole)
-    device_used = said.get("device_memory_used_mb")
-    device = _gigabytes(node.device_memory_mb)
-    if device and device_used is not None:
-        device = f"{_gigabytes(device_used)} / {device}"
-    facts = [
-        _fact(_("Device"), node.device),
-        _fact(_("Memory"), memory),
-        _fact(_("Temperature"), _with_unit(said.get("temperature_c"), "°C")),
-        _fact(_("Use"), _with_unit(said.get("use_percent"), "%")),
+    device_memory = said.get("device_memory_mb") or node.device_memory_mb
+    machine = [
+        _fact(_("Memory"), _of(said.get("memory_used_mb"), said.get("memory_total_mb"))),
+        _fact(_("Processor"), _with_unit(said.get("cpu_percent"), "%")),
         _fact(_("Engine"), node.engine),
         _fact(_("Site version"), node.version),
     ]
-    return [facts[0], _fact(_("Device memory"), device), *facts[1:]] if node.cluster == "gpu" else facts
+    if node.cluster != "gpu":
+        return machine
+    return [
+        _fact(_("Device"), node.device),
+        _fact(_("Device memory"), _of(said.get("device_memory_used_mb"), device_memory)),
+        _fact(_("Temperature"), _with_unit(said.get("temperature_c"), "°C")),
+        _fact(_("Use"), _with_unit(said.get("device_use_percent"), "%")),
+        *machine,
+    ]
 
 
 @register.filter

@@ -93,6 +93,28 @@ def test_a_job_is_seen_from_line_to_video(bob: User, single: Project) -> None:
     assert (cell.state, cell.version.number, cell.sync) == (CellState.DONE, 1, 0.61)  # type: ignore[union-attr]
 
 
+def test_a_cell_that_has_a_video_stays_done_while_another_is_made_of_it(bob: User, single: Project) -> None:
+    start_batch(actor=bob, project=single)
+    assert selectors.board(single).counts.done == 0
+    making.succeed_next()
+    assert selectors.board(single).counts.done == 1
+    key = the_cell(single).key
+    Footage.objects.update(blob=factories.blob(single.team))
+    start_batch(actor=bob, project=single, cells=[key])
+    claim = making.claim_next()
+    assert the_cell(single).state == CellState.RUNNING
+    assert selectors.board(single).counts.done == 1
+    states.fail(claim.job, claim.token, "no_face")
+    counts = selectors.board(single).counts
+    assert (counts.done, counts.failed, counts.total) == (1, 1, 1)
+
+
+def test_cells_of_refused_material_are_told_apart_and_not_waited_for(single: Project) -> None:
+    Footage.objects.update(state=AnalysisState.REFUSED, error_code="no_face")
+    counts = selectors.board(single).counts
+    assert (counts.cells, counts.refused, counts.total, counts.done) == (1, 1, 0, 0)
+
+
 def test_a_failed_cell_says_why_in_plain_words(bob: User, single: Project) -> None:
     start_batch(actor=bob, project=single)
     making.fail_next("face_turned")
