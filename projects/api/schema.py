@@ -34,6 +34,7 @@ VERBS = {
     "attempts": "List the tries of {a} {thing}, with their logs",
     "publish": "Publish {a} {thing}",
     "default": "Make {a} {thing} the default",
+    "operate": "Act on {a} {thing}",
     "ping": "Ping {a} {thing}",
 }
 IDEMPOTENCY_KEY = OpenApiParameter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
+from django.views.csrf import csrf_failure
 
 from projects.middleware import answer, wants_json
 from projects.problems import HeyGemError
@@ -13,6 +14,13 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if wants_json(request):
         return answer(request, HeyGemError("bad_request"))
     return defaults.bad_request(request, exception)
+
+
+def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A change that came without the page's own token (``CSRF_FAILURE_VIEW``)."""
+    if wants_json(request):
+        return answer(request, HeyGemError("not_from_page" if request.user.is_authenticated else "signed_out"))
+    return csrf_failure(request, reason)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from rendering.api import results, work
+from rendering.api import farm, results, work
 
 router = SimpleRouter(use_regex_path=False)
 router.register("batches", work.Batches, "batch")
@@ -11,7 +11,12 @@ router.register("jobs", work.Jobs, "job")
 router.register("versions", results.Versions, "version")
 router.register("exports", results.Exports, "export")
 router.register("presets", results.Presets, "preset")
+router.register("workers", farm.Workers, "worker")
+router.register("farm/jobs", farm.FarmJobs, "farm-job")
+router.register("farm/batches", farm.FarmBatches, "farm-batch")
+router.register("farm/teams", farm.FarmTeams, "farm-team")
 urlpatterns = [
+    path("farm/", farm.Farm.as_view(), name="farm"),
     path("projects/<str:public_id>/board/", work.Board.as_view(), name="project-board"),
     path("teams/<str:public_id>/usage/", work.Usage.as_view(), name="team-usage"),
     *router.urls,

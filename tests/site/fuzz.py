@@ -95,9 +95,10 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     asking.calls += 1
     if asking.calls % (USUAL + 1) == 0:
         return
-    resource = case.operation.path.removeprefix("/api/v1/").strip("/").split("/")[0]
-    if case.path_parameters and "public_id" in case.path_parameters and resource in asking.things:
-        case.path_parameters["public_id"] = asking.things[resource]
+    resource = case.operation.path.split("/{")[0].split("/")[-1]
+    for name in case.path_parameters or ():
+        if resource in asking.things:
+            case.path_parameters[name] = asking.things[resource]
     if isinstance(case.body, dict):
         for name in case.body.keys() & asking.things.keys():
             real = asking.things[name]
@@ -106,8 +107,9 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         case.query[name] = asking.things[name]
 
 
-def fuzz(asker: Asker, *, examples: int, seed: int = 20261121) -> Tally:
-    """Every operation of the kept description: its examples, its borders, then ``examples`` made-up requests each."""
+def fuzz(asker: Asker, *, examples: int, tag: str = "", seed: int = 20261121) -> Tally:
+    """Every operation of the kept description, or those of ``tag``: its examples, its borders, then ``examples`` made-up
+    requests each."""
     global asking
     asking = asker
     config = schemathesis.Config.from_dict(
@@ -139,9 +141,10 @@ def fuzz(asker: Asker, *, examples: int, seed: int = 20261121) -> Tally:
     schema = schemathesis.openapi.from_dict(yaml.safe_load(SNAPSHOT.read_text(encoding="utf-8")), config=config)
     schema.app = WSGIHandler()
     WSGI_TRANSPORT.__class__ = InProcess
+    asked = schema.include(tag=tag) if tag else schema
     tally = Tally()
     try:
-        for event in engine.from_schema(schema).execute():
+        for event in engine.from_schema(asked).execute():
             _note(event, tally)
     finally:
         asking = None
