@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 
@@ -280,12 +280,6 @@ def tokens_reaching(team: Team) -> list[ApiToken]:
 def open_invitations(team: Team) -> list[Invitation]:
     rows = Invitation.objects.filter(team=team, accepted_at=None, revoked_at=None).select_related("invited_by")
     return [invitation for invitation in rows if invitation.is_open]
-
-
-def storage_used(team: Team) -> tuple[int, int]:
-    """Files and bytes."""
-    used = MediaBlob.objects.filter(team=team).aggregate(files=Count("pk"), size=Sum("size"))
-    return used["files"], used["size"] or 0
 
 
 def recent_events(team: Team, *, limit: int = 50) -> list[AuditEvent]:

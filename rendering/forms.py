@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from rendering.models import Preset
+from projects.models import TeamLimits
+from rendering.models import Preset, RetentionRule
 from rendering.services import farm
+from rendering.services.retention import DAYS
 
 
 class PresetForm(forms.ModelForm):
@@ -86,3 +91,101 @@ class RetryForm(forms.Form):
         required=False,
         help_text=_("Optional. It goes into the audit log."),
     )
+
+
+GB, MB = 1 << 30, 1 << 20
+
+
+def _reason() -> forms.CharField:
+    return forms.CharField(
+        label=_("Reason"),
+        max_length=farm.REASON_LIMIT,
+        required=False,
+        help_text=_("Optional. It goes into the audit log."),
+    )
+
+
+class LimitsForm(forms.Form):
+    """In units that people say: GB, MB, minutes."""
+
+    storage_gb = forms.FloatField(label=_("Storage in GB"), min_value=0.01, max_value=1_000_000, required=False)
+    render_minutes = forms.IntegerField(
+        label=_("Render minutes a month"), min_value=1, max_value=10_000_000, required=False
+    )
+    file_mb = forms.FloatField(label=_("Largest file in MB"), min_value=1, max_value=1_000_000, required=False)
+    take_minutes = forms.FloatField(
+        label=_("Longest take in minutes"), min_value=0.1, max_value=24 * 60, required=False
+    )
+    reason = _reason()
+
+    def __init__(self, *args: Any, limits: TeamLimits, **options: Any) -> None:
+        super().__init__(
+            *args,
+            initial={
+                "storage_gb": limits.storage_bytes and round(limits.storage_bytes / GB, 3),
+                "render_minutes": limits.render_minutes,
+                "file_mb": limits.file_bytes and round(limits.file_bytes / MB, 3),
+                "take_minutes": limits.take_seconds and round(limits.take_seconds / 60, 3),
+            },
+            **options,
+        )
+        none = _now("no limit")
+        storage, minutes = settings.TEAM_STORAGE_BYTES, settings.TEAM_RENDER_MINUTES
+        seconds = settings.TEAM_TAKE_SECONDS
+        footage, take = settings.UPLOAD_MAX_FOOTAGE_BYTES, settings.UPLOAD_MAX_TAKE_BYTES
+        defaults = {
+            "storage_gb": filesizeformat(storage) if storage else none,
+            "render_minutes": str(minutes) if minutes else none,
+            "file_mb": _now("footage %(footage)s, takes %(take)s")
+            % {"footage": filesizeformat(footage), "take": filesizeformat(take)},
+            "take_minutes": f"{seconds / 60:g}" if seconds else none,
+        }
+        for name, default in defaults.items():
+            field = self.fields[name]
+            field.help_text = _now("Empty: as the installation says (%(default)s).") % {"default": default}
+            field.widget.attrs["step"] = "1" if name == "render_minutes" else "any"
+
+    def limits(self) -> dict[str, Any]:
+        """What ``services.limits.set_limits`` takes."""
+        told = self.cleaned_data
+
+        def times(name: str, unit: int) -> int | None:
+            return None if told[name] is None else max(1, round(told[name] * unit))
+
+        return {
+            "storage_bytes": times("storage_gb", GB),
+            "render_minutes": told["render_minutes"],
+            "file_bytes": times("file_mb", MB),
+            "take_seconds": times("take_minutes", 60),
+            "reason": told["reason"],
+        }
+
+
+def _days(label: Any, help_text: Any) -> forms.IntegerField:
+    return forms.IntegerField(label=label, min_value=DAYS[0], max_value=DAYS[-1], required=False, help_text=help_text)
+
+
+class RetentionForm(forms.Form):
+    """Days; empty: for ever."""
+
+    version_days = _days(
+        _("Superseded versions"),
+        _("Days since a newer one was made. They lose their video and stay in the history; published ones are kept."),
+    )
+    export_days = _days(_("ZIPs"), _("Days since they were packed. What is in them stays."))
+    preview_days = _days(
+        _("Previews of footage"), _("Days since somebody looked at them. Another analysis makes them again.")
+    )
+    analysis_days = _days(
+        _("Analyses of footage"), _("Days since they were rendered from. They are made again when they are needed.")
+    )
+    work_days = _days(
+        _("Work files"), _("Days since unfinished uploads were begun (three at the most) and logs of jobs ended.")
+    )
+    reason = _reason()
+
+    def __init__(self, *args: Any, rule: RetentionRule, **options: Any) -> None:
+        names = [name for name in self.base_fields if name != "reason"]
+        super().__init__(*args, initial={name: getattr(rule, name) for name in names}, **options)
+        for name in names:
+            self.fields[name].widget.attrs["placeholder"] = _now("for ever")

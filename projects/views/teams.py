@@ -42,10 +42,7 @@ def team_settings(request: HttpRequest, team_id: str) -> HttpResponse:
     if request.method == "POST":
         services.rename_team(actor=signed_in(request), team=team, name=request.POST.get("name", ""))
         return redirect("projects:team_settings", team.public_id)
-    files, size = selectors.storage_used(team)
-    return page(
-        request, "projects/team_settings.html", team, files=files, size=size, events=selectors.recent_events(team)
-    )
+    return page(request, "projects/team_settings.html", team, events=selectors.recent_events(team))
 
 
 def _roles(role: str | None) -> list[tuple[str, str]]:

@@ -144,3 +144,9 @@ def bytes_by_kind(blobs: QuerySet[MediaBlob], *by: str) -> QuerySet[Any, Any]:
     """Rows of ``kind``, ``files``, ``size`` and the columns named in ``by``."""
     rows = with_kind(blobs).order_by().values(*by, "kind")
     return rows.annotate(files=Count("pk"), size=Sum("size"))
+
+
+def has_limits(team: Team) -> bool:
+    """Whether the team's storage or render minutes are limited at all."""
+    limits = limits_of(team)
+    return limits.storage_bytes is not None or limits.render_minutes is not None

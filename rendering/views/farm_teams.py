@@ -18,6 +18,7 @@ from rendering.selectors import farm_work as selectors
 from rendering.services import farm as services
 from rendering.services import farm_acts
 from rendering.views.farm_base import done, done_many, priority_of, reason_of
+from rendering.views.farm_keeping import KeepingForms
 
 
 @login_required
@@ -39,7 +40,7 @@ def farm_team_act(request: HttpRequest, team_id: str) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def farm_team(request: HttpRequest, team_id: str) -> HttpResponse:
-    """``form`` says which of the page's forms was sent: ``share`` or ``retries``."""
+    """``form`` says which of the page's forms was sent: ``share``, ``retries``, ``limits`` or ``retention``."""
     team = access.get_any_team(request.user, team_id)
     share = TeamShare.objects.filter(team=team).first() or TeamShare(team=team)
     sent = request.POST.get("form", "share") if request.method == "POST" else ""
@@ -47,6 +48,9 @@ def farm_team(request: HttpRequest, team_id: str) -> HttpResponse:
     retries = RetryForm(
         request.POST if sent == "retries" else None, initial=_initial(share, RetryForm), auto_id="retry-%s"
     )
+    keeping = KeepingForms(request, team)
+    if keeping.save():
+        return done(request)
     if sent == "share" and form.is_valid():
         services.set_share(actor=signed_in(request), team=team, **form.cleaned_data)
         return done(request)
@@ -61,7 +65,7 @@ def farm_team(request: HttpRequest, team_id: str) -> HttpResponse:
         "policy": policy_of(team.pk),
         "events": selectors.events_of(team.public_id),
     }
-    return render(request, "rendering/farm_team.html", context)
+    return render(request, "rendering/farm_team.html", context | keeping.context())
 
 
 def _initial(share: TeamShare, form: type[ShareForm] | type[RetryForm]) -> dict[str, Any]:
