@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
@@ -23,6 +24,9 @@ from django.views.decorators.http import require_safe
 
 from heygem_site import metrics
 from heygem_site.briefly import Briefly
+from projects.problems import HeyGemError
+from projects.services import blobs, disk
+from rendering.selectors import numbers
 
 log = logging.getLogger("heygem.health")
 
@@ -43,7 +47,8 @@ def database_answers() -> bool:
 
 
 def media_is_writable() -> bool:
-    return os.access(settings.MEDIA_ROOT, os.W_OK | os.X_OK)
+    """Object storage is not asked: without it there are no videos, but there are pages."""
+    return bool(settings.S3_BUCKET) or os.access(settings.MEDIA_ROOT, os.W_OK | os.X_OK)
 
 
 CHECKS: dict[str, Callable[[], bool]] = {"database": database_answers, "media": media_is_writable}
@@ -61,8 +66,6 @@ def healthz(_request: HttpRequest) -> JsonResponse:
 
 def waiting_migrations() -> list[str]:
     """What this code expects of the database and the database does not have yet. Raises ``DatabaseError``."""
-    from django.db.migrations.loader import MigrationLoader
-
     loader = MigrationLoader(connection)
     return [f"{app}.{name}" for app, name in loader.graph.nodes if (app, name) not in loader.applied_migrations]
 
@@ -83,21 +86,16 @@ migrations = _Migrations()
 
 def storage_word() -> str:
     """``ok``, ``full`` (uploads are refused) or ``away``."""
-    from projects.services import disk
-
-    if not media_is_writable():
-        return "away"
     try:
+        blobs.check()
         return OK if disk.has_room() else "full"
-    except OSError:
-        log.exception("the media folder cannot be looked at")
+    except (HeyGemError, OSError) as error:
+        log.warning("the storage cannot be used: %s", error)
         return "away"
 
 
 def _look() -> dict[str, str]:
     """Each part in a word."""
-    from rendering.selectors import numbers
-
     parts = {"database": OK, "migrations": "unknown", "storage": storage_word(), "workers": "unknown"}
     parts["queue"] = "unknown"
     try:

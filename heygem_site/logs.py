@@ -33,6 +33,9 @@ SECRET = re.compile(
 )
 """Passwords in addresses, keys in headers, signatures of links: a library's message may quote them."""
 
+KEYS = ("token", "key")
+"""How URLs call such parts."""
+
 _request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
@@ -63,7 +66,15 @@ def _user_id(request: HttpRequest | None) -> str:
     return "" if user is None or user is empty else str(user.pk or "")
 
 
+def secrets_of(request: HttpRequest | None) -> list[str]:
+    """Parts of the request's address that let somebody in; the log is read by others than that person."""
+    match = getattr(request, "resolver_match", None)
+    return [str(match.kwargs[name]) for name in KEYS if match.kwargs.get(name)] if match is not None else []
+
+
 def without_secrets(text: str) -> str:
+    for secret in secrets_of(_request.get()):
+        text = text.replace(secret, "…")
     return SECRET.sub(lambda match: match["before"] + "…", text)
 
 
@@ -72,7 +83,8 @@ class Context(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         found = context()
-        found.update({name: str(record.__dict__[name]) for name in trace.NAMES if record.__dict__.get(name)})
+        given = {name: record.__dict__.get(name) for name in trace.NAMES}
+        found.update({name: value for name, value in given.items() if value and isinstance(value, str)})
         record.ids = found
         return True
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import shutil
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -28,6 +27,7 @@ from prometheus_client.core import (
 from heygem_site import http_metrics
 from heygem_site.briefly import Briefly
 from heygem_site.version import VERSION
+from projects.services import disk
 from rendering.fingerprint import ENGINE_VERSION
 from rendering.models import WorkerNode
 from rendering.selectors.numbers import Numbers, age_s, numbers
@@ -153,8 +153,8 @@ def _stored(found: Numbers) -> Iterator[Metric]:
 
 def _disk() -> Iterator[Metric]:
     try:
-        disk = shutil.disk_usage(settings.MEDIA_ROOT)
+        found = disk.space()
     except OSError:
         return
-    yield _gauge("heygem_disk_free_bytes", "Room on this host's media disk.", [((), disk.free)])
-    yield _gauge("heygem_disk_size_bytes", "Size of this host's media disk.", [((), disk.total)])
+    yield _gauge("heygem_disk_free_bytes", "Room on this host's disk for media.", [((), found.free)])
+    yield _gauge("heygem_disk_size_bytes", "Size of this host's disk for media.", [((), found.total)])

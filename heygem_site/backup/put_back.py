@@ -172,7 +172,7 @@ def _put_media(reader: Reader, progress: Progress) -> int:
     settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
     needed = sum(item.size for item in wanted if blobs.storage().length(item.path) != item.size)
     if blobs.storage().place("any") is not None and not disk.has_room(needed):
-        raise BackupError(f"The stored files need {in_words(needed)}, and the disk has {in_words(disk.free_bytes())}.")
+        raise BackupError(f"The stored files need {in_words(needed)}, and the disk has {in_words(disk.space().free)}.")
     written = done = 0
     for item in wanted:
         if blobs.storage().length(item.path) != item.size:

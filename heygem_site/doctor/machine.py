@@ -1,0 +1,110 @@
+"""This machine: Python, packages, the engine and its models, the disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from heygem_site.doctor.findings import BAD, OK, WARN, Finding
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAST_FREE_GB = 2
+LIBRARIES = """
+import json, torch, cv2, av
+from rendering.engine.contract import ENGINE_VERSION
+cuda = torch.cuda.is_available()
+print(json.dumps({"engine": ENGINE_VERSION, "device": torch.cuda.get_device_name(0) if cuda else "CPU"}))
+"""
+MODELS = """
+import json
+from rendering.engine.backends import BACKENDS
+from rendering.engine.face.models import Net
+from rendering.engine.media.audio import _speech_model
+from rendering.engine.voice.base import load_base
+Net("face_landmark.tflite"), _speech_model(), load_base()
+print(json.dumps({"backends": sorted(BACKENDS)}))
+"""
+
+
+def python_is_right() -> Finding:
+    have = "{}.{}.{}".format(*sys.version_info[:3])
+    if sys.version_info[:2] == (3, 11):
+        return Finding(OK, f"Python {have}")
+    return Finding(BAD, f"Python {have}", "HeyGem is tested on 3.11: remove .venv and set HEYGEM_PYTHON to one.")
+
+
+def packages_match_the_lock(lock: Path = ROOT / "requirements.txt") -> Finding:
+    """Every pinned package in its pinned version."""
+    wrong = []
+    lines = lock.read_text(encoding="utf-8").splitlines()
+    pins = [line.split("==") for line in lines if "==" in line and not line.startswith("#")]
+    for name, wanted in pins:
+        try:
+            have = version(name)
+        except PackageNotFoundError:
+            have = "missing"
+        if have.split("+")[0] != wanted.strip():
+            wrong.append(f"{name} {have} (wanted {wanted.strip()})")
+    if wrong:
+        return Finding(BAD, f"packages: {', '.join(wrong[:5])}", "Remove .venv/heygem-lock and run ./heygem again.")
+    return Finding(OK, f"{len(pins)} packages as in the lock")
+
+
+def disks_have_room() -> Iterator[Finding]:
+    """Media, the installation's own folder, and where temporary files go."""
+    from django.conf import settings
+
+    seen = set()
+    places = {"MEDIA_ROOT": settings.MEDIA_ROOT, "HEYGEM_VAR": settings.VAR_DIR, "TMPDIR": Path(tempfile.gettempdir())}
+    for name, folder in places.items():
+        while not folder.exists():
+            folder = folder.parent
+        if (disk := folder.stat().st_dev) in seen:
+            continue
+        seen.add(disk)
+        free = shutil.disk_usage(folder).free / 1e9
+        kept = settings.DISK_KEEP_FREE_BYTES / 1e9 if name == "MEDIA_ROOT" else 0.0
+        if free < kept:
+            remedy = "Make room: see what would go with retention rules on the farm's disk page, or add disk."
+            yield Finding(BAD, f"{free:.1f} GB free on the disk of {name}: uploads and renders are refused", remedy)
+        elif free < LEAST_FREE_GB + kept:
+            yield Finding(WARN, f"{free:.1f} GB free on the disk of {name}", f"Make room, or move {name} elsewhere.")
+        else:
+            yield Finding(OK, f"{free:.0f} GB free on the disk of {name}")
+
+
+def _probe(script: str) -> tuple[dict[str, object] | None, str]:
+    """What the script found, or its last words. In a process of its own: the engine never loads into the site."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own probe
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None, "it did not answer within three minutes"
+    if done.returncode == 0:
+        return json.loads(done.stdout.strip().splitlines()[-1]), ""
+    return None, (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+
+
+def engine_starts() -> Finding:
+    found, last = _probe(LIBRARIES)
+    if found is not None:
+        return Finding(OK, f"engine {found['engine']} on {found['device']}")
+    if "libGL" in last or "libgthread" in last or "libglib" in last:
+        return Finding(BAD, f"engine: {last}", "sudo apt-get install -y libgl1 libglib2.0-0")
+    return Finding(BAD, f"engine: {last}", "Remove .venv/heygem-lock and run ./heygem again.")
+
+
+def models_load() -> Finding:
+    """Faces, speech and the base voice, as a render would load them."""
+    found, last = _probe(MODELS)
+    if found is not None:
+        backends = found["backends"]
+        return Finding(OK, f"models load; back ends: {', '.join(backends) if isinstance(backends, list) else backends}")
+    return Finding(BAD, f"models: {last}", "Remove .venv/heygem-lock and run ./heygem again: a package is incomplete.")
