@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -21,30 +22,31 @@ SAFE_ID = re.compile(r"[A-Za-z0-9-]{6,64}")
 QUIET = re.compile(r"^/(static/|healthz$|readyz$|metrics$)|/changes$")
 """Asked for again and again; logged at DEBUG so that the log can be followed."""
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
+
+def content_security_policy() -> str:
+    """Files may also be fetched from, and sent to, the object storage where the site keeps them."""
+    storage = f" {settings.S3_ORIGIN}" if settings.S3_ORIGIN else ""
+    return "; ".join(
+        (
+            "default-src 'self'",
+            f"connect-src 'self'{storage}",
+            f"img-src 'self' data: blob:{storage}",
+            f"media-src 'self' blob:{storage}",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
     )
-)
+
+
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
-
-
-SECRETS = ("token", "key")
-"""Parts of an address that let somebody in; the log is read by others than that person."""
 
 
 def loggable_path(request: HttpRequest) -> str:
     path = request.path
-    match = request.resolver_match
-    for name in SECRETS:
-        if match is not None and (value := match.kwargs.get(name)):
-            path = path.replace(str(value), "…")
+    for secret in logs.secrets_of(request):
+        path = path.replace(secret, "…")
     return path
 
 
@@ -76,14 +78,14 @@ class RequestLog:
 
 
 class SecurityHeaders:
-    """Scripts, styles and everything else come from this site alone; nothing inline runs."""
+    """Scripts and styles come from this site alone; nothing inline runs."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        response.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        response.setdefault("Content-Security-Policy", content_security_policy())
         response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         if isinstance(response, HttpResponse) and response.get("Content-Type", "").startswith("text/html"):
             # A page shows a team's work: a shared machine's "back" must not show it after sign-out.
