@@ -108,8 +108,8 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
 
 
 def fuzz(asker: Asker, *, examples: int, tag: str = "", seed: int = 20261121) -> Tally:
-    """Every operation of the kept description, or those of ``tag``: its examples, its borders, then ``examples`` made-up
-    requests each."""
+    """Every operation of the kept description, or those of ``tag``: its examples, its borders, then ``examples``
+    made-up requests each."""
     global asking
     asking = asker
     config = schemathesis.Config.from_dict(

@@ -258,7 +258,10 @@ def test_the_walk_of_the_documentation_works(live_server: Any, tmp_path: Path) -
     (tmp_path / "take.wav").write_bytes(b"spoken words")
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    given = {"HEYGEM": live_server.url, "TOKEN": secret}
+    olga = factories.user("olga", is_staff=True)
+    _token, operator = tokens.create_token(actor=olga, name="Farm", scope="operate")
+    making.worker()
+    given = {"HEYGEM": live_server.url, "TOKEN": secret, "OPERATOR": operator}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
         cwd=tmp_path,
@@ -270,3 +273,8 @@ def test_the_walk_of_the_documentation_works(live_server: Any, tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"cancelled":1' in done.stdout
     assert team.batches.get().jobs.get().state == "cancelled"
+    assert (team.scripts.count(), team.presets.get(name="Small").crf) == (1, 24)
+    acts = AuditEvent.objects.filter(actor=olga).order_by("pk").values_list("action", flat=True)
+    assert list(acts)[-5:] == [
+        *("worker.draining", "worker.active", "team.share_changed", "team.paused", "team.resumed")
+    ]
