@@ -6,6 +6,7 @@ import socket
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
@@ -268,7 +269,7 @@ Q_CLUSTER = {
 # What the people who keep it running see
 LOG_FORMAT = env.choice("LOG_FORMAT", default="line", of=("line", "json"))
 METRICS_TOKEN = env.text("METRICS_TOKEN")  # lets Prometheus read /metrics; operators may without it
-SENTRY = {
+SENTRY: dict[str, Any] = {
     "dsn": env.address("SENTRY_DSN"),
     "environment": env.text("SENTRY_ENVIRONMENT", default=HEYGEM_ENV),
     "sample_rate": env.fraction("SENTRY_SAMPLE_RATE", default=1.0),
