@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from projects import access
 from projects.api.base import Things, actor, once
-from projects.api.filters import Flag, Narrowed
+from projects.api.filters import Choice, Flag, Narrowed
 from projects.api.serializers import IdField
 from projects.models import Role, Webhook, WebhookDelivery
 from projects.services import webhooks as services
@@ -110,7 +110,7 @@ class DeliveryFilter(Narrowed):
     webhook = filters.CharFilter(field_name="webhook__public_id", help_text="The id of a webhook.")
     event = filters.CharFilter(help_text="A type of event, or `ping`.")
     event_id = filters.CharFilter(help_text="The id that the receiver saw.")
-    state = filters.ChoiceFilter(choices=WebhookDelivery.State.choices)
+    state = Choice(choices=WebhookDelivery.State.choices)
 
     class Meta(Narrowed.Meta):
         model = WebhookDelivery

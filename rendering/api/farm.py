@@ -34,7 +34,8 @@ class ForOperators(Asking):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
-        access.require_operator(request.user)
+        if hasattr(self, (request.method or "").lower()):  # else there is nothing to protect, but a 405
+            access.require_operator(request.user)
 
 
 class Farm(ForOperators, APIView):
