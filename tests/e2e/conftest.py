@@ -59,7 +59,7 @@ def _wait_for(url: str, site: Site) -> None:
             time.sleep(0.2)
 
 
-def _portal(folder: Path, **env: object) -> Portal:
+def new_portal(folder: Path, **env: object) -> Portal:
     site = Site(folder, f"sqlite:///{folder / 'db.sqlite3'}", OMP_NUM_THREADS=1, **env)
     manage(site.env, "migrate", "--verbosity=0")
     made = subprocess.run(
@@ -76,7 +76,7 @@ def _portal(folder: Path, **env: object) -> Portal:
 @pytest.fixture(scope="session")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """With the real engine."""
-    made = _portal(tmp_path_factory.mktemp("portal"), ENGINE_COMMAND=REAL_ENGINE)
+    made = new_portal(tmp_path_factory.mktemp("portal"), ENGINE_COMMAND=REAL_ENGINE)
     yield made
     made.site.close()
 
@@ -84,7 +84,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """With the fake engine: its footage and takes are files that say how long to take and how to fail."""
-    made = _portal(tmp_path_factory.mktemp("stage"), WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8", WEBHOOK_ALLOW_HTTP="yes")
+    made = new_portal(tmp_path_factory.mktemp("stage"), WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8", WEBHOOK_ALLOW_HTTP="yes")
     yield made
     made.site.close()
 

@@ -1,5 +1,6 @@
 /**
- * Drop zones that send files resumably (tus 1.0): one progress bar per file, three files at a time.
+ * Drop zones that send files resumably: one progress bar per file, three files at a time. Files go to the site (tus 1.0)
+ * or, where the site says so, in parts straight to the object storage (projects/views/uploads.py).
  *
  * Markup: templates/components/dropzone.html. With `data-manual` files wait until `send(zone)` is called.
  * Events on the zone: `uploads:chosen` {files}, `uploads:done` {created, id, file} for each, `uploads:idle` when all
@@ -30,18 +31,22 @@ class Refused extends Error {
   }
 }
 
-/** One request; `progress` hears the bytes sent. Rejects with Refused when the server says no, else with Error. */
+/**
+ * One request; `progress` hears the bytes sent. Rejects with Refused when the server says no, else with Error. With
+ * `headers: null` it goes to the storage: nothing of ours is told, and each refusal is worth another try.
+ */
 function send(method, url, { headers = {}, body = null, progress = null, signal = null } = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open(method, url);
-    for (const [name, value] of Object.entries({ ...TUS, "X-CSRFToken": csrfToken(), ...headers })) {
+    const ours = headers !== null;
+    for (const [name, value] of Object.entries(ours ? { ...TUS, "X-CSRFToken": csrfToken(), ...headers } : {})) {
       request.setRequestHeader(name, value);
     }
     if (progress) request.upload.onprogress = (event) => progress(event.loaded);
     request.onload = () => {
       if (request.status < 300) return resolve(request);
-      if ((request.status >= 500 && request.status !== FULL) || request.status === 409 || request.status === 423) return reject(new Error(`${request.status}`));
+      if (!ours || (request.status >= 500 && request.status !== FULL) || request.status === 409 || request.status === 423) return reject(new Error(`${request.status}`));
       try {
         const problem = JSON.parse(request.responseText);
         reject(new Refused(problem.title, problem.detail, request.status));
@@ -119,6 +124,11 @@ class Upload {
       }),
     );
     this.url = started.getResponseHeader("Location");
+    const parts = started.getResponseHeader("HeyGem-Parts");
+    return parts ? this.toStorage(parts) : this.toSite();
+  }
+
+  async toSite() {
     let offset = 0;
     let answer = null;
     while (offset < this.file.size) {
@@ -141,6 +151,38 @@ class Upload {
         const percent = Math.floor((100 * (offset + sent)) / this.file.size);
         this.bar.value = percent;
         this.show("running", last && percent >= 100 ? this.words.wordStoring : `${percent} %`);
+      },
+    });
+  }
+
+  /** `url` tells which parts are missing and where each is to be put, as often as it is asked. */
+  async toStorage(url) {
+    const missing = async () => JSON.parse((await send("GET", url, { signal: this.stop.signal })).responseText);
+    for (;;) {
+      const asked = await this.patiently(missing);
+      if (!asked.parts.length) break;
+      let arrived = this.file.size - asked.missing;
+      for (const part of asked.parts) {
+        await this.patiently(
+          () => this.part(part, arrived),
+          async () => (part.url = (await missing()).parts.find((other) => other.number === part.number)?.url ?? part.url),
+        );
+        arrived += part.size;
+      }
+    }
+    this.show("running", this.words.wordStoring);
+    return this.patiently(() => send("POST", url, { signal: this.stop.signal }));
+  }
+
+  part({ url, offset, size }, arrived) {
+    return send("PUT", url, {
+      headers: null,
+      body: this.file.slice(offset, offset + size),
+      signal: this.stop.signal,
+      progress: (sent) => {
+        const percent = Math.floor((100 * (arrived + sent)) / this.file.size);
+        this.bar.value = percent;
+        this.show("running", `${percent} %`);
       },
     });
   }
