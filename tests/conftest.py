@@ -28,7 +28,14 @@ def media(settings: Settings, tmp_path: Path) -> Path:
     return settings.MEDIA_ROOT
 
 
-TOGETHER = ("tests/e2e/", "tests/rendering/test_qcluster.py", "tests/site/test_up.py")
+TOGETHER = (
+    "tests/client/test_live.py",
+    "tests/e2e/",
+    "tests/rendering/test_qcluster.py",
+    "tests/rendering/test_rolling_upgrade.py",
+    "tests/rendering/test_three_hosts.py",
+    "tests/site/test_up.py",
+)
 """Tests that start whole sites: one after the other, so that two cores are not asked for six."""
 
 

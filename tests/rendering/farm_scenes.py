@@ -18,7 +18,8 @@ from projects.services.footage import add_footage
 from projects.services.presenters import create_presenter
 from projects.services.projects import create_project
 from projects.services.scripts import add_take, create_script
-from rendering.models import RenderAttempt, RenderBatch, RenderJob, RenderVersion
+from rendering import queue
+from rendering.models import RenderAttempt, RenderBatch, RenderJob, RenderVersion, WorkerNode
 from rendering.services.batches import start_batch
 from tests import factories
 
@@ -102,3 +103,17 @@ def stored() -> dict[str, Any]:
     known = set(MediaBlob.objects.values_list("path", flat=True))
     orphans = [file.key for file in blobs.all_keys() if file.key not in known]
     return {"checked": dict(kinds), "damaged": damaged, "orphans": len(orphans)}
+
+
+def every_minute() -> None:
+    """What the schedule does, now."""
+    queue.tidy()
+    queue.reap()
+
+
+def by_release() -> dict[str, list[str]]:
+    """The workers' releases, and the engines of the versions that were made, in order."""
+    return {
+        "workers": sorted(f"{node.name} {node.version} {node.engine}" for node in WorkerNode.objects.all()),
+        "versions": list(RenderVersion.objects.order_by("pk").values_list("engine", flat=True)),
+    }
