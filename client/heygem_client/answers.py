@@ -278,4 +278,6 @@ def plain(answer: Any) -> Any:
         return answer.isoformat()
     if isinstance(answer, list | tuple):
         return [plain(each) for each in answer]
+    if isinstance(answer, dict):
+        return {name: plain(value) for name, value in answer.items()}
     return answer

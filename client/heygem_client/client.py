@@ -256,7 +256,7 @@ class HeyGem:
         preset: str | None = None,
         key: str | None = None,
     ) -> a.BatchStarted:
-        """Start a batch: these cells (``presenter.script.language``), or all of these presenters, scripts and languages;
+        """Start a batch: these cells (``presenter.script.language``), or presenters, scripts and languages crossed;
         with none of them, all that nothing was made for yet."""
         return self._one(
             e.BATCH_NEW,

@@ -16,9 +16,12 @@ from heygem_client.client import HeyGem
 from heygem_client.config import site_of
 from heygem_client.errors import HeyGemError, NotAllowed, SignedOut, TimedOut, Unreachable
 from heygem_client.matrix import (
+    GOING_ON,
     PresenterFrom,
     ScriptFrom,
+    cell_of,
     download_all,
+    newest_of,
     presenter_called,
     render_matrix,
     script_called,
@@ -200,10 +203,18 @@ def _render(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:
         preset=asked.preset,
         hear=progress.bytes,
     )
-    for skipped in matrix.batch.skipped:
-        progress.end()
-        _say(f"left out {skipped.cell}: {skipped.title}")
-    return _follow(site, asked, progress, matrix.batch.batch.id, matrix.names, left_out=len(matrix.batch.skipped))
+    for skipped in matrix.batch.skipped if matrix.batch else ():
+        if skipped.code not in GOING_ON:
+            progress.end()
+            _say(f"left out {skipped.cell}: {skipped.title}")
+    batches = _followed(site, asked, progress, matrix.batches, waits=asked.wait or asked.download is not None)
+    failed = _failed(site, batches)
+    wanted = set(matrix.cells) - {cell_of(job) for job in failed}
+    newest = newest_of(site.versions(project=matrix.project.id))
+    there = [newest[cell] for cell in matrix.cells if cell in wanted and cell in newest]
+    code = _end(site, asked, progress, batches, failed, there, matrix.names)
+    is_whole = len(there) == len(matrix.cells) or not all(batch.is_finished for batch in batches)
+    return code if is_whole else FAILED
 
 
 def _status(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:
@@ -213,43 +224,51 @@ def _status(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:
 
 
 def _download(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:
-    return _follow(site, asked, progress, asked.batch, None)
+    batches = _followed(site, asked, progress, [asked.batch], waits=asked.wait)
+    there = list(newest_of(site.versions(batch=asked.batch)).values())
+    return _end(site, asked, progress, batches, _failed(site, batches), there, None)
 
 
-def _follow(
+def _followed(
+    site: HeyGem, asked: argparse.Namespace, progress: Progress, batches: Sequence[str], *, waits: bool
+) -> list[a.BatchProgress]:
+    """How far they have come: to the end, if that is waited for."""
+    if not waits:
+        return [site.batch(batch) for batch in batches]
+    hear = lambda now: progress.jobs(now.done + now.failed + now.cancelled, now.total, _words(now))  # noqa: E731
+    seen = [site.wait_for_batch(batch, timeout_s=asked.timeout, hear=hear) for batch in batches]
+    progress.end()
+    return seen
+
+
+def _failed(site: HeyGem, batches: Sequence[a.BatchProgress]) -> list[a.Job]:
+    failed = [job for seen in batches if seen.failed for job in site.jobs(batch=seen.batch.id, state="failed")]
+    for job in failed:
+        _say(f"failed {cell_of(job)}: {job.error_code}")
+    return failed
+
+
+def _end(
     site: HeyGem,
     asked: argparse.Namespace,
     progress: Progress,
-    batch: str,
+    batches: Sequence[a.BatchProgress],
+    failed: Sequence[a.Job],
+    versions: Sequence[a.Version],
     names: dict[str, str] | None,
-    *,
-    left_out: int = 0,
 ) -> int:
-    """Wait and download as far as that was asked for, and tell what there is."""
-    waits = asked.wait or (asked.download is not None and asked.do is _render)
-    if waits:
-        seen = site.wait_for_batch(
-            batch,
-            timeout_s=asked.timeout,
-            hear=lambda now: progress.jobs(now.done + now.failed + now.cancelled, now.total, _words(now)),
-        )
-        progress.end()
-    else:
-        seen = site.batch(batch)
+    """Download, if that was asked for, and tell what there is."""
     files: list[tuple[a.Version, Path]] = []
     if asked.download is not None:
-        # A cell that was tried again in the batch has one version all the same: the newest.
-        newest = {
-            (each.presenter, each.script, each.language): each for each in reversed(list(site.versions(batch=batch)))
-        }
-        files = download_all(site, list(newest.values()), asked.download, names=names, hear=progress.bytes)
+        files = download_all(site, versions, asked.download, names=names, hear=progress.bytes)
         progress.end()
-    failed = [job for job in site.jobs(batch=batch, state="failed")] if seen.failed else []
-    for job in failed:
-        _say(f"failed {job.presenter}.{job.script}.{job.language}: {job.error_code}")
-    told = {"batch": seen, "failed": failed, "files": [{"version": each, "path": str(path)} for each, path in files]}
-    _result(asked, told, [_words(seen), *(str(path) for _, path in files)])
-    return FAILED if seen.failed or seen.cancelled or left_out else DONE
+    told = {
+        "batches": list(batches),
+        "failed": list(failed),
+        "files": [{"version": version, "path": str(path)} for version, path in files],
+    }
+    _result(asked, told, [*(_words(seen) for seen in batches), *(str(path) for _, path in files)])
+    return FAILED if any(seen.failed or seen.cancelled for seen in batches) else DONE
 
 
 def _words(seen: a.BatchProgress) -> str:

@@ -9,11 +9,14 @@ from typing import TypeVar
 
 from heygem_client import answers as a
 from heygem_client.client import HeyGem
-from heygem_client.errors import HeyGemError
+from heygem_client.errors import Conflict, HeyGemError
 
 T = TypeVar("T")
 Hear = Callable[[str, int, int], None]
 """Told of a file's name, and of its bytes done and in all."""
+GOING_ON = ("up_to_date", "already_rendering", "nothing_to_render")
+"""Codes of a batch that is not started because everything is there, or on its way."""
+UNFINISHED = ("queued", "held", "running")
 FORBIDDEN = '<>:"/\\|?*'
 
 
@@ -36,11 +39,18 @@ class ScriptFrom:
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """What was started, and the names to call its videos by (ids of presenters and scripts)."""
+    """What was started. ``batch`` is None when there was nothing left to start; ``others`` are batches in which some of
+    the ``cells`` were being rendered already; ``names`` are those of presenters and scripts, by id."""
 
     project: a.Project
-    batch: a.BatchStarted
+    cells: tuple[str, ...]
+    batch: a.BatchStarted | None
+    others: tuple[str, ...]
     names: dict[str, str]
+
+    @property
+    def batches(self) -> list[str]:
+        return [*([self.batch.batch.id] if self.batch else []), *self.others]
 
 
 def _unheard(_name: str, _done: int, _total: int) -> None:
@@ -75,9 +85,43 @@ def render_matrix(
         for row in rows
         for column, script in zip(columns, scripts, strict=True)
     )
-    batch = site.render(project=board.id, cells=list(wanted), preset=_preset(site, team, preset))
+    cells = tuple(wanted)
+    batch = _start(site, board.id, cells, _preset(site, team, preset))
     names = {row.id: row.name for row in rows} | {column.id: column.title for column in columns}
-    return Matrix(project=board, batch=batch, names=names)
+    others = _under_way(site, board.id, cells, batch)
+    return Matrix(project=board, cells=cells, batch=batch, others=others, names=names)
+
+
+def _start(site: HeyGem, project: str, cells: Sequence[str], preset: str | None) -> a.BatchStarted | None:
+    """None: all of it is there, or on its way."""
+    try:
+        return site.render(project=project, cells=list(cells), preset=preset)
+    except Conflict as refused:
+        if refused.code not in GOING_ON:
+            raise
+    return None
+
+
+def _under_way(site: HeyGem, project: str, cells: Iterable[str], batch: a.BatchStarted | None) -> tuple[str, ...]:
+    """Other batches that are at work on ``cells``."""
+    wanted = {skipped.cell for skipped in batch.skipped} if batch else set(cells)
+    jobs = (job for state in UNFINISHED for job in site.jobs(project=project, state=state))
+    return tuple(dict.fromkeys(job.batch for job in jobs if cell_of(job) in wanted)) if wanted else ()
+
+
+def cell_of(thing: a.Job | a.Version) -> str:
+    """The key of its cell on the board."""
+    return f"{thing.presenter}.{thing.script}.{thing.language}"
+
+
+def newest_of(versions: Iterable[a.Version]) -> dict[str, a.Version]:
+    """The newest of each cell, by its key."""
+    newest: dict[str, a.Version] = {}
+    for version in versions:
+        known = newest.get(cell_of(version))
+        if known is None or version.number > known.number:
+            newest[cell_of(version)] = version
+    return newest
 
 
 def _ids(things: Iterable[a.Presenter | a.Script]) -> list[str]:
