@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ from rendering.models import WorkerNode
 from tests import factories
 from tests.receiver import Receiver, receiving, verify
 
+ROOT = Path(__file__).resolve().parents[2]
 State = WebhookDelivery.State
 
 
@@ -135,6 +138,22 @@ def test_footage_and_takes_tell_how_they_were_found(alice: User, team: Team, rec
     assert told["take.ready"]["data"]["id"] == take.public_id
     assert told["footage.refused"]["data"]["error_code"] == "no_face"
     assert told["footage.refused"]["links"]["api"] == f"/api/v1/footage/{footage.public_id}/"
+
+
+def test_the_documentation_checks_the_signature_as_it_is_made(alice: User, team: Team, receiver: Receiver) -> None:
+    (snippet,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "api.md").read_text("utf-8"), re.DOTALL | re.M)
+    told: dict[str, Any] = {}
+    exec(snippet, told)  # noqa: S102 - our own words
+    hook, old = _hook(alice, team, receiver)
+    new = webhooks.rotate_secret(actor=alice, webhook=hook)
+    _emit(team)
+    deliveries.run_ticket()
+    (heard,) = receiver.heard
+    assert told["verify"](old, heard.headers, heard.body)
+    assert told["verify"](new, heard.headers, heard.body)
+    assert not told["verify"](new, heard.headers, heard.body + b" ")
+    heard.headers.replace_header("webhook-timestamp", str(int(time.time()) - 301))
+    assert not told["verify"](new, heard.headers, heard.body)
 
 
 # When it does not arrive
