@@ -46,6 +46,7 @@ PASSES = 8
 """So often in a row a team's oldest job may be passed over for another that suits a worker better."""
 CHOICES = 4
 """So often a claim chooses anew because others were faster."""
+OTHERS_WERE_FASTER = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +118,12 @@ def claim_next(worker: WorkerNode) -> Claim | None:
     node = workers.at_service(worker)
     if node is None:
         return None
-    with transaction.atomic():
-        started = _start_next(node)
-    if started is None:
+    for _ in range(CHOICES):
+        with transaction.atomic():
+            started = _start_next(node)
+        if started is not OTHERS_WERE_FASTER:
+            break
+    if not isinstance(started, tuple):
         return None
     job, token = started
     # In its own transaction: here the job's row is locked no more, and the board's lock always comes first.
@@ -131,41 +135,47 @@ def claim_next(worker: WorkerNode) -> Claim | None:
     return Claim(job=related.get(pk=job.pk), token=token)
 
 
-def _start_next(worker: WorkerNode) -> tuple[RenderJob, UUID] | None:
+def _start_next(worker: WorkerNode) -> tuple[RenderJob, UUID] | object | None:
     """Choose a team, then one of its jobs, and start that.
 
     The lock is the team's share, not the whole queue: claims for different teams do not wait for one another, and the
     team's running jobs are counted again when it is held, so its limit is exact. Who finds the next team locked takes
-    the one after it, and waits only when there is no other.
+    the one after it, and waits only when there is no other: never while it holds a lock, so nobody waits in a circle.
     """
     able = capabilities.of(worker).fits()
+    share = _locked(able) or _locked(able, wait=True)
+    if share is None:
+        return None
     for choice in range(CHOICES):
-        share = _locked(able)
-        if share is None:
-            return None
         heads, running = _heads(share, able)
-        if share.max_running is not None and running >= share.max_running:
-            continue
-        if running > share.load * share.weight + 0.5 and choice + 1 < CHOICES:
-            continue  # others have started something of this team since it was chosen: is it still its turn?
-        for pk in _by_preference(heads, worker, share):
-            # A row that a person is holding or cancelling at this moment is skipped, not waited for.
-            job = _ready().filter(pk=pk).select_for_update(skip_locked=True, of=("self",)).first()
-            token = states.claim(job, worker) if job is not None else None
-            if job is not None and token is not None:
-                passed_over = 0 if pk == heads[0].pk else F("passed_over") + 1
-                TeamShare.objects.filter(pk=share.pk).update(last_served_at=timezone.now(), passed_over=passed_over)
-                return job, token
-    return None
+        is_full = share.max_running is not None and running >= share.max_running
+        # Others may have started something of this team since it was chosen: is it still its turn?
+        is_its_turn = running <= share.load * share.weight + 0.5 or choice + 1 == CHOICES
+        if is_its_turn and not is_full and (started := _start_one(heads, worker, share)):
+            return started
+        if (again := _locked(able)) is None:
+            break
+        share = again
+    return OTHERS_WERE_FASTER
 
 
-def _locked(able: Q) -> TeamShare | None:
-    """The share of the team whose turn it is, locked until the transaction ends. None: no team has anything."""
-    turn = teams_in_turn(able)
-    share = turn.select_for_update(skip_locked=True, of=("self",)).first()
-    if share is None or share.rank is None:
-        share = turn.select_for_update(of=("self",)).first()
+def _locked(able: Q, *, wait: bool = False) -> TeamShare | None:
+    """The share of the team whose turn it is, locked until the transaction ends. None: no team has anything to start,
+    or all those that have are locked."""
+    share = teams_in_turn(able).select_for_update(skip_locked=not wait, of=("self",)).first()
     return share if share is not None and share.rank is not None else None
+
+
+def _start_one(heads: list[Head], worker: WorkerNode, share: TeamShare) -> tuple[RenderJob, UUID] | None:
+    for pk in _by_preference(heads, worker, share):
+        # A row that a person is holding or cancelling at this moment is skipped, not waited for.
+        job = _ready().filter(pk=pk).select_for_update(skip_locked=True, of=("self",)).first()
+        token = states.claim(job, worker) if job is not None else None
+        if job is not None and token is not None:
+            passed_over = 0 if pk == heads[0].pk else F("passed_over") + 1
+            TeamShare.objects.filter(pk=share.pk).update(last_served_at=timezone.now(), passed_over=passed_over)
+            return job, token
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +188,16 @@ class Head:
     """The worker that tried it last."""
 
 
+def heads_of(team_id: int, able: Q) -> QuerySet[RenderJob, tuple[int, int, int | None, int, int, int]]:
+    """Of the first jobs in a team's line: id, footage, last worker, priorities; and how many the team runs."""
+    line = _in_line(_ready().filter(able, team=team_id)).annotate(running=_running_of(team_id))
+    fields = ("pk", "footage_id", "worker_id", "priority", "team_priority", "running")
+    return line.values_list(*fields)[:WINDOW]
+
+
 def _heads(share: TeamShare, able: Q) -> tuple[list[Head], int]:
     """The jobs at the head of a team's line that nobody's word sets apart, oldest first; and how many it runs."""
-    fields = ("pk", "footage_id", "worker_id", "priority", "team_priority")
-    line = _in_line(_ready().filter(able, team=share.team_id)).annotate(running=_running_of(share.team_id))
-    rows = list(line.values_list(*fields, "running")[:WINDOW])
+    rows = list(heads_of(share.team_id, able))
     same = [row for row in rows if row[3:5] == rows[0][3:5]]
     return [Head(pk=row[0], footage_id=row[1], failed_on=row[2]) for row in same], rows[0][5] if rows else 0
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection, connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -17,10 +17,9 @@ from projects.models import AnalysisState, Footage, Team, Webhook, WebhookDelive
 from projects.services import analysis, webhook_secrets
 from projects.services.waking import wake_analysers
 from projects.services.webhooks import EVENTS
-from rendering import capabilities, queue, states, workers
+from rendering import queue, states, workers
 from rendering.models import (
     Deliverable,
-    JobState,
     Preset,
     RenderAttempt,
     RenderBatch,
@@ -132,22 +131,6 @@ def deliver_again() -> int:
     return OrmQ.objects.filter(lock__gt=timezone.now()).update(lock=timezone.now())
 
 
-def claim_all(claimers: int) -> list[str]:
-    """``claimers`` threads claim until nothing is left; every claim that was granted."""
-    granted: list[str] = []
-    nodes = [WorkerNode.objects.create(name=f"claimer {n}", host="-", cluster="gpu") for n in range(claimers)]
-    together = threading.Barrier(claimers)
-
-    def claim(node: WorkerNode) -> None:
-        together.wait()
-        while (claim := queue.claim_next(node)) is not None:
-            granted.append(claim.job.public_id)
-        connections.close_all()
-
-    _in_threads([lambda node=node: claim(node) for node in nodes])
-    return granted
-
-
 def write_for(seconds: float, threads: int) -> dict[str, int]:
     """What busy web processes do: start work, hold, release, cancel, look. Counts writes, and locks and deadlocks."""
     counts = {"writes": 0, "locked": 0}
@@ -180,31 +163,6 @@ def _in_threads(works: list[Callable[[], None]]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def explain_claim(finished: int, held: int, waiting: int) -> str:
-    """How the database finds the next job among many that are done or on hold."""
-    order("many", ["ok"] * waiting)
-    model = RenderJob.objects.select_related("deliverable")[0]
-    cell = model.deliverable
-    same = {field.attname: getattr(model, field.attname) for field in RenderJob._meta.concrete_fields}
-    del same["id"]
-    done = [{"public_id": f"done{n}", "state": JobState.CANCELLED} for n in range(finished)]
-    cells = Deliverable.objects.bulk_create(
-        Deliverable(
-            project_id=cell.project_id, presenter_id=cell.presenter_id, script_id=cell.script_id, language=f"{n}"
-        )
-        for n in range(held)
-    )
-    kept = [{"public_id": f"held{it.pk}", "state": JobState.HELD, "deliverable_id": it.pk} for it in cells]
-    RenderJob.objects.bulk_create(RenderJob(**{**same, **changes}) for changes in done + kept)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-    node = WorkerNode.objects.create(name="explained", host="-")
-    with transaction.atomic():
-        turn = queue.teams_in_turn(capabilities.of(node).fits())
-        plan: str = turn.select_for_update(skip_locked=True, of=("self",))[:1].explain()
-        return plan
 
 
 def footage_waits() -> str:

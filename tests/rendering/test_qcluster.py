@@ -269,19 +269,3 @@ def test_web_processes_and_two_clusters_never_lock_each_other_out(new_site: NewS
     site.wait_until_all_end(60)
     assert "locked" not in site.logs()
     assert "Traceback" not in site.logs()
-
-
-@pytest.mark.postgres
-def test_eight_claimers_at_once_claim_each_of_two_hundred_jobs_exactly_once(new_site: NewSite) -> None:
-    site = new_site("postgres")
-    ids = [site.call("order", team=team, modes=["ok"] * 50) for team in "ABCD"]
-    granted = site.call("claim_all", claimers=8)
-    assert len(granted) == 200
-    assert set(granted) == {job for of_team in ids for job in of_team}
-
-
-@BOTH
-def test_the_claim_reads_the_partial_index_and_not_every_job_there_ever_was(new_site: NewSite, kind: Kind) -> None:
-    plan = new_site(kind).call("explain_claim", finished=5000, held=500, waiting=20)
-    assert "job_claimable" in plan, plan
-    assert "Seq Scan on rendering_renderjob" not in plan
