@@ -118,16 +118,16 @@ class LimitsForm(forms.Form):
     )
     reason = _reason()
 
-    def __init__(self, *args: Any, limits: TeamLimits, **options: Any) -> None:
+    def __init__(self, data: Any = None, *, limits: TeamLimits, auto_id: str) -> None:
         super().__init__(
-            *args,
+            data,
+            auto_id=auto_id,
             initial={
                 "storage_gb": limits.storage_bytes and round(limits.storage_bytes / GB, 3),
                 "render_minutes": limits.render_minutes,
                 "file_mb": limits.file_bytes and round(limits.file_bytes / MB, 3),
                 "take_minutes": limits.take_seconds and round(limits.take_seconds / 60, 3),
             },
-            **options,
         )
         none = _now("no limit")
         storage, minutes = settings.TEAM_STORAGE_BYTES, settings.TEAM_RENDER_MINUTES
@@ -184,8 +184,8 @@ class RetentionForm(forms.Form):
     )
     reason = _reason()
 
-    def __init__(self, *args: Any, rule: RetentionRule, **options: Any) -> None:
+    def __init__(self, data: Any = None, *, rule: RetentionRule, auto_id: str) -> None:
         names = [name for name in self.base_fields if name != "reason"]
-        super().__init__(*args, initial={name: getattr(rule, name) for name in names}, **options)
+        super().__init__(data, auto_id=auto_id, initial={name: getattr(rule, name) for name in names})
         for name in names:
             self.fields[name].widget.attrs["placeholder"] = _now("for ever")

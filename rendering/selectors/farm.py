@@ -60,7 +60,7 @@ class WorkerView:
     def marks(self) -> Iterable[str]:
         node, job = self.node, self.job
         yield f"{node.pk} {node.state} {node.asked} {node.failures_in_row} {node.engine} {node.version} {node.figures}"
-        yield f"{self.is_heard} {node.busy_since}"
+        yield f"{self.is_heard} {node.busy_since} {node.refusal}"
         yield f"{job.pk} {job.revision} {job.cancel_requested_at}" if job else "-"
 
 
@@ -159,6 +159,8 @@ def _word(workers: list[WorkerView], running: int, numbers: Counter[str]) -> tup
         if any(view.node.state in asked for view in workers if view.node.cluster == "gpu"):
             return Word.WAITING, "workers_paused"
         return Word.BROKEN, "no_worker"
+    if numbers[Why.NO_ROOM] and not numbers[Why.TURN]:
+        return Word.BROKEN, "no_room"
     if not numbers[Why.TURN]:
         return Word.WAITING, "nothing_startable"
     if _nobody_comes():

@@ -21,9 +21,9 @@ TRUSTED_PERCENT = 10
 
 
 def machines_at_work() -> int:
-    """Machines that take jobs and have been heard of lately."""
+    """Machines that take jobs, have room for them, and have been heard of lately."""
     alive = Q(busy_since__isnull=False) | Q(last_seen_at__gte=timezone.now() - SEEN_RECENTLY)
-    return WorkerNode.objects.filter(alive, state=WorkerNode.State.ACTIVE, cluster="gpu").count()
+    return WorkerNode.objects.filter(alive, state=WorkerNode.State.ACTIVE, cluster="gpu", refusal="").count()
 
 
 @dataclass(frozen=True, kw_only=True)

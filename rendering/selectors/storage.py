@@ -74,8 +74,8 @@ class Storage:
     in_bucket: bool
     """Stored files lie in object storage, not on the disk that is told here."""
     teams: tuple[TeamPart, ...]
-    kinds: tuple[str, ...]
     sums: dict[str, int]
+    """Bytes by kind, of kinds that there are."""
     stored: int
     forecast: Forecast
     days: tuple[Day, ...]
@@ -96,11 +96,15 @@ def storage() -> Storage:
     history = _history(today)
     names = Team.objects.in_bulk(parts)
     stored = sum(sum(kinds.values()) for kinds in parts.values())
-    columns = tuple(kind.value for kind in Kind) + (UPLOADS,)
+    sums = {
+        kind: size
+        for kind in (*(kind.value for kind in Kind), UPLOADS)
+        if (size := sum(kinds.get(kind, 0) for kinds in parts.values()))
+    }
     teams = [
         TeamPart(
             team=names[pk],
-            kinds={kind: kinds.get(kind, 0) for kind in columns},
+            kinds={kind: kinds.get(kind, 0) for kind in sums},
             total=(total := sum(kinds.values())),
             per_day=growth(history[pk])[0],
             percent=100 * total // stored if stored else 0,
@@ -108,17 +112,16 @@ def storage() -> Storage:
         for pk, kinds in parts.items()
         if pk in names
     ]
-    room = space.total - settings.DISK_KEEP_FREE_BYTES
+    room = space.used + space.free - settings.DISK_KEEP_FREE_BYTES
     return Storage(
         used=space.used,
         free=space.free,
-        total=space.total,
+        total=space.used + space.free,  # less than the disk has, where some is reserved
         kept_free=settings.DISK_KEEP_FREE_BYTES,
         is_full=not disk.has_room(),
         in_bucket=not disk.holds_media(),
         teams=tuple(sorted(teams, key=lambda part: (-part.total, part.team.name))),
-        kinds=columns,
-        sums={kind: sum(kinds.get(kind, 0) for kinds in parts.values()) for kind in columns},
+        sums=sums,
         stored=stored,
         forecast=forecast(history[None], used=space.used, room=room),
         days=_chart(_totals(today), today),

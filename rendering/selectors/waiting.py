@@ -31,6 +31,7 @@ class Why(StrEnum):
     BACKOFF = "backoff"
     LIMIT = "limit"
     NO_WORKER = "no_worker"
+    NO_ROOM = "no_room"
     NO_CAPABLE_WORKER = "no_capable_worker"
     TURN = "turn"
 
@@ -63,6 +64,8 @@ class Standing:
     """Jobs at work, by team."""
     workers: tuple[WorkerNode, ...]
     """Those that take jobs."""
+    has_full: bool
+    """Whether an active worker takes none because its disk is nearly full."""
 
     def limit(self, job: RenderJob) -> int | None:
         share = self.shares.get(job.team_id)
@@ -72,15 +75,18 @@ class Standing:
 def standing() -> Standing:
     """Three queries."""
     running = RenderJob.objects.filter(state=JobState.RUNNING).order_by().values_list("team")
+    active = list(WorkerNode.objects.filter(cluster="gpu", state=WorkerNode.State.ACTIVE))
     return Standing(
         shares={share.team_id: share for share in TeamShare.objects.all()},
         running=Counter(dict(running.annotate(number=Count("pk")))),
-        workers=tuple(WorkerNode.objects.filter(cluster="gpu", state=WorkerNode.State.ACTIVE)),
+        workers=tuple(node for node in active if not node.refusal),
+        has_full=any(node.refusal for node in active),
     )
 
 
 def waiting_with_why(now: Standing) -> QuerySet[Any]:
     """Everything that waits, with the first reason that applies as ``why``."""
+    nobody = Why.NO_ROOM if now.has_full else Why.NO_CAPABLE_WORKER if now.workers else Why.NO_WORKER
     paused = [pk for pk, share in now.shares.items() if share.paused_at is not None]
     full = [pk for pk, share in now.shares.items() if share.max_running and now.running[pk] >= share.max_running]
     return RenderJob.objects.filter(state__in=WAITING).annotate(
@@ -92,7 +98,7 @@ def waiting_with_why(now: Standing) -> QuerySet[Any]:
             When(not_before__gt=timezone.now(), then=Value(Why.BACKOFF.value)),
             When(team__in=full, then=Value(Why.LIMIT.value)),
             When(capabilities.somebody_fits(now.workers), then=Value(Why.TURN.value)),
-            default=Value((Why.NO_CAPABLE_WORKER if now.workers else Why.NO_WORKER).value),
+            default=Value(nobody.value),
             output_field=CharField(),
         )
     )

@@ -31,6 +31,7 @@ REASONS: dict[str, str | Promise] = {
     "nothing_waits": gettext_lazy("There is nothing to do."),
     "workers_paused": gettext_lazy("Work waits, but every worker that could do it is paused or draining."),
     "no_worker": gettext_lazy("Work waits, but no worker is active. Start one, or release one from quarantine."),
+    "no_room": gettext_lazy("Work waits, but the workers' disks are nearly full. Make room; it goes on by itself."),
     "nothing_startable": gettext_lazy("Nothing that waits may start yet; each job says why."),
     "nobody_comes": gettext_lazy("Work could start, but no worker takes it. Look at the log of the gpu process."),
     "about_to_start": gettext_lazy("The next job starts in a moment."),
@@ -88,6 +89,7 @@ def why_words(item: WaitingJob) -> str:
         Why.TAKE: _("Its recording is still being analysed."),
         Why.PAUSED: _("Its team is paused."),
         Why.NO_WORKER: _("No worker is active."),
+        Why.NO_ROOM: _("The disks of the workers that could do it are nearly full."),
         Why.NO_CAPABLE_WORKER: _("No active worker has its back end, the memory it needs, or its footage's analysis."),
     }[item.why]
 

@@ -108,7 +108,7 @@ def team_usage(team: Team) -> dict[str, Any]:
         "usage": used,
         "kinds": [(kind, size) for kind, size in kinds if size],
         "warnings": warnings(used),
-        "rule": [(part, getattr(rule, f"{part}_days")) for part in Part],
+        "rule": [(part, getattr(rule, f"{part}_days")) for part in PARTS],
     }
 
 
