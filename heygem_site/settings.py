@@ -230,7 +230,7 @@ SPECTACULAR_SETTINGS = {
 # Webhooks (projects/outbound.py): they reach the public internet by https, and what is opened here.
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
 WEBHOOK_ALLOW_HTTP = env.boolean("WEBHOOK_ALLOW_HTTP", default=False)
-SITE_URL = env.text("SITE_URL").rstrip("/")  # before the links in what webhooks send
+SITE_URL = env.address("SITE_URL").rstrip("/")  # before the links in what webhooks send
 
 # The engine runs as a child process of a worker; nothing else knows how to start it.
 ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "rendering.engine", "serve"])

@@ -58,6 +58,8 @@ def test_booleans_are_words(monkeypatch: pytest.MonkeyPatch, value: str, meant: 
         (lambda: env.integer("X", default=1, low=1), "0", "X must be at least 1, not 0"),
         (lambda: env.choice("X", default="a", of=("a", "b")), "c", "X must be one of a, b, not 'c'"),
         (lambda: env.origins("X"), "example.com", "X must hold addresses such as https://"),
+        (lambda: env.networks("X"), "10.1.0.0/8, lan", "X must hold networks such as 10.1.0.0/16: "),
+        (lambda: env.networks("X"), "10.1.0.1/8", "X must hold networks such as 10.1.0.0/16: "),
         (lambda: env.origins("X"), "https://example.com/path", "X must hold addresses such as https://"),
         (lambda: env.command("X", default=[]), "run 'it", "X is not a command line"),
         (lambda: env.folder("X", default=Path("/")), "relative/path", "X must be an absolute path"),
