@@ -72,6 +72,9 @@ class Asking:
     def asked(self) -> dict[str, Any]:
         """What the request's body says. Raises ``ValidationError``."""
         serializer = self.asks[self.action](data=self.request.data)
+        for field in serializer.fields.values():
+            if isinstance(field, serializers.CharField):
+                field.trim_whitespace = False  # too long is too long, and the services clean names themselves
         if wrong := dict(wrong_types(serializer, self.request.data)):
             raise serializers.ValidationError(wrong)
         serializer.is_valid(raise_exception=True)

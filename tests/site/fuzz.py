@@ -107,9 +107,10 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         case.query[name] = asking.things[name]
 
 
-def fuzz(asker: Asker, *, examples: int, tag: str = "", seed: int = 20261121) -> Tally:
+def fuzz(asker: Asker, *, examples: int, tag: str = "", methods: bool = True, seed: int = 20261121) -> Tally:
     """Every operation of the kept description, or those of ``tag``: its examples, its borders, then ``examples``
-    made-up requests each."""
+    made-up requests each; with ``methods`` also those that an address does not have.
+    """
     global asking
     asking = asker
     config = schemathesis.Config.from_dict(
@@ -134,6 +135,7 @@ def fuzz(asker: Asker, *, examples: int, tag: str = "", seed: int = 20261121) ->
                     "generation": {"max-examples": examples, "database": "none"},
                     "error-feedback": {"enabled": False},  # reads ``errors`` for a list of missing fields
                 },
+                "coverage": {} if methods else {"unexpected-methods": []},
                 "stateful": {"enabled": False},
             },
         }
