@@ -35,9 +35,9 @@ def free_port() -> int:
 class Server:
     """Run by the user ``postgres`` when we are root, because PostgreSQL refuses to be."""
 
-    def __init__(self, bin_folder: Path, folder: Path, connections: int = 60) -> None:
+    def __init__(self, bin_folder: Path, folder: Path, connections: int = 60, *, keeps: bool = False) -> None:
         self.bin, self.folder, self.port = bin_folder, folder, free_port()
-        self.connections = connections
+        self.connections, self.keeps = connections, keeps
         self.account = "postgres" if os.getuid() == 0 else None
         if self.account is not None:
             entry = pwd.getpwnam(self.account)
@@ -57,7 +57,8 @@ class Server:
     def start_again(self) -> None:
         """After :meth:`stop`, on the same port, with the same data."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
-        fast = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        fast = "-c fsync=off -c full_page_writes=off"
+        fast += "" if self.keeps else " -c synchronous_commit=off"
         many = f"-c max_connections={self.connections}"
         log, data = str(self.folder / "log"), str(self.folder / "data")
         self.run("pg_ctl", "-D", data, "-l", log, "-w", "-o", f"{options} {fast} {many}", "start")
@@ -88,9 +89,10 @@ class Server:
 
 
 @contextmanager
-def running(bin_folder: Path, connections: int = 60) -> Iterator[Server]:
+def running(bin_folder: Path, connections: int = 60, *, keeps: bool = False) -> Iterator[Server]:
+    """``keeps``: what was committed is there after the server was killed."""
     with tempfile.TemporaryDirectory(prefix="heygem-pg-") as folder:
-        server = Server(bin_folder, Path(folder), connections)
+        server = Server(bin_folder, Path(folder), connections, keeps=keeps)
         server.start()
         try:
             yield server

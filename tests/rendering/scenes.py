@@ -231,3 +231,8 @@ def end_together(jobs: int) -> dict[str, int]:
 
     _in_threads([lambda number=number: end(number) for number in range(jobs)])
     return dict(Counter(WebhookDelivery.objects.values_list("event", flat=True)))
+
+
+def material(footage: str) -> dict[str, Any]:
+    row = Footage.objects.get(public_id=footage)
+    return {"state": row.state, "progress": row.progress, "attempts": row.attempts, "engine": row.analysis_engine}
