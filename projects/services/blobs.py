@@ -33,7 +33,7 @@ from projects.storage import CHUNK, Hear, StorageUnavailable, Store, StoredFile,
 
 ROOT = "blobs"
 """Keys of stored files are ``blobs/<team>/<blob>``."""
-UNCHECKED = "upload:"
+UNREAD = "upload:"
 """Begins the ``sha256`` of a blob whose bytes nobody has read yet (:func:`settle`)."""
 ASKED_AT_ONCE = 16
 ANSWERS_FOR_S = 3.0
@@ -92,14 +92,17 @@ def _store(team: Team, held: Path, sha256: str, content_type: str, hear: Hear) -
 
 def adopt(team: Team, public_id: str, size: int, content_type: str) -> MediaBlob:
     """The blob of what has arrived in the storage by itself, as ``key_of(team, public_id)``. Nobody has read it yet."""
-    about = {"team": team, "sha256": UNCHECKED + public_id, "size": size, "content_type": content_type}
+    about = {"team": team, "sha256": UNREAD + public_id, "size": size, "content_type": content_type}
     return MediaBlob.objects.get_or_create(public_id=public_id, defaults={**about, "path": key_of(team, public_id)})[0]
 
 
+def is_unread(blob: MediaBlob) -> bool:
+    """Whether its bytes came into the storage by themselves, and nobody has looked at them yet."""
+    return blob.sha256.startswith(UNREAD)
+
+
 def settle(blob: MediaBlob, path: Path) -> MediaBlob:
-    """Learn what an adopted blob is from its bytes at ``path``. The team's other blob, if these bytes were known."""
-    if not blob.sha256.startswith(UNCHECKED):
-        return blob
+    """Learn what an unread blob is from its bytes at ``path``. The team's other blob, if these bytes were known."""
     sha256 = digest(path)
     try:
         with transaction.atomic():
@@ -181,8 +184,7 @@ def _fetch(blob: MediaBlob, part: Path, hear: Hear) -> None:
             file.write(chunk)
             hear(file.tell(), blob.size)
         size = file.tell()
-    known = not blob.sha256.startswith(UNCHECKED)
-    if size != blob.size or (known and seen.hexdigest() != blob.sha256):
+    if size != blob.size or not (is_unread(blob) or seen.hexdigest() == blob.sha256):
         raise OSError(errno.EIO, "these are not the bytes that were stored", blob.path)
 
 

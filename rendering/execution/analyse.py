@@ -172,11 +172,10 @@ class Look:
         """The file on this machine. What came straight into the storage is read here for the first time."""
         with ExitStack() as held:
             path = self._patiently(lambda: held.enter_context(blobs.on_disk(item.blob, hear=self._hear_fetch)))
-            blob = self.lease.surely(lambda: blobs.settle(item.blob, path))
-            if item.blob.sha256 != blob.sha256 or item.blob_id != blob.pk:
-                self.lease.surely(lambda: self.claim.update(blob=blob))
-                item.blob = blob
-                batches.know_material(item)
+            if blobs.is_unread(item.blob):
+                item.blob = self.lease.surely(lambda: blobs.settle(item.blob, path))
+                self.lease.surely(lambda: self.claim.update(blob=item.blob))
+            self.lease.surely(lambda: batches.know_material(item))
             yield path
 
     def _stored(self, footage: Footage, path: Path, content_type: str) -> MediaBlob | None:

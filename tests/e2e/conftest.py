@@ -84,7 +84,8 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """With the fake engine: its footage and takes are files that say how long to take and how to fail."""
-    made = new_portal(tmp_path_factory.mktemp("stage"), WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8", WEBHOOK_ALLOW_HTTP="yes")
+    hooks = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "WEBHOOK_ALLOW_HTTP": "yes"}
+    made = new_portal(tmp_path_factory.mktemp("stage"), **hooks)
     yield made
     made.site.close()
 

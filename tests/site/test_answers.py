@@ -25,6 +25,12 @@ def test_nothing_inline_and_nothing_foreign_runs(db: None) -> None:
     assert response["Referrer-Policy"] == "same-origin"
 
 
+def test_with_a_bucket_files_may_be_fetched_from_it_and_nothing_else(db: None, settings: Settings) -> None:
+    settings.S3_ORIGIN = "https://s3.example.com"
+    policy = Client().get("/accounts/login/")["Content-Security-Policy"].split("; ")
+    assert [part.split()[0] for part in policy if "s3.example.com" in part] == ["connect-src", "img-src", "media-src"]
+
+
 def test_pages_keep_to_the_policy_they_send(db: None) -> None:
     page = Client().get("/accounts/login/").content.decode()
     assert "<style" not in page
