@@ -22,6 +22,8 @@ from projects.models import (
     Script,
     Team,
     Upload,
+    Webhook,
+    WebhookDelivery,
 )
 from projects.services.tokens import revoke_token
 from projects.views.base import signed_in
@@ -169,3 +171,22 @@ class AuditEventAdmin(ReadOnly):
     list_select_related = ("team", "actor")
     search_fields = ("subject", "label", "team__name")
     date_hierarchy = "created_at"
+
+
+@admin.register(Webhook)
+class WebhookAdmin(ReadOnly):
+    list_display = ("url", "team", "is_active", "disabled_reason", "failures_in_row", "failing_since", "created_at")
+    list_filter = ("is_active", "disabled_reason")
+    list_select_related = ("team",)
+    search_fields = ("url", "team__name", "public_id")
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnly):
+    """How deliveries went; what was sent is the team's business and not shown."""
+
+    list_display = ("event", "event_id", "webhook", "state", "attempts", "status", "error_code", "next_try_at")
+    list_filter = ("state", "event")
+    list_select_related = ("webhook",)
+    search_fields = ("event_id", "webhook__url", "public_id")
+    exclude = ("body", "response")

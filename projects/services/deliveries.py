@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from projects import outbound
 from projects.models import Webhook, WebhookDelivery
-from projects.services import audit, waking
+from projects.services import audit, letters, waking
 from projects.services import webhook_secrets as keys
 from projects.services.webhooks import PING, stop
 
@@ -68,15 +68,19 @@ def run_ticket() -> str:
     reap()
     until = time.monotonic() + TICKET_S
     tried: set[int] = set()
+    served: set[int] = set()  # in this round: who has thousands waiting takes turns with who has one
     delivered = failed = 0
     flying: dict[Future[Result], WebhookDelivery] = {}
     with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="webhook") as pool:
         while True:
             while len(flying) < SIDE_BY_SIDE and time.monotonic() < until:
-                busy = {delivery.webhook_id for delivery in flying.values()}
-                delivery = claim_next(leave_out=busy | tried)
+                busy = {delivery.webhook_id for delivery in flying.values()} | tried
+                delivery = claim_next(leave_out=busy | served) or (claim_next(leave_out=busy) if served else None)
                 if delivery is None:
                     break
+                if delivery.webhook_id in served:
+                    served.clear()  # the next round
+                served.add(delivery.webhook_id)
                 flying[pool.submit(send, delivery)] = delivery
             if not flying:
                 break
@@ -245,6 +249,8 @@ def _missed(delivery: WebhookDelivery, result: Result, now: datetime) -> None:
         reason = Webhook.Stopped.FAILING
     if reason is not None and stop(webhook, reason):
         audit.record(action="webhook.stopped", actor=None, team=webhook.team, subject=webhook, reason=reason.value)
+        webhook.refresh_from_db()
+        transaction.on_commit(lambda: letters.webhook_stopped(webhook))
 
 
 def reap() -> int:

@@ -85,6 +85,7 @@ def test_no_page_is_wider_than_the_screen(stage: Portal, open_page: OpenPage, bo
     team = f"/t/{stage.team}"
     paths = (
         *("/", board_url, cell, f"{team}/presenters/", f"{team}/scripts/", f"{team}/exports/", f"{team}/presets/"),
+        *(f"{team}/webhooks/", f"{team}/webhooks/new/"),
         *(f"{team}/members/", f"{team}/settings/", f"{team}/projects/new/", f"{team}/presets/new/"),
     )
     for path in paths:

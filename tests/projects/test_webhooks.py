@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.mail import EmailMessage
 from django.db import transaction
 from django.http import Http404
 from django.utils import timezone
@@ -254,6 +255,22 @@ def test_one_slow_receiver_does_not_keep_another_team_waiting(
     assert not deliveries.due().exists()
 
 
+def test_who_has_many_waiting_takes_turns_with_who_has_one(
+    alice: User, charlie: User, team: Team, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "SIDE_BY_SIDE", 1)
+    theirs = charlie.teams.get()
+    _hook(alice, team, receiver)
+    _hook(charlie, theirs, receiver)
+    for _ in range(5):
+        _emit(team)
+    _emit(theirs)
+    deliveries.run_ticket()
+    teams = [heard.event["team"] for heard in receiver.heard]
+    assert len(teams) == 6
+    assert teams.index(theirs.public_id) == 1
+
+
 def test_a_receiver_gets_one_delivery_at_a_time_and_in_order(alice: User, team: Team, receiver: Receiver) -> None:
     _hook(alice, team, receiver)
     for number in range(5):
@@ -281,12 +298,23 @@ def test_what_a_lost_worker_held_is_sent_again_and_the_late_one_writes_nothing(
     assert _only().attempts == 2
 
 
-def test_gone_stops_the_webhook_with_a_line_in_the_diary(alice: User, team: Team, receiver: Receiver) -> None:
+def test_gone_stops_the_webhook_with_a_line_in_the_diary_and_a_letter(
+    alice: User,
+    mona: User,
+    bob: User,
+    team: Team,
+    receiver: Receiver,
+    mailoutbox: list[EmailMessage],
+    django_capture_on_commit_callbacks: Any,
+) -> None:
     hook, _ = _hook(alice, team, receiver)
     _emit(team)
     _emit(team)
     receiver.status = 410
-    deliveries.run_ticket()
+    with django_capture_on_commit_callbacks(execute=True):
+        deliveries.run_ticket()
+    assert [letter.to for letter in mailoutbox] == [["alice@example.com"], ["mona@example.com"]]
+    assert f"/webhooks/{hook.public_id}/" in mailoutbox[0].body
     hook.refresh_from_db()
     assert (hook.is_active, hook.disabled_reason) == (False, Webhook.Stopped.GONE)
     assert len(receiver.heard) == 1
