@@ -128,9 +128,10 @@ def prepare_database() -> None:
     settings.STATIC_ROOT.mkdir(exist_ok=True)
     if settings.PRODUCTION:
         call_command("collectstatic", interactive=False, verbosity=0)
-    settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
-    if not os.access(settings.MEDIA_ROOT, os.W_OK | os.X_OK):
-        raise RefusedError(f"Nothing can be written to {settings.MEDIA_ROOT}. Change its owner, or set MEDIA_ROOT.")
+    name, folder = ("CACHE_ROOT", settings.CACHE_ROOT) if settings.S3_BUCKET else ("MEDIA_ROOT", settings.MEDIA_ROOT)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RefusedError(f"Nothing can be written to {folder}. Change its owner, or set {name}.")
 
 
 def greeting(address: str, email: str, password: str | None, link: str | None, *, demo_follows: bool) -> str:

@@ -43,7 +43,7 @@ class Stored:
     @property
     def is_known(self) -> bool:
         """Whether somebody has read its bytes before."""
-        return not self.sha256.startswith(blobs.UNCHECKED)
+        return not self.sha256.startswith(blobs.UNREAD)
 
 
 @dataclass

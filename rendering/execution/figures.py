@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from django.conf import settings
+from projects.services import disk
 
 MIB = 1024 * 1024
 ASK = "memory.total,memory.used,temperature.gpu,utilization.gpu"
@@ -57,7 +57,7 @@ def _processor(before: tuple[int, int], now: tuple[int, int]) -> Figures:
 
 def _disk() -> Figures:
     try:
-        return {"disk_free_mb": shutil.disk_usage(settings.MEDIA_ROOT).free // MIB}
+        return {"disk_free_mb": disk.space().free // MIB}
     except OSError:
         return {}
 
