@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import F
 from django.http import HttpRequest
 
 from projects import access
@@ -39,9 +40,13 @@ def may(role: str | None) -> dict[str, bool]:
 
 
 def teams(request: HttpRequest) -> dict[str, Any]:
-    """``my_teams`` for the switch, ``my_team`` for pages that belong to none. Views give the rest."""
+    """``my_teams`` for the switch; ``my_team`` and what one ``may`` do there, for pages that belong to none.
+
+    Views of a team give their own ``may``.
+    """
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {"my_teams": [], "my_team": None}
-    mine = list(access.teams_of(user))
-    return {"my_teams": mine, "my_team": _last(request, mine)}
+    mine = list(access.teams_of(user).annotate(role=F("memberships__role")))
+    last = _last(request, mine)
+    return {"my_teams": mine, "my_team": last, "may": may(getattr(last, "role", None))}

@@ -85,7 +85,9 @@ class Storage:
 
     @property
     def percent(self) -> int:
-        return 100 * self.used // self.total if self.total else 0
+        """How full the disk is; what the system keeps for itself counts for neither side."""
+        there = self.used + self.free
+        return 100 * self.used // there if there else 0
 
 
 def storage() -> Storage:

@@ -281,3 +281,10 @@ def test_earlier_words_are_kept_and_can_be_used_again(bob, script):
     assert "1 earlier version of the words" in shown(client, "script", script.public_id)
     client.post(reverse("projects:script_write", args=[script.public_id]), {"language": "en", "text": "First."})
     assert [version.text for version in script.versions.all()] == ["First.", "Second.", "First."]
+
+
+def test_the_way_to_the_teams_settings_is_there_on_pages_that_belong_to_no_team(alice, victor, team):
+    settings_page = reverse("projects:team_settings", args=[team.public_id])
+    for person, sees in ((alice, True), (victor, False)):
+        page = browser(person).get(reverse("projects:tokens")).content.decode()
+        assert (f'href="{settings_page}"' in page) is sees
