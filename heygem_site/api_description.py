@@ -39,6 +39,7 @@ GROUPS = {
     "versions": "Finished videos.",
     "exports": "ZIPs of versions.",
     "webhooks": "Being told instead of asking.",
+    "deliveries": "What was sent to webhooks, and what was answered.",
     "farm": "The machines, for operators whose token has the scope `operate`.",
 }
 

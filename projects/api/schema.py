@@ -114,7 +114,7 @@ def problem_response(shape: dict[str, Any], codes: list[str]) -> dict[str, Any]:
     told = {code: HeyGemError(code).as_problem() for code in codes}
     for problem in told.values():
         for part in ("title", "detail"):
-            problem[part] = FILLED_IN.sub(r"<\1>", problem[part])
+            problem[part] = FILLED_IN.sub(r"{\1}", problem[part])
     examples = {code: {"value": problem} for code, problem in told.items()}
     lines = [f"`{code}`: {problem['title']}" for code, problem in told.items()]
     return {"content": {PROBLEM: {"schema": shape, "examples": examples}}, "description": "  \n".join(lines)}

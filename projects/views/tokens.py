@@ -48,10 +48,10 @@ def tokens(request: HttpRequest) -> HttpResponse:
 
 
 def _chosen_teams(request: HttpRequest, user: User) -> list[Team] | None:
-    """The boxes that are ticked, None for every team. Raises ``Http404`` for one of another's."""
-    if request.POST.get("reach", "all") == "all":
-        return None
+    """The boxes that are ticked; None for none: every team. Raises ``Http404`` for one of another's."""
     wanted = set(request.POST.getlist("team"))
+    if not wanted:
+        return None
     chosen = list(access.teams_of(user).filter(public_id__in=wanted))
     if len(chosen) < len(wanted):
         raise Http404
