@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render, resolve_url
 
 from projects import throttling
 from projects.problems import HeyGemError
+from projects.services import disk
+
+log = logging.getLogger("heygem.request")
 
 RETRY_AFTER_S = "10"
 """When a program may ask again after the storage was away."""
@@ -70,4 +75,7 @@ class Problems:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, OSError | OperationalError) and disk.is_full(exception):
+            log.error("the disk is full: %s", exception)
+            exception = HeyGemError("no_room")
         return answer(request, exception) if isinstance(exception, HeyGemError) else None

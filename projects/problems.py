@@ -256,6 +256,12 @@ register(
             _("Tell the operator; nothing was stored."),
             507,
         ),
+        Problem(
+            "no_room",
+            _("The server's disk is full: nothing was changed."),
+            _("Try again a little later; tell the operator if it stays like this."),
+            507,
+        ),
         Problem("in_use", _("%(name)s is used by unfinished work."), _("Cancel that work first, or wait for it."), 409),
     )
 )

@@ -31,7 +31,9 @@ def media(settings: Settings, tmp_path: Path) -> Path:
 TOGETHER = (
     "tests/client/test_live.py",
     "tests/e2e/",
+    "tests/rendering/test_machines.py",
     "tests/rendering/test_outages.py",
+    "tests/rendering/test_disk_full.py",
     "tests/rendering/test_qcluster.py",
     "tests/rendering/test_rolling_upgrade.py",
     "tests/rendering/test_three_hosts.py",

@@ -1,8 +1,9 @@
 """A fake engine that speaks the real protocol (``rendering.engine.serve``) and does no real work.
 
 ``python -m tests.fake_engine`` takes the place of ``python -m rendering.engine serve``. What it does with a request
-is its *mode*: ``ok``, ``crash`` (the process dies), ``hang`` (no progress for ever), ``oom`` or ``no_face``. A footage
-or audio file that begins with ``fake:<mode>`` sets the mode of its own request; ``FAKE_ENGINE_MODE`` sets all others.
+is its *mode*: ``ok``, ``large`` (a video of many bytes), ``crash`` (the process dies), ``hang`` (no progress for ever),
+``oom`` or ``no_face``. A footage or audio file that begins with ``fake:<mode>`` sets the mode of its own request;
+``FAKE_ENGINE_MODE`` sets all others.
 ``FAKE_ENGINE_SECONDS`` is how long one request takes (default 0.05); ``fake:<mode>:<seconds>`` sets it per file, and
 the video of ``fake:<mode>:<seconds>:<word>`` is unlike that of any other word.
 """
@@ -30,6 +31,8 @@ from rendering.engine.contract import (
 from rendering.engine.errors import EngineError
 
 STEPS = 10
+LARGE = 12 << 20
+"""Bytes of a video in the mode ``large``."""
 
 
 def mode_of(*paths: str) -> tuple[str, float]:
@@ -101,6 +104,8 @@ def prepare(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
 def render(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     with scratch.replacing(Path(args["out"])) as part:
         part.write_bytes(video_of(args["audio"]))
+        if mode_of(args["audio"])[0] == "large":
+            part.write_bytes(os.urandom(LARGE))
         work(RENDER_STAGES, *mode_of(args["audio"], args["footage"]), report)
     quality = Quality(sync=0.6, offset_ms=0.0, flicker=1.0, sharpness=1.0, longest_freeze_s=0.0, frames_kept=0)
     return to_json(

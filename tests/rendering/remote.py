@@ -16,12 +16,12 @@ def serve() -> None:
     django.setup()
     from django.db import close_old_connections
 
-    from tests.rendering import claim_scenes, farm_scenes, scenes
+    from tests.rendering import claim_scenes, disk_scenes, farm_scenes, scenes
 
     for line in sys.stdin:
         asked = json.loads(line)
         close_old_connections()
-        rooms = [room for room in (scenes, farm_scenes, claim_scenes) if hasattr(room, asked["scene"])]
+        rooms = [room for room in (scenes, farm_scenes, claim_scenes, disk_scenes) if hasattr(room, asked["scene"])]
         answer = getattr(rooms[0], asked["scene"])(**asked["args"])
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
