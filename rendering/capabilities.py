@@ -52,7 +52,12 @@ def somebody_fits(workers: Iterable[WorkerNode]) -> Q:
     return able
 
 
-def live_engines(cluster: str = "gpu") -> set[str]:
-    """Versions of the engine with which workers of ``cluster`` are there to stay. Empty: nothing is known of any."""
-    staying = WorkerNode.objects.filter(cluster=cluster, last_seen_at__gte=timezone.now() - SEEN_RECENTLY)
+def live_engines(*, heard: bool = False) -> set[str]:
+    """Versions of the engine with which workers that render are there to stay. Empty: nothing is known of any.
+
+    ``heard``: only what engines have said of themselves, not what their workers take them for before they start.
+    """
+    staying = WorkerNode.objects.filter(cluster="gpu", last_seen_at__gte=timezone.now() - SEEN_RECENTLY)
+    if heard:
+        staying = staying.exclude(backends=[])
     return set(staying.exclude(state__in=LEAVING).exclude(engine="").values_list("engine", flat=True))

@@ -78,9 +78,9 @@ class Claim:
             raise LeaseLost
 
 
-def claim_for_analysis() -> Claim | None:
+def claim_for_analysis(kinds: Iterable[Kind] = ("take", "footage")) -> Claim | None:
     """The next thing to look at, or None. Takes go first: they are quick and cells wait for both; then age."""
-    for kind in ("take", "footage"):
+    for kind in kinds:
         while (claim := _claim_oldest(kind)) is not None:
             if claim.attempt > 0:
                 return claim

@@ -18,7 +18,7 @@ from projects.problems import HeyGemError
 from projects.services import analysis, blobs, disk, work
 from projects.services.waking import wake_analysers
 from projects.storage import StorageUnavailable
-from rendering import tickets, workers
+from rendering import capabilities, tickets, workers
 from rendering.engine.errors import EngineError
 from rendering.execution import outage
 from rendering.execution.child import EngineChild, engine
@@ -43,6 +43,9 @@ def run_ticket() -> str:
     node = this_worker(CLUSTER)
     if not analysis.is_waiting():  # an engine is not started for nothing
         return "nothing to do"
+    if not workers.may_work(node):
+        tickets.wake_later(settings.ANALYSIS_TASK, cluster=CLUSTER)
+        return "this worker is not active"
     if not workers.has_room(node):
         tickets.wake_later(settings.ANALYSIS_TASK, cluster=CLUSTER)
         return "the disk is nearly full"
@@ -59,13 +62,23 @@ def run_ticket() -> str:
     except EngineError as error:
         log.error("the engine cannot be started (%s)\n%s", error, child.log_tail())
         raise
-    claim = analysis.claim_for_analysis()
+    workers.describe(node, **{name: child.info.get(name, "") for name in ("engine", "backends", "device")})
+    kinds: tuple[analysis.Kind, ...] = ("take", "footage") if is_of_use(child.info["engine"]) else ("take",)
+    claim = analysis.claim_for_analysis(kinds)
     if claim is None:
+        if "footage" not in kinds:  # an analyser of another version shall have it
+            tickets.wake_later(settings.ANALYSIS_TASK, cluster=CLUSTER)
         return "nothing to do"
     with trace.working_for():
         told = Look(claim, child, upkeep).run()
     outage.quietly(top_up)
     return told
+
+
+def is_of_use(engine: str) -> bool:
+    """Whether any worker renders what this version of the engine analyses; while none has said what it has, it is."""
+    render_with = capabilities.live_engines(heard=True)
+    return engine in render_with or not render_with
 
 
 def reap() -> int:

@@ -65,8 +65,8 @@ def video_seconds(job: RenderJob) -> float | None:
 class Line:
     """The queue as one team sees it. Seven small queries; then every answer is free.
 
-    The order in which teams take turns is the queue's (``rendering.queue.teams_in_turn``); where it depends on what others
-    do next, the later place is told.
+    The order in which teams take turns is the queue's (``rendering.queue.teams_in_turn``); where it depends on what
+    others do next, the later place is told.
     """
 
     def __init__(self, team: Team) -> None:

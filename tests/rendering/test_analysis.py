@@ -18,14 +18,17 @@ from projects.services import analysis, blobs, work
 from projects.services.footage import reanalyse_footage
 from rendering import queue
 from rendering.execution import analyse
+from rendering.execution import node as this_process
 from rendering.execution.child import engine
-from rendering.models import Board, JobState, RenderJob
+from rendering.fingerprint import ENGINE_VERSION
+from rendering.models import Board, JobState, RenderJob, WorkerNode
 from rendering.services.batches import start_batch
 from tests import factories
 
 
 @pytest.fixture(autouse=True)
-def _fake_engine(settings: Settings, db: None) -> Iterator[None]:
+def _fake_engine(settings: Settings, monkeypatch: pytest.MonkeyPatch, db: None) -> Iterator[None]:
+    monkeypatch.setattr(this_process, "_node", None)
     settings.ENGINE_COMMAND = [sys.executable, "-m", "tests.fake_engine"]
     settings.ENGINE_SILENCE_SECONDS = 1
     yield
@@ -240,3 +243,38 @@ def test_a_picture_that_was_put_away_is_not_looked_at(presenter: Presenter) -> N
     assert analysis.claim_for_analysis() is None
     footage.refresh_from_db()
     assert footage.state == AnalysisState.WAITING
+
+
+def analyser(**fields: object) -> WorkerNode:
+    """The row of this very process, as it registers when it takes its first ticket."""
+    analyse.run_ticket()
+    node = WorkerNode.objects.get(cluster="worker")
+    WorkerNode.objects.filter(pk=node.pk).update(**fields)
+    return node
+
+
+def test_an_analyser_that_is_paused_leaves_what_waits_to_others(presenter: Presenter) -> None:
+    node = analyser(state=WorkerNode.State.PAUSED)
+    footage = waiting_footage(presenter)
+    assert analyse.run_ticket() == "this worker is not active"
+    footage.refresh_from_db()
+    assert footage.state == AnalysisState.WAITING
+    assert OrmQ.objects.filter(key="worker", lock__gt=timezone.now()).count() == 1, "its ticket is there a little later"
+    WorkerNode.objects.filter(pk=node.pk).update(state=WorkerNode.State.ACTIVE)
+    assert "done" in analyse.run_ticket()
+
+
+def test_an_analyser_leaves_footage_alone_that_no_worker_could_render_afterwards(
+    presenter: Presenter, script: Script
+) -> None:
+    """Its engine is older or newer than those of all workers that render."""
+    known = {"host": "box", "cluster": "gpu", "last_seen_at": timezone.now(), "backends": ["exemplar"]}
+    renderer = WorkerNode.objects.create(name="box/gpu", engine="another", **known)
+    footage, take = waiting_footage(presenter), waiting_take(script)
+    assert "done" in analyse.run_ticket()
+    assert analyse.run_ticket() == "nothing to do"
+    footage.refresh_from_db()
+    take.refresh_from_db()
+    assert (footage.state, take.state) == (AnalysisState.WAITING, AnalysisState.READY)
+    WorkerNode.objects.filter(pk=renderer.pk).update(engine=ENGINE_VERSION)
+    assert "done" in analyse.run_ticket()
