@@ -334,6 +334,8 @@ def weaknesses(values: dict[str, Any]) -> list[str]:
     for name in ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"):
         if not values.get(name):
             found.append(f"{name} must be on: a sign-in must not travel in the clear.")
+    if str(values.get("S3_ORIGIN") or "").startswith("http://"):
+        found.append("S3_PUBLIC_ENDPOINT (or S3_ENDPOINT) must be https: browsers fetch nothing else for a safe page.")
     for origin in values.get("CSRF_TRUSTED_ORIGINS") or []:
         if not origin.startswith("https://"):
             found.append(f"CSRF_TRUSTED_ORIGINS must hold https addresses only, not {origin}.")

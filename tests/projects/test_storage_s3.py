@@ -10,15 +10,21 @@ import urllib.error
 import urllib.request
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 from pytest_django.fixtures import Settings
 
+from projects.media import media_url
 from projects.models import MediaBlob, Team
 from projects.problems import HeyGemError
-from projects.services import blobs, cache
+from projects.services import blobs, cache, tokens
 from projects.storage import StorageUnavailable
+from rendering.execution import child
 from tests import factories
+from tests.cast import browser
 from tests.s3 import Faults
 
 pytestmark = pytest.mark.django_db
@@ -181,3 +187,46 @@ def test_two_processes_that_want_one_file_fetch_it_once(
     assert [process.communicate()[0].split() for process in both] == [[str(blob.size).encode()]] * 2
     assert gets(s3) == 1
     assert [path.name for path in (settings.CACHE_ROOT / "kept").iterdir()] == [blob.public_id]
+
+
+class TestMedia:
+    """The site says who may fetch; the storage sends."""
+
+    def test_who_may_fetch_is_sent_to_the_storage_for_a_while(self, team: Team, victor: User, s3: Faults) -> None:
+        blob = factories.blob(team, bytes(range(256)) * 8)
+        answer = browser(victor).get(media_url(blob, "clip.mp4"), headers={"Range": "bytes=100-199"})
+        assert (answer.status_code, answer["Cache-Control"]) == (302, "private, max-age=600")
+        assert answer["Location"].startswith(f"{s3.url}/")
+        ranged = urllib.request.Request(answer["Location"], headers={"Range": "bytes=100-199"})
+        with urllib.request.urlopen(ranged) as sent:
+            assert (sent.status, sent.headers["Content-Range"]) == (206, "bytes 100-199/2048")
+            assert sent.read() == (bytes(range(256)) * 8)[100:200]
+            assert sent.headers["Content-Disposition"].startswith("inline")
+
+    def test_a_program_with_a_token_fetches_as_well(self, team: Team, victor: User, s3: Faults) -> None:
+        blob = factories.blob(team, b"moving pictures")
+        _, secret = tokens.create_token(actor=victor, name="-", scope="read", days=1)
+        answer = Client().get(media_url(blob, "clip.mp4"), headers={"Authorization": f"Bearer {secret}"})
+        with urllib.request.urlopen(answer["Location"]) as sent:
+            assert sent.read() == b"moving pictures"
+
+    def test_a_stranger_learns_nothing(self, team: Team, charlie: User, s3: Faults) -> None:
+        url = media_url(factories.blob(team, b"moving pictures"), "clip.mp4")
+        assert browser(charlie).get(url).status_code == 404
+        assert browser().get(url)["Location"].startswith("/accounts/login/")
+
+    def test_what_a_browser_should_not_open_is_only_ever_saved(self, team: Team, alice: User, s3: Faults) -> None:
+        page = factories.blob(team, b"<script>alert(1)</script>", "text/html")
+        with urllib.request.urlopen(browser(alice).get(media_url(page, "page.html"))["Location"]) as sent:
+            assert sent.headers["Content-Disposition"].startswith("attachment")
+
+    def test_an_address_is_signed_for_an_hour(self, team: Team, alice: User, s3: Faults) -> None:
+        url = browser(alice).get(media_url(factories.blob(team, b"x"), "clip.mp4"))["Location"]
+        asked = parse_qs(urlsplit(url).query)
+        assert asked["X-Amz-Expires"] == ["3600"]
+        assert asked["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+
+
+def test_the_engine_is_not_told_the_keys() -> None:
+    for name in ("S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_SECRET_KEY_FILE", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        assert child.SECRETS.search(name)

@@ -24,6 +24,48 @@ def test_a_variable_is_read_and_stripped(monkeypatch: pytest.MonkeyPatch) -> Non
     assert env.text("NAME") == "value"
 
 
+S3 = {
+    "S3_BUCKET": "films",
+    "S3_ENDPOINT": "https://s3.example.com",
+    "S3_ACCESS_KEY": "access",
+    "S3_SECRET_KEY": "secret",
+}
+
+
+def test_files_lie_in_a_folder_unless_a_bucket_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.storage() == {"BACKEND": "projects.storage.files.Files"}
+    assert env.s3_origin() == ""
+    for name, value in (S3 | {"S3_PUBLIC_ENDPOINT": "https://films.example.com", "S3_PREFIX": "/site/"}).items():
+        monkeypatch.setenv(name, value)
+    made = env.storage()
+    assert made["BACKEND"] == "projects.storage.bucket.Bucket"
+    assert (made["OPTIONS"]["bucket_name"], made["OPTIONS"]["location"]) == ("films", "site")
+    assert env.s3_origin() == "https://films.example.com"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"S3_BUCKET": ""}, "S3_ENDPOINT is set, but S3_BUCKET is not"),
+        ({"S3_BUCKET": "My Films"}, "S3_BUCKET must be a bucket's name"),
+        ({"S3_SECRET_KEY": ""}, "S3_ACCESS_KEY and S3_SECRET_KEY belong together"),
+        ({"S3_SECRET_KEY": "", "S3_ACCESS_KEY": ""}, "S3_ENDPOINT needs S3_ACCESS_KEY"),
+        ({"S3_ENDPOINT": "s3.example.com"}, "S3_ENDPOINT must be an address"),
+        ({"S3_ENDPOINT": "https://key@s3.example.com"}, "without key or path"),
+        ({"S3_ENDPOINT": ""}, "S3_BUCKET on AWS needs S3_REGION"),
+        ({"S3_ENDPOINT": "", "S3_PUBLIC_ENDPOINT": "https://s3.example.com"}, "S3_PUBLIC_ENDPOINT is set, but"),
+        ({"S3_PREFIX": "../up"}, "S3_PREFIX may hold"),
+    ],
+)
+def test_a_bucket_that_cannot_work_is_named(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], sentence: str
+) -> None:
+    for name, value in (S3 | given).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured, match=sentence):
+        env.storage()
+
+
 def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAME", "")
     assert env.text("NAME", default="d") == "d"
