@@ -58,6 +58,11 @@ PROGRESS = {
     **{"total": 4, "done": 1, "failed": 0, "cancelled": 0, "running": 1, "queued": 2, "held": 0},
     **{"percent": 38, "eta_s": 95.0, "is_finished": False},
 }
+RUNNING_JOB = {
+    **{"id": JOB, "batch": BATCH, "project": PROJECT, "presenter": ADA, "script": GREETING, "language": "en"},
+    **{"state": "running", "stage": "compose", "progress": 52, "priority": 0, "attempts": 1, "max_attempts": 3},
+    **{"error_code": "", "version": None, "created_at": WHEN, "started_at": WHEN, "finished_at": None},
+}
 PRESET = {"amplitude": 1.0, "when_shorter": "cut", "crf": 20, "speed": "fast", "normalize_loudness": True}
 ANALYSED = {
     **{"state": "ready", "stage": "", "progress": 100, "error_code": "", "findings": [], "analysed_at": WHEN},
@@ -147,16 +152,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         ],
     },
     "Batch": BATCH_OF_TWO,
-    "Job": {
-        **{"id": JOB, "batch": BATCH, "project": PROJECT, "presenter": ADA, "script": GREETING, "language": "en"},
-        **{"state": "running", "stage": "compose", "progress": 52, "priority": 0, "attempts": 1, "max_attempts": 3},
-        **{"error_code": "", "version": None, "created_at": WHEN, "started_at": WHEN, "finished_at": None},
-    },
+    "Job": RUNNING_JOB,
     "Version": {
         **{"id": VERSION, "project": PROJECT, "presenter": ADA, "script": GREETING, "language": "en", "batch": BATCH},
         **{"number": 2, "published": True, "width": 1080, "height": 1920, "fps": 30.0, "duration_s": 8.2},
         **{"quality": {"sync": 0.71}, "engine": "1.0", "tier": "A", "preset": {"crf": 18}, "size": 6_291_456},
-        **{"sha256": "9f2c" * 16, "download_url": f"/media/{BLOB}/v2.mp4?download", "created_at": WHEN},
+        **{
+            "sha256": "9f2c" * 16,
+            "download_url": f"/media/{BLOB}/v2.mp4?download",
+            "created_at": WHEN,
+            "video_removed_at": None,
+        },
     },
     "Export": {
         **{"id": "x4u7ta9nk2ce6bsg", "team": TEAM, "project": PROJECT, "name": "Spring 2026-11-21.zip"},
@@ -164,6 +170,48 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "download_url": f"/media/{BLOB}/Spring%202026-11-21.zip?download",
     },
     "ExportNew": {"project": PROJECT},
+    "Farm": {
+        **{"word": "active", "reason": "running", "running": 1, "queued": 1, "held": 0},
+        "teams": [
+            {
+                **{"team": TEAM, "name": "Course makers", "waiting": 1, "held": 0, "running": 1, "oldest": WHEN},
+                **{"priority": 0, "is_paused": False},
+            }
+        ],
+        "waiting": [{"job": JOB, "team": TEAM, "why": "turn", "place": 1}],
+    },
+    "Worker": {
+        **{"id": 3, "name": "render-1/gpu", "host": "render-1", "cluster": "gpu", "version": "1.0.0", "engine": "1.0"},
+        **{"backends": ["exemplar"], "device": "CUDA 0", "device_memory_mb": 81920, "figures": {"temperature_c": 54}},
+        **{"state": "active", "asked": "", "refusal": "", "failures_in_row": 0, "is_heard": True, "job": JOB},
+        **{"busy_since": WHEN, "last_seen_at": WHEN, "created_at": WHEN},
+    },
+    "WorkerAct": {"act": "drain", "at_once": False, "reason": "A new driver tonight."},
+    "FarmJob": {**RUNNING_JOB, "team": TEAM, "worker": "render-1/gpu", "error_detail": ""},
+    "JobAct": {"act": "priority", "priority": 10, "reason": "For this evening."},
+    "BatchAct": {"act": "hold", "reason": "The footage will be replaced."},
+    "Told": {"done": 12, "left": 0},
+    "FarmShare": {
+        **{"team": TEAM, "name": "Course makers", "weight": 2, "max_running": 8, "priority": 0, "max_attempts": None},
+        **{"backoff_seconds": None, "paused_at": None},
+        "limits": {"storage_bytes": 1 << 40, "render_minutes": 600, "file_bytes": None, "take_seconds": None},
+    },
+    "PatchedShareChange": {"weight": 2, "max_running": 8, "reason": "They bought a machine."},
+    "TeamAct": {"act": "pause", "reason": "They asked for it."},
+    "Usage": {
+        **{"bytes": 7_301_444_608, "storage_percent": 6, "uploads": 0, "files": 212, "month": "2026-11-01"},
+        "by_kind": {
+            **{"footage": 5_368_709_120, "takes": 214_748_364, "versions": 1_610_612_736, "exports": 0},
+            **{"analysis": 96_468_992, "previews": 10_905_396, "unused": 0},
+        },
+        **{"rendered_seconds": 1820.5, "planned_seconds": 44.0, "render_percent": 5, "versions_made": 180},
+        **{"jobs_running": 1, "jobs_waiting": 2, "jobs_held": 0},
+        "limits": {"storage_bytes": 107_374_182_400, "render_minutes": 600, "file_bytes": None, "take_seconds": None},
+    },
+    "Attempt": {
+        **{"number": 1, "worker": "render-1/gpu", "outcome": "failed", "error_code": "no_face", "started_at": WHEN},
+        **{"ended_at": WHEN, "log": "compose: no face from 12.4 s on\n", "log_end": 32},
+    },
 }
 
 PERSON: list[dict[str, list[str]]] = [{"token": []}, {"cookieAuth": []}]

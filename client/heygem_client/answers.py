@@ -223,9 +223,10 @@ class Version:
     engine: str
     tier: str
     preset: Json
-    size: int
-    sha256: str
-    download_url: str
+    size: int | None
+    sha256: str | None
+    download_url: str | None
+    video_removed_at: datetime | None
     created_at: datetime
 
 

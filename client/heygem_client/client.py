@@ -327,7 +327,12 @@ class HeyGem:
         return self._one(e.VERSION_PUBLISH, version)
 
     def download(self, version: a.Version, target: str | os.PathLike[str], *, hear: Hear = _silent) -> Path:
-        """The video as ``target``: resumed where it broke, checked by its SHA-256, never half."""
+        """The video as ``target``: resumed where it broke, checked by its SHA-256, never half.
+
+        Raises ``ValueError`` for a version whose video the team's retention rule has removed.
+        """
+        if version.download_url is None or version.sha256 is None or version.size is None:
+            raise ValueError(f"the video of version {version.number} was removed")
         return downloads.download(
             self.transport, version.download_url, Path(target), sha256=version.sha256, size=version.size, hear=hear
         )

@@ -36,6 +36,7 @@ ROOT = "blobs"
 UNREAD = "upload:"
 """Begins the ``sha256`` of a blob whose bytes nobody has read yet (:func:`settle`)."""
 ASKED_AT_ONCE = 16
+USE_NOTED_EVERY = timedelta(hours=1)
 ANSWERS_FOR_S = 3.0
 
 
@@ -186,6 +187,14 @@ def _fetch(blob: MediaBlob, part: Path, hear: Hear) -> None:
         size = file.tell()
     if size != blob.size or not (is_unread(blob) or seen.hexdigest() == blob.sha256):
         raise OSError(errno.EIO, "these are not the bytes that were stored", blob.path)
+
+
+def note_use(blob: MediaBlob) -> None:
+    """What can be made again stays the longer, the later it was used. Written once an hour at the most."""
+    now = timezone.now()
+    if blob.used_at is None or now - blob.used_at > USE_NOTED_EVERY:
+        MediaBlob.objects.filter(pk=blob.pk).update(used_at=now)
+        blob.used_at = now
 
 
 # Folders, packed

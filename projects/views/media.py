@@ -106,6 +106,8 @@ def _headers(request: HttpRequest, blob: MediaBlob, name: str, etag: str) -> dic
 def media(request: HttpRequest, public_id: str, name: str) -> HttpResponseBase:
     """``GET`` with single ranges (206, 416), ``If-Range`` and ``If-None-Match``; ``HEAD``. ``?download`` saves."""
     blob = access.get_blob_for_user(request.user, public_id)
+    if blob.content_type.startswith("video/"):
+        blobs.note_use(blob)  # it may be a preview
     etag = f'"{blob.sha256}"'
     headers = _headers(request, blob, name, etag)
     tags = parse_etags(request.headers.get("If-None-Match", ""))

@@ -222,8 +222,8 @@ class VersionSerializer(serializers.ModelSerializer):
     script = IdField("deliverable.script")
     language = serializers.CharField(source="deliverable.language", read_only=True)
     published = serializers.SerializerMethodField()
-    size = serializers.IntegerField(source="video.size", read_only=True)
-    sha256 = serializers.CharField(source="video.sha256", read_only=True)
+    size = serializers.IntegerField(source="video.size", default=None, allow_null=True, read_only=True)
+    sha256 = serializers.CharField(source="video.sha256", default=None, allow_null=True, read_only=True)
     download_url = serializers.SerializerMethodField()
 
     class Meta:
@@ -240,6 +240,7 @@ class VersionSerializer(serializers.ModelSerializer):
                 "size",
                 "sha256",
                 "download_url",
+                "video_removed_at",
                 "created_at",
             ],
         ]
@@ -247,8 +248,9 @@ class VersionSerializer(serializers.ModelSerializer):
     def get_published(self, version: RenderVersion) -> bool:
         return version.deliverable.published_id == version.pk
 
-    def get_download_url(self, version: RenderVersion) -> str:
-        return f"{media_url(version.video, f'v{version.number}.mp4')}?download"
+    def get_download_url(self, version: RenderVersion) -> str | None:
+        """Null, like size and sha256, when the team's retention rule has removed the video."""
+        return f"{media_url(version.video, f'v{version.number}.mp4')}?download" if version.video else None
 
 
 class ExportSerializer(serializers.ModelSerializer):

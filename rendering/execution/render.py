@@ -156,6 +156,7 @@ class Attempt:
         footage, take = self.job.footage, self.job.take
         if footage.analysis is None:  # let go since the job was claimed: it will be made again
             raise FileNotFoundError("the analysis is no longer kept")
+        blobs.note_use(footage.analysis)
         return {
             "footage": str(self._fetched(blobs.on_disk, footage.blob, held)),
             "analysis": str(self._fetched(blobs.unpacked, footage.analysis, held)),
