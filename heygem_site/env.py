@@ -179,11 +179,11 @@ def _split(name: str, value: str) -> dict[str, str]:
 
 
 NOTICE_A_DEAD_LINE = {
-    "connect_timeout": 10,
-    "keepalives_idle": 15,
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
     "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
 }
 """Seconds (the last: milliseconds) after which a server that no longer answers counts as gone. Without them a program
 whose network was cut waits for a quarter of an hour."""
@@ -229,14 +229,6 @@ def database(name: str, *, default: str) -> dict[str, Any]:
             "OPTIONS": _libpq(name, parts["query"]),
             "CONN_MAX_AGE": 60,
             "CONN_HEALTH_CHECKS": True,
-            # A server that is cut off says nothing at all: after a quarter of a minute it counts as away.
-            "OPTIONS": {
-                "connect_timeout": 5,
-                "keepalives_idle": 10,
-                "keepalives_interval": 5,
-                "keepalives_count": 2,
-                "tcp_user_timeout": 15_000,  # milliseconds
-            },
         }
     raise ImproperlyConfigured(f"{name} must begin with sqlite:/// or postgresql://.")
 

@@ -160,7 +160,7 @@ def test_postgresql_is_taken_apart_and_unquoted(monkeypatch: pytest.MonkeyPatch)
 def test_a_database_whose_network_is_cut_is_noticed_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "postgresql://u@host/db?sslmode=require&connect_timeout=3")
     options = env.database("X", default="")["OPTIONS"]
-    assert (options["sslmode"], options["connect_timeout"], options["tcp_user_timeout"]) == ("require", "3", 30_000)
+    assert (options["sslmode"], options["connect_timeout"], options["tcp_user_timeout"]) == ("require", "3", 15_000)
 
 
 @pytest.mark.parametrize(
