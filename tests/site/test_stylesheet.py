@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CSS = (ROOT / "heygem_site" / "static" / "app.css").read_text(encoding="utf-8")
+CSS = (ROOT / "heygem_site" / "static" / "identity.css").read_text(encoding="utf-8")
 TEXT = 4.5
 SHAPE = 3.0
 
