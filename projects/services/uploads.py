@@ -222,9 +222,15 @@ def _make_take(upload: Upload, blob: blobs.MediaBlob) -> AudioTake:
 
 @transaction.atomic
 def abandon(*, upload: Upload) -> None:
-    """Forget an unfinished upload and what has arrived of it."""
+    """Its sender does not go on with an upload."""
     if upload.finished_at is None:
         audit.record(action="upload.abandoned", actor=upload.user, team=upload.team, subject=upload)
+    forget(upload=upload)
+
+
+@transaction.atomic
+def forget(*, upload: Upload) -> None:
+    """Remove an upload's row and, if it is unfinished, what has arrived of it."""
     arrived = incoming.of(upload) if upload.finished_at is None else None
     upload.delete()
     if arrived is not None:

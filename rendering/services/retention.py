@@ -100,7 +100,7 @@ def _remove_work(thing: Leaving, before: datetime) -> bool:
     upload = selectors.uploads_left(thing.team, before).select_related("team", "user").filter(pk=thing.pk).first()
     if upload is None:
         return False
-    uploads.abandon(upload=upload)
+    uploads.forget(upload=upload)
     return True
 
 
