@@ -48,7 +48,11 @@ def answer(request: HttpRequest, error: HeyGemError) -> HttpResponse:
 def _names_nul(request: HttpRequest) -> bool:
     """Whether an address or a form holds what PostgreSQL keeps nowhere: nothing can be called so. (What programs send
     as JSON is checked field by field.)"""
-    if NUL in request.path or (not wants_json(request) and "%00" in request.META.get("QUERY_STRING", "")):
+    if NUL in request.path:
+        return True
+    if wants_json(request):
+        return False
+    if "%00" in request.META.get("QUERY_STRING", ""):
         return True
     return request.content_type in FORMS and any(NUL in text for texts in request.POST.lists() for text in texts[1])
 

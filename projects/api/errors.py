@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
@@ -20,6 +20,7 @@ CODES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.NotAuthenticated, "signed_out"),
     (exceptions.AuthenticationFailed, "signed_out"),
     (exceptions.MethodNotAllowed, "bad_method"),
+    (RequestDataTooBig, "body_too_large"),
     (exceptions.UnsupportedMediaType, "bad_content"),
     (PermissionDenied, "not_allowed"),
     (exceptions.PermissionDenied, "not_allowed"),
