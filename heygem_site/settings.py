@@ -170,7 +170,7 @@ S3_BUCKET = env.text("S3_BUCKET")
 S3_ORIGIN = env.s3_origin()
 CACHE_ROOT = env.folder("CACHE_ROOT", default=VAR_DIR / "cache")  # on a disk of this machine
 CACHE_MAX_BYTES = env.integer("CACHE_MAX_GB", default=20, low=1) * 1000**3
-X_ACCEL = env.boolean("X_ACCEL", default=False)  # nginx sends media itself (docs/architecture.md)
+X_ACCEL = env.boolean("X_ACCEL", default=False)  # nginx sends media itself (docs/operations.md)
 UPLOAD_MAX_FOOTAGE_BYTES = env.integer("UPLOAD_MAX_FOOTAGE_MB", default=4096, low=1) * 1024 * 1024
 UPLOAD_MAX_TAKE_BYTES = env.integer("UPLOAD_MAX_TAKE_MB", default=512, low=1) * 1024 * 1024
 DISK_KEEP_FREE_BYTES = env.integer("DISK_KEEP_FREE_MB", default=512, low=1) * 1024 * 1024

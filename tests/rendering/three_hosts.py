@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -61,6 +62,7 @@ class Network:
         return ["ip", "netns", "exec", self.prefix + host]
 
     def make(self) -> None:
+        self.sweep()
         for host in (CORE, *HOSTS):
             ip("netns", "add", self.prefix + host)
             ip("-n", self.prefix + host, "link", "set", "lo", "up")
@@ -92,6 +94,15 @@ class Network:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
+
+    def sweep(self) -> None:
+        """Remove what a run that was killed left behind."""
+        listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+        for pid in {found[1] for found in re.finditer(r"^hg(\d+)-core\b", listed, re.MULTILINE)}:
+            if not Path(f"/proc/{pid}").exists():
+                left = Network()
+                left.prefix = f"hg{pid}-"
+                left.remove()
 
     def remove(self) -> None:
         for host in (*HOSTS, CORE):

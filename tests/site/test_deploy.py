@@ -20,6 +20,7 @@ SCRIPTS = [
     ROOT / "heygem",
     ROOT / ".ci" / "run",
     SYSTEMD / "finish",
+    SYSTEMD / "manage",
     DEPLOY / "container" / "run",
     DEPLOY / "container" / "healthcheck",
 ]
