@@ -1,5 +1,6 @@
 from django.contrib import admin
 from django.urls import include, path
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView
@@ -7,6 +8,10 @@ from drf_spectacular.views import SpectacularAPIView
 from heygem_site.accounts import one_time_sign_in
 from heygem_site.health import healthz, readyz
 from heygem_site.metrics import metrics
+
+admin.site.site_title = "HeyGem"
+admin.site.site_header = _("For operators")
+admin.site.index_title = _("Everything that is kept")
 
 api = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -20,7 +21,9 @@ from projects.models import (
     Presenter,
     Project,
     Script,
+    ScriptVersion,
     Team,
+    TeamLimits,
     Upload,
     Webhook,
     WebhookDelivery,
@@ -28,11 +31,14 @@ from projects.models import (
 from projects.services.tokens import revoke_token
 from projects.views.base import signed_in
 
+ARCHIVED = ("archived_at", EmptyFieldListFilter)
+
 
 class ReadOnly(admin.ModelAdmin):
-    """A list to read and search."""
+    """A list to read and search, the newest first."""
 
     list_per_page = 50
+    ordering = ("-pk",)
     show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -73,13 +79,16 @@ class MembershipAdmin(ReadOnly):
 @admin.register(Invitation)
 class InvitationAdmin(ReadOnly):
     list_display = ("team", "role", "invited_by", "created_at", "expires_at", "accepted_at", "revoked_at")
+    list_filter = ("role", ("accepted_at", EmptyFieldListFilter), ("revoked_at", EmptyFieldListFilter))
     list_select_related = ("team", "invited_by")
+    search_fields = ("team__name", "invited_by__email")
     exclude = ("token_hash",)
 
 
 @admin.register(Presenter)
 class PresenterAdmin(ReadOnly):
     list_display = ("name", "team", "public_id", "created_at", "archived_at")
+    list_filter = (ARCHIVED,)
     list_select_related = ("team",)
     search_fields = ("name", "public_id", "team__name")
 
@@ -96,8 +105,17 @@ class FootageAdmin(ReadOnly):
 @admin.register(Script)
 class ScriptAdmin(ReadOnly):
     list_display = ("title", "team", "public_id", "created_at", "archived_at")
+    list_filter = (ARCHIVED,)
     list_select_related = ("team",)
     search_fields = ("title", "public_id", "team__name")
+
+
+@admin.register(ScriptVersion)
+class ScriptVersionAdmin(ReadOnly):
+    list_display = ("script", "language", "number")
+    list_filter = ("language",)
+    list_select_related = ("script",)
+    search_fields = ("script__title", "script__public_id", "script__team__name")
 
 
 @admin.register(AudioTake)
@@ -112,6 +130,7 @@ class AudioTakeAdmin(ReadOnly):
 @admin.register(Project)
 class ProjectAdmin(ReadOnly):
     list_display = ("name", "team", "public_id", "created_at", "archived_at")
+    list_filter = (ARCHIVED,)
     list_select_related = ("team",)
     search_fields = ("name", "public_id", "team__name")
 
@@ -127,8 +146,18 @@ class MediaBlobAdmin(ReadOnly):
 @admin.register(Upload)
 class UploadAdmin(ReadOnly):
     list_display = ("name", "team", "user", "purpose", "size", "offset", "created_at", "finished_at")
-    list_filter = ("purpose",)
+    list_filter = ("purpose", ("finished_at", EmptyFieldListFilter))
     list_select_related = ("team", "user")
+    search_fields = ("name", "public_id", "team__name", "user__email")
+
+
+@admin.register(TeamLimits)
+class TeamLimitsAdmin(ReadOnly):
+    """Set on the farm's page of the team, where that is noted with a reason."""
+
+    list_display = ("team", "storage_bytes", "render_minutes", "file_bytes", "take_seconds")
+    list_select_related = ("team",)
+    search_fields = ("team__name", "team__public_id")
 
 
 @admin.register(ApiToken)

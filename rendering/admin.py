@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import EmptyFieldListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +23,8 @@ from rendering.models import (
     RenderBatch,
     RenderJob,
     RenderVersion,
+    RetentionRule,
+    StorageSample,
     TeamShare,
     WorkerNode,
 )
@@ -44,16 +47,26 @@ class RenderJobAdmin(ReadOnly):
         *("public_id", "team", "deliverable", "state", "stage", "progress", "priority", "attempts"),
         *("error_code", "worker", "created_at", "finished_at"),
     )
-    list_filter = ("state", "error_code", "worker")
+    list_filter = ("state", "error_code", "backend")
     list_select_related = ("team", "worker", "deliverable__presenter", "deliverable__script")
-    search_fields = ("public_id", "team__name", "deliverable__project__name")
+    search_fields = ("public_id", "team__name", "deliverable__project__name", "worker__name")
     exclude = ("lease_token",)
     inlines = (Tries,)
+
+
+@admin.register(RenderAttempt)
+class RenderAttemptAdmin(ReadOnly):
+    list_display = ("job", "number", "outcome", "error_code", "worker", "started_at", "ended_at")
+    list_filter = ("outcome", "error_code")
+    list_select_related = ("job__deliverable__presenter", "job__deliverable__script", "worker")
+    search_fields = ("job__public_id", "worker__name", "error_code")
+    exclude = ("tallied",)
 
 
 @admin.register(RenderBatch)
 class RenderBatchAdmin(ReadOnly):
     list_display = ("public_id", "team", "project", "preset_name", "created_by", "created_at")
+    list_filter = ("preset_name",)
     list_select_related = ("team", "project", "created_by")
     search_fields = ("public_id", "team__name", "project__name")
 
@@ -61,6 +74,7 @@ class RenderBatchAdmin(ReadOnly):
 @admin.register(Deliverable)
 class DeliverableAdmin(ReadOnly):
     list_display = ("public_id", "project", "presenter", "script", "language", "published")
+    list_filter = ("language", ("published", EmptyFieldListFilter))
     list_select_related = ("project", "presenter", "script", "published__deliverable__presenter")
     search_fields = ("public_id", "project__name", "presenter__name", "script__title")
 
@@ -70,7 +84,7 @@ class RenderVersionAdmin(ReadOnly):
     list_display = ("public_id", "deliverable", "number", "tier", "duration_s", "engine", "created_by", "created_at")
     list_filter = ("tier", "engine")
     list_select_related = ("deliverable__presenter", "deliverable__script", "created_by")
-    search_fields = ("public_id", "fingerprint")
+    search_fields = ("public_id", "fingerprint", "deliverable__project__name", "deliverable__project__team__name")
 
 
 @admin.register(Export)
@@ -84,6 +98,7 @@ class ExportAdmin(ReadOnly):
 @admin.register(Preset)
 class PresetAdmin(ReadOnly):
     list_display = ("name", "team", "is_default", "backend", "crf", "speed", "amplitude")
+    list_filter = ("backend", "speed", "is_default")
     list_select_related = ("team",)
     search_fields = ("name", "team__name")
 
@@ -93,8 +108,9 @@ class TeamShareAdmin(ReadOnly):
     """How much of the machines a team may use. It is changed on the farm's pages, where that is noted with a reason."""
 
     list_display = ("team", "weight", "max_running", "priority", "max_attempts", "paused_at", "last_served_at")
+    list_filter = (("paused_at", EmptyFieldListFilter),)
     list_select_related = ("team",)
-    search_fields = ("team__name",)
+    search_fields = ("team__name", "team__public_id")
     actions = ("pause", "resume")
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
@@ -111,6 +127,24 @@ class TeamShareAdmin(ReadOnly):
             farm.resume_team(actor=signed_in(request), team=share.team)
 
 
+@admin.register(RetentionRule)
+class RetentionRuleAdmin(ReadOnly):
+    """Set on the team's own page, or on the farm's."""
+
+    list_display = ("team", "work_days", "preview_days", "analysis_days", "export_days", "version_days")
+    list_select_related = ("team",)
+    search_fields = ("team__name", "team__public_id")
+
+
+@admin.register(StorageSample)
+class StorageSampleAdmin(ReadOnly):
+    list_display = ("day", "team", "kind", "size")
+    list_filter = ("kind",)
+    list_select_related = ("team",)
+    search_fields = ("team__name", "team__public_id")
+    date_hierarchy = "day"
+
+
 def _steer(request: HttpRequest, nodes: QuerySet[WorkerNode], state: WorkerNode.State) -> None:
     for node in nodes.exclude(state=state):
         farm.set_worker_state(actor=signed_in(request), worker=node, state=state)
@@ -121,7 +155,8 @@ class WorkerNodeAdmin(ReadOnly):
     """Machines register themselves; whether they are given work is a person's choice."""
 
     list_display = ("name", "cluster", "state", "device", "engine", "failures_in_row", "busy_since", "last_seen_at")
-    list_filter = ("state", "cluster")
+    list_filter = ("state", "cluster", "engine", "device")
+    search_fields = ("name", "host", "device", "engine")
     actions = ("activate", "pause", "drain")
 
     def has_steer_permission(self, request: HttpRequest) -> bool:

@@ -1,14 +1,6 @@
 /** What every page does: theme, menus, dialogs, toasts, questions before dangerous buttons, times in words. */
 import { ask, toast, words } from "./dom.js";
-
-// Theme: kept in a cookie so that the server draws the right one at once.
-document.addEventListener("click", (event) => {
-  if (!event.target.closest("[data-theme-switch]")) return;
-  const root = document.documentElement;
-  const shown = root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  root.dataset.theme = shown === "dark" ? "light" : "dark";
-  document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax`;
-});
+import "./theme.js";
 
 // Menus close when something else is pressed, and with Escape.
 document.addEventListener("click", (event) => {
