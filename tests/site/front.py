@@ -29,10 +29,14 @@ def certificate(folder: Path) -> Path:
 
 
 def nginx_configuration(folder: Path, certificates: Path, *, web: str, http: int, https: int) -> Path:
-    """``deploy/nginx/heygem.conf`` with its four places filled in, inside a whole configuration. Its path."""
+    """``deploy/nginx/heygem.conf`` with its four places filled in, inside a whole configuration. Its path.
+
+    A second web host is named that never answers.
+    """
     site = (ROOT / "deploy/nginx/heygem.conf").read_text()
     filled = {
         "server 127.0.0.1:8000 ": f"server {web} ",
+        "# server 10.0.0.12:8000 ": f"server 127.0.0.1:{free_port()} ",
         f"/etc/letsencrypt/live/{NAME}/": f"{certificates}/",
         "alias /var/lib/heygem/media/": f"alias {folder}/media/",
         "listen 80": f"listen 127.0.0.1:{http}",

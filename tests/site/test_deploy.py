@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.postgres import free_port
+from tests.rendering.sites import environment
 from tests.site.front import certificate, nginx_configuration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +88,31 @@ def test_finish_asks_waits_and_does_not_mind_what_is_gone(tmp_path: Path) -> Non
     assert asked.read_text() == "yes"
     assert run(SYSTEMD / "finish").returncode == 0
     assert run(SYSTEMD / "finish", str(process.pid), "1").returncode == 0
+
+
+def test_the_web_service_answers_on_the_socket_that_systemd_holds_for_it(tmp_path: Path) -> None:
+    """The unit's own command, with its relative path, started as systemd would."""
+    program = tool("systemd-socket-activate", "systemd")
+    unit = (SYSTEMD / "heygem-web.service").read_text().replace("\\\n", " ")
+    (start,) = re.findall(r"^ExecStart=/usr/bin/env (.+)$", unit, re.MULTILINE)
+    words = start.split()
+    assert words[0] == ".venv/bin/python"
+    env = environment(tmp_path, f"sqlite:///{tmp_path / 'db.sqlite3'}", HEYGEM_VAR=tmp_path)
+    given = [f"--setenv={name}={value}" for name, value in env.items()]
+    port = free_port()
+    listen = [program, *given, f"--listen=127.0.0.1:{port}", sys.executable, *words[1:]]
+    process = subprocess.Popen(listen, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        until = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+                assert answer.status == 200
+                break
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

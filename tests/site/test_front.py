@@ -113,6 +113,10 @@ def _stored(site: Site) -> set[str]:
     return {hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_people_do_not_notice_that_one_of_two_web_hosts_is_away(site: Site) -> None:
+    assert [site.front.ask("GET", "/accounts/login/")[0] for _ in range(4)] == [200] * 4
+
+
 def test_only_the_sites_own_name_is_answered(site: Site) -> None:
     assert site.front.plainly("/healthz")[0] == 200
     status, headers = site.front.plainly("/projects/?a=b")
