@@ -13,13 +13,13 @@ class Command(BaseCommand):
     help = "Whether this machine's clusters take the work that waits for them; status 1 names those that do not."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("names", nargs="*", choices=workers.CLUSTERS, metavar="worker|gpu", help="default: both")
+        parser.add_argument("name", nargs="?", choices=workers.CLUSTERS, help="default: both")
 
-    def handle(self, *, names: list[str], **_options: Any) -> None:
+    def handle(self, *, name: str | None, **_options: Any) -> None:
         try:
             stuck = workers.stuck_clusters()
         except DatabaseError:  # a new start of the cluster would not bring it back
             self.stderr.write("The database does not answer.")
             return
-        if found := [name for name in stuck if not names or name in names]:
+        if found := [cluster for cluster in stuck if name in (None, cluster)]:
             raise CommandError(f"Tickets wait beside idle workers, start again: {', '.join(found)}")
