@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import OpenPage, Portal
+from tests.e2e.test_board import new_board
 from tests.receiver import Receiver, receiving, verify
+
+FakeFile = Callable[..., Path]
 
 
 @pytest.fixture
@@ -23,7 +26,8 @@ def _yes(page: Page, name: str) -> None:
 
 
 def _act(page: Page, name: str) -> None:
-    """Something of the menu."""
+    """Something of the menu, once the page's script has begun."""
+    page.wait_for_load_state()
     page.locator(".page-actions summary").click()
     page.locator(".page-actions .menu-list").get_by_role("button", name=name).click()
 
@@ -44,7 +48,7 @@ def test_a_webhook_from_its_first_ping_to_its_end(stage: Portal, open_page: Open
     expect(page.get_by_label("a job was cancelled")).not_to_be_checked()
     page.get_by_label("Address").fill(receiver.url)
     page.get_by_role("button", name="Add").click()
-    secret = page.get_by_label("Signing secret").input_value()
+    secret = page.get_by_label("Signing secret", exact=True).input_value()
     expect(page.get_by_text("Nothing was sent yet")).to_be_visible()
 
     # A ping, and its result without a reload.
@@ -53,7 +57,7 @@ def test_a_webhook_from_its_first_ping_to_its_end(stage: Portal, open_page: Open
     page.get_by_role("button", name="Send a ping").click()
     row = page.locator("#log li").first
     expect(row.locator(".badge")).to_have_text("Delivered")
-    expect(page.get_by_label("Signing secret")).to_have_count(0)
+    expect(page.get_by_label("Signing secret", exact=True)).to_have_count(0)
     (heard,) = receiver.heard
     assert verify(secret, heard.headers, heard.body)
     row.get_by_role("link", name="ping").click()
@@ -67,6 +71,7 @@ def test_a_webhook_from_its_first_ping_to_its_end(stage: Portal, open_page: Open
     expect(row.locator(".badge")).to_have_text("Failed")
     expect(row.get_by_text("The receiver did not answer with success.")).to_be_visible()
     assert receiver.heard[0].headers["webhook-id"] == receiver.heard[1].headers["webhook-id"]
+    page.wait_for_load_state()
     page.get_by_label("State").select_option(label="Delivered")
     page.wait_for_url("**state=delivered**")
     expect(page.locator("#log li")).to_have_count(1)
@@ -74,7 +79,7 @@ def test_a_webhook_from_its_first_ping_to_its_end(stage: Portal, open_page: Open
     # A new secret, off, on, and away.
     _act(page, "New secret")
     _yes(page, "New secret")
-    expect(page.get_by_label("Signing secret")).not_to_have_value(secret)
+    expect(page.get_by_label("Signing secret", exact=True)).not_to_have_value(secret)
     page.goto(page.url.replace("rotate/", ""))
     _act(page, "Switch off")
     _yes(page, "Switch off")
@@ -86,26 +91,38 @@ def test_a_webhook_from_its_first_ping_to_its_end(stage: Portal, open_page: Open
     expect(page.get_by_text("No webhooks yet")).to_be_visible()
 
 
-def test_what_happens_on_the_board_reaches_the_receiver(stage: Portal, open_page: OpenPage, receiver: Receiver) -> None:
+def test_what_happens_on_the_board_reaches_the_receiver(
+    stage: Portal, open_page: OpenPage, receiver: Receiver, fake_file: FakeFile
+) -> None:
     page = open_page(stage, "alice")
     page.goto(f"/t/{stage.team}/webhooks/new/")
     page.get_by_label("Address").fill(receiver.url)
     page.get_by_role("button", name="Add").click()
-    expect(page.get_by_label("Signing secret")).to_be_visible()
-    hook = re.sub(r"new/$", "", page.url)
-    page.goto(f"/t/{stage.team}/presenters/")
-    page.locator("input[type=file]").first.set_input_files(
-        {"name": "Heard.mp4", "mimeType": "video/mp4", "buffer": b"fake:ok:0.1\nheard"}
-    )
-    page.wait_for_timeout(200)
-    for _ in range(200):
-        if "footage.ready" in receiver.types():
+    secret = page.get_by_label("Signing secret", exact=True).input_value()
+    new_board(page, stage, "Heard of", [fake_file("Heard.mp4")], [fake_file("Heard.wav")])
+    page.get_by_role("button", name="Fill empty").click()
+    expect(page.locator('.cell[data-state="done"]')).to_have_count(1, timeout=60_000)
+    for _ in range(300):
+        if "batch.finished" in receiver.types():
             break
         page.wait_for_timeout(100)
-    assert "footage.ready" in receiver.types()
-    page.goto(hook)
+    assert {
+        "footage.ready",
+        "take.ready",
+        "batch.started",
+        "version.created",
+        "job.succeeded",
+        "batch.finished",
+    } <= set(receiver.types())
+    assert all(verify(secret, heard.headers, heard.body) for heard in receiver.heard)
+    page.goto(f"/t/{stage.team}/webhooks/")
     page.locator(".list-row a").first.click()
-    expect(page.locator("#log li").first).to_contain_text("footage.ready")
+    page.wait_for_url("**/webhooks/*/")
+    page.wait_for_load_state()
+    page.get_by_label("Event", exact=True).select_option(label="batch.finished")
+    page.wait_for_url("**event=batch.finished**")
+    expect(page.locator("#log li")).to_have_count(1)
+    expect(page.locator("#log li .badge")).to_have_text("Delivered")
     _act(page, "Delete")
     _yes(page, "Delete")
     expect(page.get_by_text("No webhooks yet")).to_be_visible()
