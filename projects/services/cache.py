@@ -27,6 +27,8 @@ from projects.storage import Hear, silent
 
 log = logging.getLogger("heygem.storage")
 
+KEPT_S = 30 * 24 * 3600
+"""What nobody used for so long goes in any case: it may have been deleted in the storage long since."""
 LOOK_S = 0.2
 """How often somebody who waits for another's copy looks whether it is there."""
 
@@ -120,7 +122,7 @@ def trim() -> int:
         coming = sum(max(_bytes(part), _expected(part.name)) for part in _folder("parts").iterdir())
         over = sum(map(_bytes, entries)) + coming - settings.CACHE_MAX_BYTES
         for entry in entries:
-            if over <= 0:
+            if over <= 0 and time.time() - _last_used(entry) < KEPT_S:
                 break
             gone = _remove_unused(entry)
             over, removed = over - gone, removed + gone

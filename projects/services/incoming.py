@@ -38,9 +38,16 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+def begin(upload: Upload, content_type: str) -> None:
+    """Make the place for a new upload's bytes."""
+    (InBucket if settings.S3_BUCKET else InFolder)(upload).begin(content_type)
+
+
 def of(upload: Upload) -> InFolder | InBucket:
-    """Where this upload's bytes go; one that was begun before the storage was changed goes on where it was."""
-    return InBucket(upload) if upload.multipart or settings.S3_BUCKET else InFolder(upload)
+    """Where this upload's bytes go; one that was begun in a folder goes on there. Raises ``upload_gone``."""
+    if upload.multipart and not settings.S3_BUCKET:
+        raise HeyGemError("upload_gone")
+    return InBucket(upload) if upload.multipart else InFolder(upload)
 
 
 def _too_large(upload: Upload) -> HeyGemError:
@@ -139,6 +146,8 @@ class InBucket:
         upload.refresh_from_db(fields=["offset"])
         if offset != upload.offset:
             raise HeyGemError("upload_conflict")
+        if offset == upload.size:  # only its end was not heard
+            return
         held = bytearray(b"".join(self.bucket.stream(self._rest(offset))) if offset % size else b"")
         try:
             while chunk := source.read(CHUNK):

@@ -101,7 +101,7 @@ def start(*, actor: User, team: Team, purpose: str, name: str, size: int, target
         )
     try:
         with disk.full_is("storage_full", name=name):
-            incoming.of(upload).begin(kept_as)
+            incoming.begin(upload, kept_as)
     except (HeyGemError, OSError):
         upload.delete()
         raise

@@ -64,6 +64,14 @@ def test_files_go_straight_to_the_storage_and_the_result_is_played_from_there(
     )
     assert page.locator("video[poster]").first.evaluate(poster)
 
+    lead = page.locator("video[data-lead]")
+    lead.evaluate("v => { v.currentTime = 1; v.dispatchEvent(new Event('error')); }")
+    page.wait_for_function("() => (v => v.readyState >= 2 && !v.seeking)(document.querySelector('video[data-lead]'))")
+    assert lead.evaluate("v => v.currentTime") == pytest.approx(1, abs=0.1), "its address had ended, and was renewed"
+    expect(page.locator("figure[data-broken]")).to_have_count(0)
+    lead.dispatch_event("error")
+    expect(page.locator("figure[data-broken]")).to_have_count(1)
+
     with page.expect_download() as download:
         page.get_by_role("link", name="Download", exact=True).first.click()
     assert download.value.suggested_filename.startswith("Aisha the presenter")

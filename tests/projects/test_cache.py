@@ -51,6 +51,13 @@ def test_what_was_not_used_for_longest_makes_room(settings: Settings) -> None:
     assert cache.size() == 80
 
 
+def test_what_nobody_used_for_a_month_goes_in_any_case(settings: Settings) -> None:
+    use("a")
+    age(settings, "a", 31 * 86400)
+    use("b")
+    assert names(settings) == {"b"}
+
+
 def test_what_is_in_use_stays_even_when_it_is_too_much(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     with cache.kept("a", 90, make(90)) as pinned:
         use("b", 90)

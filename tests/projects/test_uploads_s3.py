@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.files.storage import storages
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from projects.models import Footage, Team, Upload
 from projects.services import blobs, incoming, uploads
@@ -180,3 +181,26 @@ def test_an_outage_is_told_as_one_and_nothing_is_begun(s3: Faults, team: Team, c
     s3.mode = "ok"
     assert patch(client, url, FILM).status_code == 204
     assert stored() == FILM
+
+
+def test_an_outage_at_the_very_end_loses_nothing(s3: Faults, team: Team, client: Client) -> None:
+    url = create(client, team, len(FILM))["Location"]
+    upload = Upload.objects.get()
+    uploads.append(upload=upload, offset=0, source=io.BytesIO(FILM))
+    s3.mode = "500"
+    assert patch(client, url, b"", offset=len(FILM)).status_code == 503
+    s3.mode = "ok"
+    assert head(client, url)["Upload-Offset"] == str(len(FILM))
+    assert patch(client, url, b"", offset=len(FILM)).status_code == 204
+    assert stored() == FILM
+
+
+def test_an_upload_that_was_begun_in_a_folder_goes_on_there(
+    s3: Faults, team: Team, client: Client, settings: Settings
+) -> None:
+    bucket, settings.S3_BUCKET = settings.S3_BUCKET, ""
+    url = create(client, team, 1000)["Location"]
+    patch(client, url, FILM[:500])
+    settings.S3_BUCKET = bucket
+    assert patch(client, url, FILM[500:1000], offset=500).status_code == 204
+    assert stored() == FILM[:1000]

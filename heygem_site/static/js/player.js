@@ -6,6 +6,7 @@
 import { isTyping } from "./dom.js";
 
 const DRIFT = 0.12;
+const RENEW_MS = 60_000;
 
 const clock = (seconds) => {
   const whole = Math.max(0, Math.floor(seconds || 0));
@@ -111,7 +112,15 @@ class Player {
     else stage.requestFullscreen?.();
   }
 
+  /** A signed address of the storage ends after an hour: the site is asked for a new one before anything is said. */
   broken(video) {
+    const at = video.currentTime;
+    if (at > 0 && Date.now() - (video.renewedAt ?? 0) > RENEW_MS) {
+      video.renewedAt = Date.now();
+      video.addEventListener("loadedmetadata", () => (video.currentTime = at), { once: true });
+      video.load();
+      return;
+    }
     video.closest("figure").toggleAttribute("data-broken", true);
   }
 
