@@ -170,7 +170,7 @@ def give_words() -> None:
     for label in OURS:
         for model in apps.get_app_config(label).get_models():
             for field in (*model._meta.fields, *model._meta.many_to_many):
-                if field._verbose_name is None and (name := str(field.verbose_name)) in COLUMNS:
+                if getattr(field, "_verbose_name", "") is None and (name := str(field.verbose_name)) in COLUMNS:
                     field.verbose_name = gettext_lazy(name)
     for name, (one, many) in MODELS.items():
         options = apps.get_model(name)._meta
