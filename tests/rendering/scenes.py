@@ -19,12 +19,14 @@ from projects.services.waking import wake_analysers
 from projects.services.webhooks import EVENTS
 from rendering import queue, states, workers
 from rendering.models import (
+    UNFINISHED,
     Deliverable,
     Preset,
     RenderAttempt,
     RenderBatch,
     RenderJob,
     RenderVersion,
+    TeamShare,
     WorkerNode,
 )
 from rendering.services import farm
@@ -236,3 +238,15 @@ def end_together(jobs: int) -> dict[str, int]:
 def material(footage: str) -> dict[str, Any]:
     row = Footage.objects.get(public_id=footage)
     return {"state": row.state, "progress": row.progress, "attempts": row.attempts, "engine": row.analysis_engine}
+
+
+def clear() -> None:
+    """No work, and every worker active: for the next walk."""
+    for job in RenderJob.objects.filter(state__in=UNFINISHED):
+        states.request_cancel(job)
+    until = time.monotonic() + 20
+    while RenderJob.objects.filter(state="running").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    RenderJob.objects.all().delete()
+    TeamShare.objects.all().delete()
+    WorkerNode.objects.update(state=WorkerNode.State.ACTIVE)
