@@ -114,7 +114,7 @@ class LimitsForm(forms.Form):
     )
     file_mb = forms.FloatField(label=_("Largest file in MB"), min_value=1, max_value=1_000_000, required=False)
     take_minutes = forms.FloatField(
-        label=_("Longest take in minutes"), min_value=0.1, max_value=24 * 60, required=False
+        label=_("Longest take in minutes"), min_value=0.02, max_value=24 * 60, required=False
     )
     reason = _reason()
 

@@ -109,6 +109,8 @@ def browser() -> Iterator[Browser]:
 
 
 OpenPage = Callable[..., Page]
+REFUSALS = ("Failed to load resource", "Response Status Error Code")
+"""How Chromium and htmx note an answer that says no."""
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     # An answer that refuses is part of some walks; a script or style that was refused never is.
-    assert [trouble for trouble in troubles if not trouble.startswith("Failed to load resource")] == []
+    assert [trouble for trouble in troubles if not trouble.startswith(REFUSALS)] == []
 
 
 def sign_in(page: Page, who: str) -> None:

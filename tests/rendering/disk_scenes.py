@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from projects.models import AudioTake, Footage, MediaBlob, Membership, Role, Team, Upload
 from projects.services import blobs, disk
-from rendering.models import Export, RenderJob, RenderVersion, WorkerNode
+from rendering.models import Deliverable, Export, RenderJob, RenderVersion, WorkerNode
 from rendering.selectors.farm import farm
 from rendering.selectors.waiting import standing, waiting_with_why
 from rendering.services import exports
 from tests import factories
+from tests.rendering import making
 
 TUS = {"Tus-Resumable": "1.0.0"}
 
@@ -58,6 +63,36 @@ def send(url: str, path: str, first: int, last: int) -> dict[str, Any]:
 
 def page(url: str) -> int:
     return int(_somebody()[2].get(url).status_code)
+
+
+def superseded(days: int) -> str:
+    """A cell with three versions, the first one published, the second superseded so many days ago; its public id."""
+    team = Team.objects.get(name="Northlight")
+    presenter, script = factories.presenter(team, "Ada"), factories.script(team, "Welcome")
+    footage, take = factories.footage(presenter), factories.take(script)
+    project = factories.project(team, "Old work", presenters=[presenter], scripts=[script])
+    made = [making.version(project, presenter, script, footage=footage, take=take) for _ in range(3)]
+    then = timezone.now() - timedelta(days=days)
+    RenderVersion.objects.filter(pk__in=[version.pk for version in made]).update(created_at=then)
+    MediaBlob.objects.filter(pk__in=[version.video_id for version in made]).update(created_at=then)
+    cell = made[0].deliverable
+    Deliverable.objects.filter(pk=cell.pk).update(published=made[0])
+    return cell.public_id
+
+
+def keep_more(megabytes: int) -> None:
+    """The team keeps so much more."""
+    blob = factories.blob(Team.objects.get(name="Northlight"))
+    MediaBlob.objects.filter(pk=blob.pk).update(size=megabytes << 20)
+
+
+def orphan() -> None:
+    """A file that no row knows, two days old."""
+    place = Path(settings.MEDIA_ROOT) / "blobs" / "nobody"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "left").write_bytes(b"left behind")
+    past = timezone.now() - timedelta(days=2)
+    os.utime(place / "left", (past.timestamp(), past.timestamp()))
 
 
 def pack() -> str:
