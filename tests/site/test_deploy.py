@@ -141,7 +141,7 @@ def test_the_image_installs_what_the_launcher_installs() -> None:
 
 
 def test_the_image_holds_neither_secrets_nor_what_is_made_anew() -> None:
-    ignored = (ROOT / ".containerignore").read_text().splitlines()
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert {".git", ".venv", "media", "var", "tests", "deploy/container/secrets"} <= set(ignored)
 
 
