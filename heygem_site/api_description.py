@@ -59,6 +59,16 @@ def _sent(name: str, words: str, kind: str = "string") -> dict[str, Any]:
     return {"name": name, "in": "header", "required": True, "schema": {"type": kind}, "description": words}
 
 
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _json(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"description": "", "content": {"application/json": {"schema": _object(properties)}}}
+
+
+INTEGER, STRING = {"type": "integer"}, {"type": "string"}
+PART = {"number": INTEGER, "offset": INTEGER, "size": INTEGER, "url": STRING}
 OFFSET = _header("Bytes that have arrived.", "integer")
 BECAME = {
     "HeyGem-Created": _header("Where the pages show what it became, after the last byte."),
@@ -95,11 +105,20 @@ def uploads() -> dict[str, Any]:
                 "Begin an upload",
                 "Refused before a byte is sent: a kind of file that cannot be used, one that is too large, no room.",
                 parameters=[TUS, length, metadata, key],
-                answers={"201": {"description": "Begun", "headers": {"Location": _header("Where the bytes go.")}}},
+                answers={
+                    "201": {
+                        "description": "Begun",
+                        "headers": {
+                            "Location": _header("Where the bytes go."),
+                            "HeyGem-Parts": _header("Where to learn how they may go straight to the object storage."),
+                        },
+                    }
+                },
                 codes=(
                     *CHANGING,
                     *("bad_upload", "bad_file_type", "bad_language", "empty_upload", "name_missing", "bad_key"),
-                    *("file_too_large", "storage_full", "key_in_flight", "key_reused"),
+                    *("file_too_large", "team_file_too_large", "team_storage_full", "storage_full"),
+                    *("storage_unavailable", "key_in_flight", "key_reused"),
                 ),
             )
         },
@@ -121,7 +140,10 @@ def uploads() -> dict[str, Any]:
                     "content": {"application/offset+octet-stream": {"schema": {"type": "string", "format": "binary"}}}
                 },
                 answers={"204": {"description": "Arrived", "headers": {"Upload-Offset": OFFSET, **BECAME}}},
-                codes=(*CHANGING, "bad_upload", "upload_conflict", "bad_content", "upload_gone", "file_too_large"),
+                codes=(
+                    *(*CHANGING, "bad_upload", "upload_conflict", "bad_content", "upload_gone", "file_too_large"),
+                    *("storage_full", "storage_unavailable"),
+                ),
             ),
             "delete": _operation(
                 "uploads_abandon",
@@ -129,7 +151,25 @@ def uploads() -> dict[str, Any]:
                 "What has arrived of it is removed.",
                 parameters=[PLACE, TUS],
                 answers={"204": {"description": "Forgotten"}},
-                codes=CHANGING,
+                codes=(*CHANGING, "storage_unavailable"),
+            ),
+        },
+        "/uploads/{public_id}/parts/": {
+            "get": _operation(
+                "uploads_parts_retrieve",
+                "What to send straight to the object storage next",
+                "Each part is to be sent with `PUT` to its `url`, without the token. Ask again until nothing is missing.",
+                parameters=[PLACE, TUS],
+                answers={"200": _json({"missing": INTEGER, "parts": {"type": "array", "items": _object(PART)}})},
+                codes=(*KNOWN, "no_direct_upload", "storage_unavailable"),
+            ),
+            "post": _operation(
+                "uploads_parts_finish",
+                "Say that every part was sent",
+                "Puts the parts together, and answers what the file became.",
+                parameters=[PLACE, TUS],
+                answers={"201": _json({"url": STRING, "id": STRING}) | {"headers": BECAME}},
+                codes=(*CHANGING, "upload_conflict", "upload_gone", "storage_full", "storage_unavailable"),
             ),
         },
     }
