@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from projects.models import AnalysisState, Footage, Team, Webhook, WebhookDelivery
-from projects.services import analysis, webhook_secrets
+from projects.services import analysis, deliveries, webhook_secrets
 from projects.services.waking import wake_analysers
 from projects.services.webhooks import EVENTS
 from rendering import queue, states, workers
@@ -250,3 +250,31 @@ def clear() -> None:
     RenderJob.objects.all().delete()
     TeamShare.objects.all().delete()
     WorkerNode.objects.update(state=WorkerNode.State.ACTIVE)
+
+
+def claim_deliveries(claimers: int, webhooks: int, each: int) -> dict[str, int]:
+    """``claimers`` threads deliver until nothing is left: how many were claimed, how many of them twice."""
+    team = factories.team("Told")
+    seed = webhook_secrets.new_seed()
+    for number in range(webhooks):
+        url = f"https://example.com/{number}"
+        hook = Webhook.objects.create(team=team, url=url, events=list(EVENTS), seed=seed, hint="x")
+        for event in range(each):
+            WebhookDelivery.objects.create(webhook=hook, event="job.failed", event_id=f"evt{event}", body="{}")
+    claimed: list[int] = []
+    together = threading.Barrier(claimers)
+
+    def carry() -> None:
+        together.wait()
+        while (delivery := deliveries.claim_next(leave_out=set())) is not None:
+            claimed.append(delivery.pk)
+            time.sleep(0.002)
+            deliveries.settle(delivery, deliveries.Result(status=204))
+        connections.close_all()
+
+    _in_threads([carry] * claimers)
+    while (late := deliveries.claim_next(leave_out=set())) is not None:  # what somebody held when the others left
+        claimed.append(late.pk)
+        deliveries.settle(late, deliveries.Result(status=204))
+    states_now = Counter(WebhookDelivery.objects.values_list("state", flat=True))
+    return {"claimed": len(claimed), "twice": len(claimed) - len(set(claimed)), **states_now}

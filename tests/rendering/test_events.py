@@ -178,3 +178,9 @@ def test_jobs_that_end_at_the_same_moment_finish_their_batch_exactly_once(new_si
     told = new_site(kind).call("end_together", jobs=8)
     assert told["batch.finished"] == 1
     assert (told["job.succeeded"], told["job.failed"], told["version.created"]) == (4, 4, 4)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_several_workers_never_carry_the_same_delivery(new_site: NewSite, kind: Any) -> None:
+    told = new_site(kind).call("claim_deliveries", claimers=4, webhooks=6, each=10)
+    assert told == {"claimed": 60, "twice": 0, "delivered": 60}
