@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.template.defaultfilters import filesizeformat
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from projects.models import TeamLimits
@@ -129,20 +129,20 @@ class LimitsForm(forms.Form):
                 "take_minutes": limits.take_seconds and round(limits.take_seconds / 60, 3),
             },
         )
-        none = _now("no limit")
+        none = gettext("no limit")
         storage, minutes = settings.TEAM_STORAGE_BYTES, settings.TEAM_RENDER_MINUTES
         seconds = settings.TEAM_TAKE_SECONDS
         footage, take = settings.UPLOAD_MAX_FOOTAGE_BYTES, settings.UPLOAD_MAX_TAKE_BYTES
         defaults = {
             "storage_gb": filesizeformat(storage) if storage else none,
             "render_minutes": str(minutes) if minutes else none,
-            "file_mb": _now("footage %(footage)s, takes %(take)s")
+            "file_mb": gettext("footage %(footage)s, takes %(take)s")
             % {"footage": filesizeformat(footage), "take": filesizeformat(take)},
             "take_minutes": f"{seconds / 60:g}" if seconds else none,
         }
         for name, default in defaults.items():
             field = self.fields[name]
-            field.help_text = _now("Empty: as the installation says (%(default)s).") % {"default": default}
+            field.help_text = gettext("Empty: as the installation says (%(default)s).") % {"default": default}
             field.widget.attrs["step"] = "1" if name == "render_minutes" else "any"
 
     def limits(self) -> dict[str, Any]:
@@ -188,4 +188,4 @@ class RetentionForm(forms.Form):
         names = [name for name in self.base_fields if name != "reason"]
         super().__init__(data, auto_id=auto_id, initial={name: getattr(rule, name) for name in names})
         for name in names:
-            self.fields[name].widget.attrs["placeholder"] = _now("for ever")
+            self.fields[name].widget.attrs["placeholder"] = gettext("for ever")
