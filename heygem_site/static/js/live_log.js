@@ -16,7 +16,7 @@ for (const pre of document.querySelectorAll("[data-live-log]")) {
     else if (part.text) pre.append(part.text);
     pre.dataset.from = part.end;
     pre.dataset.seen = part.number;
-    if (part.number) head.textContent = pre.dataset.number.replace("%n", part.number);
+    if (part.number) head.textContent = pre.dataset.number.replace("{n}", part.number);
     if (empty) empty.hidden = pre.textContent !== "";
     if (following) toEnd();
     over = !part.running;
