@@ -77,7 +77,8 @@ def forecast_words(forecast: Forecast) -> str:
     growth = {"size": filesizeformat(forecast.per_day), "days": forecast.window}
     told = _("It has grown by %(size)s a day in the last %(days)d days.") % growth
     if forecast.full_in is None:
-        return f"{told} {_('At that rate it lasts for more than ten years.')}"
+        for_long = _("At that rate it lasts for more than ten years.")
+        return f"{told} {for_long}"
     full = ngettext("Full in about %(n)d day.", "Full in about %(n)d days.", forecast.full_in) % {"n": forecast.full_in}
     return f"{full} {told}"
 
