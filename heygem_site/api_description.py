@@ -158,7 +158,7 @@ def uploads() -> dict[str, Any]:
             "get": _operation(
                 "uploads_parts_retrieve",
                 "What to send straight to the object storage next",
-                "Each part is to be sent with `PUT` to its `url`, without the token. Ask again until nothing is missing.",
+                "Send each part with `PUT` to its `url`, without the token. Ask again until nothing is missing.",
                 parameters=[PLACE, TUS],
                 answers={"200": _json({"missing": INTEGER, "parts": {"type": "array", "items": _object(PART)}})},
                 codes=(*KNOWN, "no_direct_upload", "storage_unavailable"),
