@@ -143,14 +143,8 @@ def table(report: dict[str, Any]) -> str:
     for name in ("little", "much"):
         run = report[name]
         fair = f"{100 * run['fairness_error']['mean']:.1f} % (worst {100 * run['fairness_error']['worst']:.1f} %)"
-        row = [
-            f"{run['jobs']:,}",
-            run["claims_per_s"],
-            *run["latency_ms"].values(),
-            run["alone_ms"],
-            fair,
-            run["doubles"],
-        ]
+        latency = run["latency_ms"].values()
+        row = [f"{run['jobs']:,}", run["claims_per_s"], *latency, run["alone_ms"], fair, run["doubles"]]
         lines.append("| " + " | ".join(map(str, row)) + " |")
     return "\n".join(
         [*lines, f"ratio much/little: claims/s {report['ratio']['claims_per_s']}, alone {report['ratio']['alone']}"]

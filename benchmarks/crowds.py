@@ -97,12 +97,16 @@ class Crowd:
             for number, team in enumerate(owners)
         )
 
-    def cells(self, number: int, name: str) -> list[tuple[Any, Any, Any]]:
-        """For each team ``number`` empty cells: (deliverable, footage, take). ``name`` is new for every call."""
+    def cells(self, number: int, name: str, *, of: int | None = None) -> list[tuple[Any, Any, Any]]:
+        """For each team (or the one ``of`` this id) ``number`` empty cells: (deliverable, footage, take).
+
+        ``name`` is new for every call.
+        """
         from projects.models import AnalysisState, AudioTake, Script, ScriptVersion
         from rendering.models import Deliverable
 
-        owners = [team for _ in range(-(-number // self._presenters)) for team in self.teams]
+        teams = [team for team in self.teams if of in (None, team.pk)]
+        owners = [team for _ in range(-(-number // self._presenters)) for team in teams]
         scripts = Script.objects.bulk_create(Script(team=team, title=name) for team in owners)
         texts = ScriptVersion.objects.bulk_create(
             ScriptVersion(script=script, language="en", number=1) for script in scripts
@@ -111,16 +115,17 @@ class Crowd:
             AudioTake(script_version=text, blob=blob, name="-", state=AnalysisState.READY, duration_s=20)
             for text, blob in zip(texts, self._blobs(owners, name), strict=True)
         )
+
+        def cell(team: Team, film: Any, script: Any) -> Deliverable:
+            project = self.project[team.pk]
+            return Deliverable(project=project, presenter=film.presenter, script=script, language="en")
+
         made = [
-            (
-                Deliverable(project=self.project[team.pk], presenter=film.presenter, script=script, language="en"),
-                film,
-                take,
-            )
+            (cell(team, film, script), film, take)
             for team, script, take in zip(owners, scripts, takes, strict=True)
             for film in self.footage[team.pk]
         ]
-        Deliverable.objects.bulk_create((cell for cell, _, _ in made), batch_size=5000)
+        Deliverable.objects.bulk_create((made_of for made_of, _, _ in made), batch_size=5000)
         return made
 
     @property
