@@ -211,6 +211,7 @@ def test_the_log_of_a_job_grows_while_it_is_read_and_stays(olga: Operator) -> No
 
 def test_a_batch_and_what_is_ticked_are_steered_at_once(olga: Operator) -> None:
     paused(olga)
+    olga.order("ok:0.1", team="Elsewhere")
     jobs = olga.order("ok:3", "ok:3", "ok:3")
 
     def states() -> set[str]:
@@ -283,7 +284,7 @@ def test_a_team_is_paused_moved_limited_and_its_work_taken_back(olga: Operator) 
             {"Tries of a job": "5", "Seconds of rest after the first failed try": "30"},
             "Team's retry policy changed",
         ),
-        ("Limits", {"Storage in GB": "20", "Longest take in minutes": "10"}, "Team's limits changed"),
+        ("Limits", {"Storage in GB": "20.5", "Longest take in minutes": "7.5"}, "Team's limits changed"),
     ):
         why = f"form reason {next(_numbers)}"
         panel = olga.page.get_by_role("form", name=form)
