@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters as filters
+from django import forms
 from django.core.exceptions import ValidationError
 from django_filters.fields import ChoiceField
 from drf_spectacular.utils import extend_schema_field
@@ -12,23 +13,35 @@ from drf_spectacular.utils import extend_schema_field
 from projects.models import AnalysisState, AudioTake, Footage, Presenter, Project, Script
 
 
-@extend_schema_field(bool)
-class Flag(filters.TypedChoiceFilter):
-    """``true`` or ``false``; anything else is refused rather than taken for neither."""
+class _NotNothing(forms.Field):
+    """Named, it has a value: ``?state=`` is a mistake, not everything."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(choices=[("true", "true"), ("false", "false")], coerce=lambda text: text == "true", **options)
-
-
-class _OneOf(ChoiceField):
     def clean(self, value: Any) -> Any:
-        if value == "":  # named, and with nothing
+        if value == "":
             raise ValidationError(self.error_messages["invalid_choice"], params={"value": value})
         return super().clean(value)
 
 
+class _OneOf(_NotNothing, ChoiceField):
+    pass
+
+
+class _TrueOrFalse(_NotNothing, forms.TypedChoiceField):
+    pass
+
+
 class Choice(filters.ChoiceFilter):
     field_class = _OneOf
+
+
+@extend_schema_field(bool)
+class Flag(filters.TypedChoiceFilter):
+    """``true`` or ``false``; anything else is refused rather than taken for neither."""
+
+    field_class = _TrueOrFalse
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(choices=[("true", "true"), ("false", "false")], coerce=lambda text: text == "true", **options)
 
 
 class Narrowed(filters.FilterSet):

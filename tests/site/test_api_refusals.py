@@ -74,6 +74,7 @@ def test_what_is_wrong_deep_inside_is_named_by_its_place(bob: User, team: Team) 
         "limit=many",
         "limit=" + "9" * 30,
         "archived=perhaps",
+        "archived=",
         "search=%00",
     ],
 )
