@@ -16,7 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
-from projects.services import disk
+from projects.services import cache, disk
 from rendering.fingerprint import ENGINE_VERSION
 from rendering.models import RenderAttempt, RenderJob, WorkerNode
 
@@ -101,7 +101,8 @@ def may_work(node: WorkerNode) -> bool:
 
 def has_room(node: WorkerNode) -> bool:
     """Whether the worker's disk has room for work. What its row says of that changes with the answer."""
-    refusal = "" if disk.can_work() else disk.DISK_FULL
+    room = disk.can_work() or (cache.trim() > 0 and disk.can_work())
+    refusal = "" if room else disk.DISK_FULL
     if WorkerNode.objects.filter(pk=node.pk).exclude(refusal=refusal).update(refusal=refusal):
         log.warning("worker %s %s", node, "takes no work: its disk is nearly full" if refusal else "has room again")
     return not refusal

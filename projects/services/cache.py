@@ -111,7 +111,8 @@ def _is_still(fd: int, path: Path) -> bool:
 def trim() -> int:
     """Remove what was not used for longest until the rest, and what is being made, fit. Returns the bytes removed.
 
-    What is in use stays: a job that needs more than ``CACHE_MAX_GB`` at once gets it.
+    They fit into ``CACHE_MAX_GB``, and leave on the disk what is to be kept free (``DISK_KEEP_FREE_MB``). What is in use
+    stays: a job that needs more at once gets it.
     """
     removed = 0
     with (_folder("locks") / ".trim").open("a") as turn:
@@ -119,15 +120,18 @@ def trim() -> int:
         for part in _folder("parts").iterdir():  # left by processes that died while they made it
             removed += _remove_unused(part)
         entries = sorted(_folder("kept").iterdir(), key=_last_used)
-        coming = sum(max(_bytes(part), _expected(part.name)) for part in _folder("parts").iterdir())
-        over = sum(map(_bytes, entries)) + coming - settings.CACHE_MAX_BYTES
+        parts = list(_folder("parts").iterdir())
+        here = sum(map(_bytes, parts))
+        coming = sum(max(0, _expected(part.name) - _bytes(part)) for part in parts)
+        beyond = sum(map(_bytes, entries)) + here + coming - settings.CACHE_MAX_BYTES
+        lacking = coming + settings.DISK_KEEP_FREE_BYTES - shutil.disk_usage(settings.CACHE_ROOT).free
         for entry in entries:
-            if over <= 0 and time.time() - _last_used(entry) < KEPT_S:
+            if max(beyond, lacking) <= 0 and time.time() - _last_used(entry) < KEPT_S:
                 break
             gone = _remove_unused(entry)
-            over, removed = over - gone, removed + gone
-        if over > 0:
-            log.warning("the cache is %s MB larger than CACHE_MAX_GB: all of it is in use", over // 1_000_000 + 1)
+            beyond, lacking, removed = beyond - gone, lacking - gone, removed + gone
+        if beyond > 0:
+            log.warning("the cache is %s MB larger than CACHE_MAX_GB: all of it is in use", beyond // 1_000_000 + 1)
     return removed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -49,6 +50,15 @@ def test_what_was_not_used_for_longest_makes_room(settings: Settings) -> None:
     use("c")
     assert names(settings) == {"a", "c"}
     assert cache.size() == 80
+
+
+def test_a_disk_that_is_nearly_full_gets_its_room_back(settings: Settings) -> None:
+    use("a")
+    with cache.kept("b", 40, make()) as pinned:
+        settings.DISK_KEEP_FREE_BYTES = shutil.disk_usage(settings.CACHE_ROOT).free + 10**12
+        assert cache.trim() == 40
+        assert pinned.exists()
+    assert names(settings) == {"b"}
 
 
 def test_what_nobody_used_for_a_month_goes_in_any_case(settings: Settings) -> None:
