@@ -62,9 +62,10 @@ def analysed() -> dict[str, int]:
 
 
 def progress() -> dict[str, Any]:
-    """Jobs by state, and the hosts that run one now."""
+    """Jobs by state, and the hosts that are in the first half of one now."""
     states = RenderJob.objects.order_by().values("state").annotate(n=Count("pk"))
-    running = RenderJob.objects.filter(state="running", worker__isnull=False).values_list("worker__host", flat=True)
+    begun = RenderJob.objects.filter(state="running", worker__isnull=False, progress__lt=50)
+    running = begun.values_list("worker__host", flat=True)
     return {"states": {row["state"]: row["n"] for row in states}, "running": sorted(set(running))}
 
 

@@ -21,7 +21,7 @@ def test_a_batch_survives_what_happens_to_its_machines(tmp_path: Path) -> None:
     takes = []
     for number in range(RENDERS):
         take = tmp_path / f"take{number}.wav"
-        take.write_bytes(f"fake:ok:1.2:{number}\n".encode())
+        take.write_bytes(f"fake:ok:1.6:{number}\n".encode())
         takes.append(take)
     with three_hosts.running(LEASE_SECONDS=5, ENGINE_SILENCE_SECONDS=3, BACKOFF_SECONDS=1) as farm:
         found = three_hosts.render_all(farm, footage, takes, three_hosts.Plan(), within_s=150)
