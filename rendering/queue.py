@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -87,14 +88,15 @@ def _running_of(team: F | OuterRef | int) -> Coalesce:
     return Coalesce(Subquery(running.annotate(n=Count("pk")).values("n")), 0)
 
 
-def teams_in_turn(able: Q | None = None) -> QuerySet[TeamShare]:
+def teams_in_turn(able: Q | None = None) -> QuerySet[Any]:
     """Shares of the teams that may start something, the next one first; ``able``: something that fits this.
 
     Priority is an operator's word, for a job and for its team, and goes before all. Then fairness: the team with the
     fewest running jobs for its weight, then the one that was served least recently, so that a team with two jobs does
     not wait behind a team with two hundred. A team that runs as many jobs as it may, or is paused, is passed over.
 
-    Costs a look at the head of each team's line, whatever its length.
+    Costs a look at the head of each team's line, whatever its length. ``rank`` is the priority of what would start, None
+    for a team that has nothing; ``load`` its running jobs for its weight.
     """
     head = _in_line(_ready().filter(able or Q(), team=OuterRef("team"))).values("priority")[:1]
     running = _running_of(OuterRef("team"))
@@ -159,9 +161,11 @@ def _start_next(worker: WorkerNode) -> tuple[RenderJob, UUID] | object | None:
     return OTHERS_WERE_FASTER
 
 
-def _locked(able: Q, *, wait: bool = False) -> TeamShare | None:
-    """The share of the team whose turn it is, locked until the transaction ends. None: no team has anything to start,
-    or all those that have are locked."""
+def _locked(able: Q, *, wait: bool = False) -> Any:
+    """The share of the team whose turn it is, with its rank and load, locked until the transaction ends.
+
+    None: no team has anything to start, or all those that have are locked.
+    """
     share = teams_in_turn(able).select_for_update(skip_locked=not wait, of=("self",)).first()
     return share if share is not None and share.rank is not None else None
 

@@ -74,12 +74,13 @@ class Line:
         shares = {share.team_id: share for share in TeamShare.objects.all()}
         paused = {team_id for team_id, share in shares.items() if share.paused_at is not None}
         self._weight = {team_id: share.weight for team_id, share in shares.items()}
+        self._priority = {team_id: share.priority for team_id, share in shares.items()}
         self._team = team.pk
         self._is_paused = team.pk in paused
         queued = RenderJob.objects.filter(state=JobState.QUEUED).exclude(team__in=paused).order_by()
         self._waiting: dict[int, Counter[int]] = {}
         for team_id, priority, number in queued.values_list("team", "priority").annotate(number=Count("pk")):
-            self._waiting.setdefault(team_id, Counter())[priority] = number
+            self._waiting.setdefault(team_id, Counter())[priority + self._priority.get(team_id, 0)] = number
         self._rank: dict[int, int] = {}
         seen: Counter[int] = Counter()
         own = queued.filter(team=team).order_by("-team_priority", "pk")
@@ -105,11 +106,12 @@ class Line:
         if rank is None or self._is_paused:
             return None
         ahead = rank
+        own = job.priority + self._priority.get(self._team, 0)
         for team_id, waiting in self._waiting.items():
-            ahead += sum(number for priority, number in waiting.items() if priority > job.priority)
+            ahead += sum(number for priority, number in waiting.items() if priority > own)
             if team_id != self._team:
                 ratio = self._weight.get(team_id, 1) / self._weight.get(self._team, 1)
-                ahead += min(waiting[job.priority], math.ceil((rank + 0.5) * ratio))
+                ahead += min(waiting[own], math.ceil((rank + 0.5) * ratio))
         return ahead + 1
 
     def eta_s(self, job: RenderJob) -> float | None:

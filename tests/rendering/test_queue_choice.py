@@ -13,7 +13,7 @@ from projects.models import AnalysisState, Footage, Team
 from rendering import capabilities, queue, states, workers
 from rendering.fingerprint import ENGINE_VERSION
 from rendering.models import RenderJob, TeamShare, WorkerNode
-from rendering.selectors import waiting
+from rendering.selectors import queue_position, waiting
 from rendering.selectors.waiting import Why
 from tests import factories
 from tests.rendering.work import claimed, new_job
@@ -254,3 +254,11 @@ def test_the_line_on_the_farm_page_is_the_order_of_the_claims(worker: WorkerNode
         order.append(job.pk)
     assert order == told
     assert len(order) == 18
+
+
+def test_a_board_tells_the_place_that_a_teams_priority_gives(worker: WorkerNode) -> None:
+    low, high = factories.team(), factories.team()
+    usual, favoured = new_job(low), new_job(high)
+    assert (queue_position(usual), queue_position(favoured)) == (2, 2), "the later place is told"
+    TeamShare.objects.filter(team=high).update(priority=2)
+    assert (queue_position(usual), queue_position(favoured)) == (2, 1)
