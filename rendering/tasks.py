@@ -5,7 +5,7 @@ from __future__ import annotations
 from rendering import queue
 from rendering.execution import analyse as analyser
 from rendering.execution import render as renderer
-from rendering.services import exports, tally, upkeep
+from rendering.services import exports, retention, tally, upkeep
 
 
 def render() -> str:
@@ -30,6 +30,7 @@ def export(export_id: int) -> None:
 def reap() -> None:
     """Once a minute: take back what was lost with its worker, and count what has ended."""
     analyser.reap()
+    retention.make_room()
     exports.resume()
     queue.tidy()
     queue.reap()

@@ -146,6 +146,16 @@ def plan(team: Team | None = None) -> Plan:
     return Plan(things=tuple(things), days=days)
 
 
+def room_plan() -> Plan:
+    """What would go now only to make room."""
+    return Plan(things=tuple(_room(())), days={})
+
+
+def is_disk_low() -> bool:
+    """Whether the disk has less than twice the room that is kept free: the next uploads would be refused."""
+    return disk.holds_media() and disk.space().free < 2 * settings.DISK_KEEP_FREE_BYTES
+
+
 # By age
 
 
@@ -276,7 +286,7 @@ def _room(leaving: Iterable[Leaving]) -> Iterator[Leaving]:
     over = {Why.BUDGET: 0, Why.DISK: 0}
     if settings.REBUILDABLE_BYTES:
         over[Why.BUDGET] = rebuildable_bytes() - settings.REBUILDABLE_BYTES
-    if disk.holds_media():
+    if is_disk_low():
         over[Why.DISK] = 2 * settings.DISK_KEEP_FREE_BYTES - disk.space().free
     freed = sum(thing.size for thing in leaving)
     over[Why.DISK] -= freed

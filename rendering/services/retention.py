@@ -63,12 +63,30 @@ def set_rule(
     return rule
 
 
-def apply_now(*, actor: User, team: Team | None = None) -> Plan:
-    """What tonight's cleaning would do, done now by an operator. Returns what went."""
+def apply_now(*, actor: User, team: Team | None = None, most: int | None = None) -> tuple[Plan, int]:
+    """What tonight's cleaning would do, done now by an operator. Returns what went, and how many things are left.
+
+    ``most``: no more than so many at once; the rest is for tonight.
+    """
     require_operator(actor)
-    gone = apply(selectors.plan(team), actor=actor)
+    plan = selectors.plan(team)
+    some = Plan(things=plan.things[:most], days=plan.days)
+    gone = apply(some, actor=actor)
     blobs.delete_unreferenced()
-    return gone
+    return gone, len(plan.things) - len(some.things)
+
+
+def make_room() -> int:
+    """When the disk is nearly full: let go of what can be made again, the least recently used first. Returns how many.
+
+    Runs every minute; with room it looks at the disk and at nothing else.
+    """
+    if not selectors.is_disk_low():
+        return 0
+    gone = apply(selectors.room_plan())
+    if gone.things:
+        blobs.delete_unreferenced()
+    return len(gone.things)
 
 
 def apply(plan: Plan, *, actor: User | None = None) -> Plan:

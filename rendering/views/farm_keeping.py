@@ -24,6 +24,8 @@ from rendering.services import limits, retention, storage
 
 CHECK_S = 20.0
 """A page may look through the storage for so long; after that it names the command."""
+AT_ONCE = 500
+"""Things that a page removes; the rest goes tonight."""
 LISTED = 20
 """Things that a line of a plan shows."""
 
@@ -64,17 +66,18 @@ class KeepingForms:
 def farm_team_retain(request: HttpRequest, team_id: str) -> HttpResponse:
     """Apply the team's rule now."""
     team = access.get_any_team(request.user, team_id)
-    _told(request, retention.apply_now(actor=signed_in(request), team=team))
+    _told(request, *retention.apply_now(actor=signed_in(request), team=team, most=AT_ONCE))
     return redirect("rendering:farm_team", team.public_id)
 
 
-def _told(request: HttpRequest, gone: Plan) -> None:
+def _told(request: HttpRequest, gone: Plan, left: int) -> None:
     number = len(gone.things)
-    messages.success(
-        request,
-        ngettext("%(n)d thing is gone: %(size)s.", "%(n)d things are gone: %(size)s.", number)
-        % {"n": number, "size": filesizeformat(gone.size)},
-    )
+    went = ngettext("%(n)d thing is gone: %(size)s.", "%(n)d things are gone: %(size)s.", number)
+    sentence = went % {"n": number, "size": filesizeformat(gone.size)}
+    if left:
+        more = ngettext("%(n)d more goes tonight.", "%(n)d more go tonight.", left) % {"n": left}
+        sentence = f"{sentence} {more}"
+    messages.success(request, sentence)
 
 
 @login_required
@@ -90,7 +93,7 @@ def farm_storage(request: HttpRequest) -> HttpResponse:
 def farm_storage_retain(request: HttpRequest) -> HttpResponse:
     """Do now what tonight's housekeeping would."""
     access.require_operator(request.user)
-    _told(request, retention.apply_now(actor=signed_in(request)))
+    _told(request, *retention.apply_now(actor=signed_in(request), most=AT_ONCE))
     return redirect("rendering:farm_storage")
 
 

@@ -251,8 +251,12 @@ def test_a_disk_that_is_nearly_full_is_made_room_on(team, settings, monkeypatch)
     monkeypatch.setattr(disk, "space", lambda: disk.Space(total=1 << 40, used=0, free=nearly - 1))
     (thing,) = selectors.plan().things
     assert (thing.pk, thing.why) == (footage.pk, Why.DISK)
+    assert retention.make_room() == 1
+    footage.refresh_from_db()
+    assert footage.preview is None
     monkeypatch.setattr(disk, "space", lambda: disk.Space(total=1 << 40, used=0, free=nearly))
     assert selectors.plan().things == ()
+    assert retention.make_room() == 0
 
 
 def test_what_was_used_within_the_hour_is_not_made_room_of(team, settings):
@@ -310,6 +314,14 @@ def test_what_went_is_in_the_teams_audit_log(team, operator):
     retention.apply_now(actor=operator)
     event = AuditEvent.objects.get(action="retention.applied")
     assert (event.team, event.actor, event.detail) == (team, operator, {"bytes": plan.size, "version": 1})
+
+
+def test_an_operator_may_remove_some_now_and_the_rest_goes_tonight(team, operator):
+    cell(team, [300, 200, 150, 100])
+    rule(team, version_days=30)
+    gone, left = retention.apply_now(actor=operator, most=1)
+    assert (len(gone.things), left) == (1, 1)
+    assert len(apply().things) == 1
 
 
 def test_an_operator_sets_the_rule_and_nobody_else_does(team, alice, operator):

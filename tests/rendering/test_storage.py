@@ -234,3 +234,14 @@ def test_the_dry_run_says_what_would_go_and_removes_nothing(team):
     assert "1 things would go by rule" in told.getvalue()
     assert set(MediaBlob.objects.values_list("pk", flat=True)) == before
     assert Footage.objects.get().analysis is not None
+
+
+def test_a_bucket_is_compared_and_mended_in_the_same_way(team, s3, monkeypatch):
+    monkeypatch.setattr(storage, "YOUNG", timedelta(seconds=-5))  # nothing in it is older than this test
+    kept, lost = factories.blob(team, b"kept"), factories.blob(team, b"lost")
+    orphan = factories.blob(team, b"nobody knows me")
+    MediaBlob.objects.filter(pk=orphan.pk).delete()
+    blobs.delete_key(lost.path)
+    found, _ = storage.mend()
+    assert ([row.key for row in found.orphan_list], [row.blob for row in found.lost_list]) == ([orphan.path], [lost])
+    assert [stored.key for stored in blobs.all_keys()] == [kept.path]
