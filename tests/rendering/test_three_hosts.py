@@ -10,7 +10,7 @@ from tests.rendering import three_hosts
 
 pytestmark = [pytest.mark.qcluster, pytest.mark.postgres]
 
-RENDERS = 24
+RENDERS = 18
 
 
 def test_a_batch_survives_what_happens_to_its_machines(tmp_path: Path) -> None:

@@ -42,9 +42,15 @@ def missing() -> str:
     if postgres.binaries() is None:
         return "PostgreSQL's server binaries are not on this machine (Debian: postgresql)"
     probe = f"hgprobe{os.getpid()}"
-    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, check=False)
-    subprocess.run(["ip", "netns", "del", probe], capture_output=True, check=False)
-    return "" if made.returncode == 0 else "this machine makes no network namespaces"
+    try:
+        ip("netns", "add", probe)
+        ip("-n", probe, "link", "add", "bridge", "type", "bridge")
+        ip("-n", probe, "link", "add", "one", "type", "veth", "peer", "name", "other")
+    except subprocess.CalledProcessError as error:
+        return f"this machine makes no networks: {error.stderr.strip()}"
+    finally:
+        subprocess.run(["ip", "netns", "del", probe], capture_output=True, check=False)
+    return ""
 
 
 def ip(*words: str) -> None:
