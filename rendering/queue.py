@@ -95,8 +95,8 @@ def teams_in_turn(able: Q | None = None) -> QuerySet[Any]:
     fewest running jobs for its weight, then the one that was served least recently, so that a team with two jobs does
     not wait behind a team with two hundred. A team that runs as many jobs as it may, or is paused, is passed over.
 
-    Costs a look at the head of each team's line, whatever its length. ``rank`` is the priority of what would start, None
-    for a team that has nothing; ``load`` its running jobs for its weight.
+    Costs a look at the head of each team's line, whatever its length. ``rank`` is the priority of what would start,
+    None for a team that has nothing; ``load`` its running jobs for its weight.
     """
     head = _in_line(_ready().filter(able or Q(), team=OuterRef("team"))).values("priority")[:1]
     running = _running_of(OuterRef("team"))
