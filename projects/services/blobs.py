@@ -102,15 +102,13 @@ def is_unread(blob: MediaBlob) -> bool:
     return blob.sha256.startswith(UNREAD)
 
 
-def settle(blob: MediaBlob, path: Path) -> MediaBlob:
-    """Learn what an unread blob is from its bytes at ``path``. The team's other blob, if these bytes were known."""
-    sha256 = digest(path)
+def settle(blob: MediaBlob) -> MediaBlob:
+    """Keep the ``sha256`` that an unread blob turned out to have. The team's other blob, if these bytes were known."""
     try:
         with transaction.atomic():
-            MediaBlob.objects.filter(pk=blob.pk).update(sha256=sha256)
+            blob.save(update_fields=["sha256"])
     except IntegrityError:  # kept already: nothing will point at this one, and it goes with the daily cleaning
-        return MediaBlob.objects.get(team=blob.team_id, sha256=sha256)
-    blob.sha256 = sha256
+        return MediaBlob.objects.get(team=blob.team_id, sha256=blob.sha256)
     return blob
 
 

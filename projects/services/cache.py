@@ -111,8 +111,8 @@ def _is_still(fd: int, path: Path) -> bool:
 def trim() -> int:
     """Remove what was not used for longest until the rest, and what is being made, fit. Returns the bytes removed.
 
-    They fit into ``CACHE_MAX_GB``, and leave on the disk what is to be kept free (``DISK_KEEP_FREE_MB``). What is in use
-    stays: a job that needs more at once gets it.
+    They fit into ``CACHE_MAX_GB``, and leave on the disk what is to be kept free (``DISK_KEEP_FREE_MB``). What is in
+    use stays: a job that needs more at once gets it.
     """
     removed = 0
     with (_folder("locks") / ".trim").open("a") as turn:

@@ -186,9 +186,11 @@ class Look:
         with ExitStack() as held:
             path = self._patiently(lambda: held.enter_context(blobs.on_disk(item.blob, hear=self._hear_fetch)))
             if blobs.is_unread(item.blob):
-                item.blob = self.lease.surely(lambda: blobs.settle(item.blob, path))
+                item.blob.sha256 = blobs.digest(path)
+                # In this order: what a lost worker leaves undone is done again, for the blob is still unread then.
+                self.lease.surely(lambda: batches.know_material(item))
+                item.blob = self.lease.surely(lambda: blobs.settle(item.blob))
                 self.lease.surely(lambda: self.claim.update(blob=item.blob))
-            self.lease.surely(lambda: batches.know_material(item))
             yield path
 
     def _stored(self, footage: Footage, path: Path, content_type: str) -> MediaBlob | None:

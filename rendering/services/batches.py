@@ -203,7 +203,7 @@ def _lost(versions: Iterable[RenderVersion]) -> set[int]:
 
 
 def know_material(item: Footage | AudioTake) -> int:
-    """What an upload's bytes are may be known only now: jobs that wait for it get their true fingerprint.
+    """What an upload's bytes are is known only now: jobs that wait for it get their true fingerprint.
 
     Those whose video the team has already are done at once; returns how many.
     """
@@ -211,11 +211,9 @@ def know_material(item: Footage | AudioTake) -> int:
     of_item = waiting.filter(footage=item) if isinstance(item, Footage) else waiting.filter(take=item)
     done = 0
     for job in of_item.select_related("team", "batch", "deliverable", "footage__blob", "take__blob"):
-        mark = fingerprint(job.footage, job.take, job.batch.preset)
-        if mark == job.fingerprint:
-            continue
-        job.fingerprint = mark
-        RenderJob.objects.filter(pk=job.pk).update(fingerprint=mark)
+        footage, take = (item, job.take) if isinstance(item, Footage) else (job.footage, item)
+        job.fingerprint = fingerprint(footage, take, job.batch.preset)
+        RenderJob.objects.filter(pk=job.pk).update(fingerprint=job.fingerprint)
         if known := _known_versions(job.team, {job.fingerprint}):
             done += states.succeed_at_once(job, known[job.fingerprint]) is not None
     return done
