@@ -72,3 +72,10 @@ def test_what_the_guide_points_at_is_there(guide: str) -> None:
     pointed = set(re.findall(r"`((?:deploy|tests|benchmarks|docs)/[\w./@-]+)`", text))
     pointed |= {f"docs/{name}" for name in re.findall(r"\]\(([\w.]+\.md)", text)}
     assert {name for name in pointed if not (ROOT / name).exists()} == set()
+
+
+def test_the_example_of_the_environment_uses_names_of_the_reference() -> None:
+    lines = (ROOT / "deploy/heygem.env.example").read_text(encoding="utf-8").splitlines()
+    named = {found[1].removesuffix("_FILE") for line in lines if (found := re.match(r"#?([A-Z][A-Z0-9_]+)=", line))}
+    assert named - rows("en") == set()
+    assert len(named) > 8
