@@ -28,7 +28,7 @@ def farm(request: HttpRequest) -> HttpResponse:
 def farm_now(request: HttpRequest) -> HttpResponse:
     access.require_operator(request.user)
     view = selectors.farm()
-    return part(request, "rendering/_farm_now.html", mark_of(view.marks()), farm=view)
+    return part(request, "rendering/_farm_changes.html", mark_of(view.marks()), farm=view)
 
 
 @login_required
