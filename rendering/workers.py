@@ -128,7 +128,8 @@ def _is_ours(node: WorkerNode) -> bool:
 
 def beat_here(cluster: str, figures: Mapping[str, float]) -> None:
     """The workers of this process's cluster are there, and this is how their machine stands."""
-    known: dict[str, Any] = {"figures": dict(figures), "last_seen_at": timezone.now()}
+    refusal = "" if disk.can_work() else disk.DISK_FULL
+    known: dict[str, Any] = {"figures": dict(figures), "last_seen_at": timezone.now(), "refusal": refusal}
     if "device_memory_mb" in figures:
         known["device_memory_mb"] = int(figures["device_memory_mb"])
     WorkerNode.objects.filter(pk__in=[node.pk for node in processes_here(cluster)]).update(**known)

@@ -29,7 +29,7 @@ class Versions(Things):
     queryset = RenderVersion.objects.select_related(
         "video", "poster", "job__batch", "deliverable__project", "deliverable__presenter", "deliverable__script"
     )
-    refusals = {"destroy": ("published_version",)}
+    refusals = {"publish": ("video_removed",), "destroy": ("published_version",)}
     team_path = "deliverable__project__team"
     noun = "version"
     find = work.get_version_for_user
