@@ -113,9 +113,9 @@ def media(request: HttpRequest, public_id: str, name: str) -> HttpResponseBase:
     tags = parse_etags(request.headers.get("If-None-Match", ""))
     if "*" in tags or etag in {tag.removeprefix("W/") for tag in tags}:
         return HttpResponse(status=304, headers={k: headers[k] for k in ("ETag", "Cache-Control", "Last-Modified")})
-    if (elsewhere := _signed(request, blob, name)) is not None:
+    if request.method == "GET" and (elsewhere := _signed(request, blob, name)) is not None:
         return elsewhere
-    if settings.X_ACCEL:  # nginx reads Range itself
+    if settings.X_ACCEL and not settings.S3_BUCKET:  # nginx reads Range itself
         return HttpResponse(headers={**headers, "X-Accel-Redirect": X_ACCEL_PREFIX + quote(blob.path)})
     if not blobs.is_stored(blob):
         raise Http404

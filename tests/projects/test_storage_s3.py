@@ -212,6 +212,25 @@ class TestMedia:
         with urllib.request.urlopen(answer["Location"]) as sent:
             assert sent.read() == b"moving pictures"
 
+    def test_head_is_answered_by_the_site(self, team: Team, victor: User, s3: Faults) -> None:
+        answer = browser(victor).head(media_url(factories.blob(team, b"moving pictures"), "clip.mp4"))
+        assert (answer.status_code, answer["Content-Length"], answer["Content-Type"]) == (200, "15", "video/mp4")
+        assert browser(victor).head(media_url(factories.blob(team), "clip.mp4")).status_code == 404
+
+    def test_browsers_are_sent_to_the_name_that_they_can_reach(
+        self, team: Team, victor: User, s3: Faults, settings: Settings
+    ) -> None:
+        public = s3.url.replace("127.0.0.1", "localhost")
+        default = settings.STORAGES["default"]
+        options = default["OPTIONS"] | {"public_endpoint": public}
+        settings.STORAGES = settings.STORAGES | {"default": default | {"OPTIONS": options}}
+        blob = factories.blob(team, b"moving pictures")
+        url = browser(victor).get(media_url(blob, "clip.mp4"))["Location"]
+        assert url.startswith(f"{public}/{options['bucket_name']}/site/blobs/")
+        with urllib.request.urlopen(url) as sent:
+            assert sent.read() == b"moving pictures"
+        assert blobs.storage().part_url("key", "id", 1, 9).startswith(public)  # type: ignore[attr-defined]
+
     def test_a_stranger_learns_nothing(self, team: Team, charlie: User, s3: Faults) -> None:
         url = media_url(factories.blob(team, b"moving pictures"), "clip.mp4")
         assert browser(charlie).get(url).status_code == 404
