@@ -10,6 +10,7 @@ from rest_framework import serializers
 from projects import problems
 from projects.api.serializers import IdField, Ids, media_url
 from rendering.models import Export, Preset, RenderAttempt, RenderBatch, RenderJob, RenderVersion
+from rendering.selectors.logs import without_paths
 from rendering.selectors.shapes import BatchView, CellState
 from rendering.selectors.usage import Kind
 from rendering.services.batches import Skipped
@@ -145,9 +146,17 @@ class BatchNew(serializers.Serializer):
         return attrs
 
 
+class LogField(serializers.CharField):
+    """A log without the places where files lie on the machine."""
+
+    def to_representation(self, value: str) -> str:
+        return without_paths(super().to_representation(value))
+
+
 class AttemptSerializer(serializers.ModelSerializer):
     """One try at a job. ``log`` is its end, as far as it is kept; ``log_end`` counts all that was written."""
 
+    log = LogField(read_only=True)
     worker = serializers.CharField(source="worker.name", default=None, allow_null=True, read_only=True)
 
     class Meta:

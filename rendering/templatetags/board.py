@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from rendering.models import RenderVersion
-from rendering.selectors import BatchView, CellState, CellView, Counts, stage_label
+from rendering.selectors import BatchView, CellState, CellView, Counts, JobView, stage_label
+from rendering.selectors.logs import log_for_team
 
 register = template.Library()
 
@@ -165,6 +166,12 @@ def batch_words(view: BatchView) -> str:
     if view.failed:
         parts.append(ngettext("%(n)d failed", "%(n)d failed", view.failed) % {"n": view.failed})
     return _(", ").join(parts)
+
+
+@register.filter
+def last_log(view: JobView) -> str:
+    """Of a job's last try, as its team may read it."""
+    return log_for_team(view.attempts[-1]) if view.attempts else ""
 
 
 @register.filter

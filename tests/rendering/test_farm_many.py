@@ -271,6 +271,23 @@ def test_a_tail_reads_a_growing_file_in_pieces_and_counts_what_it_drops(
         assert not tail.read_on()
 
 
+def test_a_teams_makers_read_the_log_of_what_failed_without_the_machines_folders(
+    bob: User, victor: User, team: Team, worker: WorkerNode
+) -> None:
+    job = new_job(team)
+    token = claimed(job, worker)
+    log = "cannot read /srv/heygem/media/blobs/ab/clip.mp4: 3/4 done, see https://example.org/a/b"
+    states.write_log(job, worker, log, len(log))
+    states.fail(job, token, "bad_media")
+    url = reverse("rendering:cell", args=[job.deliverable.public_id])
+    page = browser(bob).get(url).content.decode()
+    assert "cannot read …/clip.mp4: 3/4 done, see https://example.org/a/b" in page
+    assert "/srv/" not in page
+    assert "cannot read" not in browser(victor).get(url).content.decode()
+    api = browser(victor).get(reverse("api:job-attempts", args=[job.public_id])).json()
+    assert "/srv/" not in str(api)
+
+
 # The audit log
 
 
