@@ -90,3 +90,16 @@ def explain_claim(teams: int, waiting: int, finished: int) -> dict[str, str]:
 def spread(jobs: int, seconds: float) -> list[str]:
     """One batch of one team, for several machines."""
     return order("one", [f"ok:{seconds}"] * jobs)
+
+
+def heard(worker: str, within_s: float) -> dict[str, Any]:
+    """What an idle worker's row says once it has been heard of, and whether it is heard of again."""
+    until = time.monotonic() + within_s
+    node = None
+    while time.monotonic() < until:
+        now = WorkerNode.objects.filter(name=worker).exclude(figures={}).first()
+        if node is not None and now is not None and now.last_seen_at > node.last_seen_at:
+            return {"version": now.version, "engine": now.engine, **now.figures, "again": True}
+        node = node or now
+        time.sleep(0.3)
+    return {"again": False}
