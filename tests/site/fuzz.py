@@ -107,9 +107,9 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         case.query[name] = asking.things[name]
 
 
-def fuzz(asker: Asker, *, examples: int, tag: str = "", methods: bool = True, seed: int = 20261121) -> Tally:
+def fuzz(asker: Asker, *, examples: int, tag: str = "", wrongly: bool = True, seed: int) -> Tally:
     """Every operation of the kept description, or those of ``tag``: its examples, its borders, then ``examples``
-    made-up requests each; with ``methods`` also those that an address does not have.
+    made-up requests each; ``wrongly`` also with bad data, and with methods that an address does not have.
     """
     global asking
     asking = asker
@@ -120,7 +120,12 @@ def fuzz(asker: Asker, *, examples: int, tag: str = "", methods: bool = True, se
             "continue-on-failure": True,
             "suppress-health-check": ["all"],
             "generation": {
-                **{"deterministic": True, "database": "none", "no-shrink": True},
+                **{
+                    "deterministic": True,
+                    "database": "none",
+                    "no-shrink": True,
+                    "mode": "all" if wrongly else "positive",
+                },
                 "allow-extra-parameters": False,  # what is not known is ignored, as everywhere
             },
             "checks": {"enabled": False}
@@ -135,7 +140,7 @@ def fuzz(asker: Asker, *, examples: int, tag: str = "", methods: bool = True, se
                     "generation": {"max-examples": examples, "database": "none"},
                     "error-feedback": {"enabled": False},  # reads ``errors`` for a list of missing fields
                 },
-                "coverage": {} if methods else {"unexpected-methods": []},
+                "coverage": {} if wrongly else {"unexpected-methods": []},
                 "stateful": {"enabled": False},
             },
         }
