@@ -100,6 +100,7 @@ def test_booleans_are_words(monkeypatch: pytest.MonkeyPatch, value: str, meant: 
         (lambda: env.integer("X", default=1, low=1), "0", "X must be at least 1, not 0"),
         (lambda: env.choice("X", default="a", of=("a", "b")), "c", "X must be one of a, b, not 'c'"),
         (lambda: env.origins("X"), "example.com", "X must hold addresses such as https://"),
+        (lambda: env.amounts("X"), "exemplar=2000, other", "X must look like name=1000, other=2000, not 'other'"),
         (lambda: env.networks("X"), "10.1.0.0/8, lan", "X must hold networks such as 10.1.0.0/16: "),
         (lambda: env.networks("X"), "10.1.0.1/8", "X must hold networks such as 10.1.0.0/16: "),
         (lambda: env.origins("X"), "https://example.com/path", "X must hold addresses such as https://"),
@@ -121,6 +122,13 @@ def test_a_wrong_value_is_a_sentence_that_names_the_variable(
     with pytest.raises(ImproperlyConfigured) as raised:
         parse()  # type: ignore[operator]
     assert sentence in str(raised.value)
+
+
+def test_amounts_are_whole_numbers_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "exemplar=2000, other = 8000")
+    assert env.amounts("X") == {"exemplar": 2000, "other": 8000}
+    monkeypatch.setenv("X", "")
+    assert env.amounts("X") == {}
 
 
 def test_a_password_never_appears_in_the_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
