@@ -107,7 +107,7 @@ register(
         Problem(
             "team_storage_full",
             _("%(name)s needs %(size)s, and %(team)s has %(left)s left: %(used)s of %(limit)s are used."),
-            _("Delete versions, ZIPs or footage that nobody needs, or ask the operator for more storage."),
+            _("Delete versions or ZIPs that nobody needs, or ask the operator for more storage."),
             507,
         ),
         Problem(

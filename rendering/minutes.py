@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from django.db.models import F, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Case, F, Sum, When
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
-from projects.models import Team
-from rendering.models import UNFINISHED, JobState, RenderJob
+from projects.models import AudioTake, Footage, Team
+from rendering.models import UNFINISHED, JobState, Preset, RenderJob
 
 
 def month_start(at: datetime | None = None) -> datetime:
@@ -25,5 +26,16 @@ def rendered_seconds(team: Team, month: datetime) -> float:
 
 
 def planned_seconds(team: Team) -> float:
+    """Of what waits or is being made, as far as the lengths are known."""
     waiting = RenderJob.objects.filter(team=team, state__in=UNFINISHED)
-    return float(waiting.aggregate(seconds=Sum("take__duration_s"))["seconds"] or 0)
+    take, footage = (Coalesce(F(f"{name}__duration_s"), 0.0) for name in ("take", "footage"))
+    rests = When(batch__preset__when_shorter=Preset.WhenShorter.REST, then=Greatest(take, footage))
+    return float(waiting.aggregate(seconds=Sum(Case(rests, default=take)))["seconds"] or 0)
+
+
+def length(footage: Footage, take: AudioTake, options: Mapping[str, object]) -> float:
+    """Seconds of the video that a job would make; 0 when nobody knows yet."""
+    if take.duration_s is None:
+        return 0.0
+    rests = options.get("when_shorter") == Preset.WhenShorter.REST
+    return max(take.duration_s, footage.duration_s or 0.0) if rests else take.duration_s

@@ -65,7 +65,7 @@ PROBLEMS = (
     Problem(
         "team_storage_spent",
         _("%(team)s has used %(used)s of the %(limit)s that it may keep: nothing more can be made."),
-        _("Delete versions, ZIPs or footage that nobody needs, or ask the operator for more storage."),
+        _("Delete versions or ZIPs that nobody needs, or ask the operator for more storage."),
         507,
     ),
     Problem(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.template.defaultfilters import filesizeformat
 
 from projects.models import MediaBlob, Team, TeamLimits, Upload
 from projects.problems import HeyGemError
+from projects.services import blobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +40,19 @@ def limits_of(team: Team) -> Limits:
     )
 
 
-def stored_bytes(team: Team) -> int:
-    """Bytes kept for the team, each stored file once."""
-    return int(MediaBlob.objects.filter(team=team).aggregate(size=Sum("size"))["size"] or 0)
+def kept_bytes(team: Team, *, enough: int = 0) -> int:
+    """Bytes kept for the team, each stored file once; what nothing needs any more does not count.
+
+    That is looked at only when all of its files together are more than ``enough``: it takes longer.
+    """
+    stored = _sum(MediaBlob.objects.filter(team=team))
+    if stored <= enough:
+        return stored
+    return stored - _sum(blobs.unreferenced(older_than=timedelta(0)).filter(team=team))
+
+
+def _sum(files: QuerySet[MediaBlob]) -> int:
+    return int(files.aggregate(size=Sum("size"))["size"] or 0)
 
 
 def arriving_bytes(team: Team) -> int:
@@ -67,7 +79,8 @@ def check_storage(team: Team, *, name: str, size: int) -> None:
     if limit is None:
         return
     Team.objects.select_for_update().get(pk=team.pk)
-    used = stored_bytes(team) + arriving_bytes(team)
+    arriving = arriving_bytes(team)
+    used = kept_bytes(team, enough=limit - size - arriving) + arriving
     if used + size > limit:
         told = {"used": used, "limit": limit, "left": max(limit - used, 0), "size": size}
         words = {key: filesizeformat(value) for key, value in told.items()}

@@ -75,8 +75,8 @@ class Usage:
 
     @property
     def bytes(self) -> int:
-        """Everything that counts against the storage limit."""
-        return sum(getattr(self, kind.value) for kind in Kind) + self.uploads
+        """Everything that counts against the storage limit: all but what nothing needs any more."""
+        return sum(getattr(self, kind.value) for kind in Kind if kind != Kind.UNUSED) + self.uploads
 
     @property
     def storage_percent(self) -> int | None:

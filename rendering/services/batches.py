@@ -13,7 +13,7 @@ from projects.access import require
 from projects.models import AnalysisState, AudioTake, Footage, Project, Role, Team
 from projects.problems import HeyGemError
 from projects.services import analysis, audit, blobs
-from rendering import capabilities, events, states
+from rendering import capabilities, events, minutes, states
 from rendering.cells import CellKey
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.layout import Cell, Record, load_layout, load_records
@@ -79,7 +79,7 @@ def start_batch(
     plan = _plan(project, cells, preset.snapshot())
     if not plan.ready:
         raise HeyGemError(_why_nothing(plan.skipped))
-    _check_limits(project.team, plan.ready)
+    _check_limits(project.team, plan.ready, preset.snapshot())
     engines = capabilities.live_engines() or {ENGINE_VERSION}  # old and new, while an installation is upgraded
     analysis.renew((item.footage for item in plan.ready), engines=engines)
     batch = RenderBatch.objects.create(
@@ -98,12 +98,13 @@ def start_batch(
     return batch
 
 
-def _check_limits(team: Team, planned: Sequence[Planned]) -> None:
+def _check_limits(team: Team, planned: Sequence[Planned], options: Mapping[str, object]) -> None:
     """What the team has made before is free."""
     limits.check_room(team)
     if limits.has_month_limit(team):
         known = _known_versions(team, {item.fingerprint for item in planned})
-        limits.check_minutes(team, [item.take.duration_s or 0.0 for item in planned if item.fingerprint not in known])
+        new = [item for item in planned if item.fingerprint not in known]
+        limits.check_minutes(team, [minutes.length(item.footage, item.take, options) for item in new])
 
 
 def _plan(project: Project, keys: Sequence[CellKey] | None, options: Mapping[str, object]) -> BatchPlan:
@@ -246,7 +247,8 @@ def retry_failed(
         if isinstance(answer, Planned):
             again.append((old, answer))
     limits.check_room(board.team)
-    limits.check_minutes(board.team, [answer.take.duration_s or 0.0 for _, answer in again])
+    lengths = [minutes.length(answer.footage, answer.take, old.batch.preset) for old, answer in again]
+    limits.check_minutes(board.team, lengths)
     started = [job for old, answer in again if (job := _again(old, answer)) is not None]
     if not started:
         raise HeyGemError("nothing_to_retry")

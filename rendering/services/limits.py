@@ -14,7 +14,7 @@ from django.utils import formats
 from projects.models import AudioTake, Team, TeamLimits
 from projects.problems import HeyGemError
 from projects.services import audit
-from projects.services.limits import limits_of, stored_bytes
+from projects.services.limits import kept_bytes, limits_of
 from rendering import minutes, states
 from rendering.access import require_operator
 from rendering.models import JobState, RenderJob
@@ -66,7 +66,7 @@ def set_limits(
 def check_room(team: Team) -> None:
     """Whether results may still be stored. Raises ``team_storage_spent``."""
     limit = limits_of(team).storage_bytes
-    if limit is not None and (used := stored_bytes(team)) >= limit:
+    if limit is not None and (used := kept_bytes(team, enough=limit - 1)) >= limit:
         raise HeyGemError("team_storage_spent", team=team.name, used=filesizeformat(used), limit=filesizeformat(limit))
 
 

@@ -11,7 +11,7 @@ from collections import namedtuple
 import pytest
 from django.db import OperationalError, connections
 
-from projects.models import MediaBlob, TeamLimits, Upload
+from projects.models import AudioTake, MediaBlob, TeamLimits, Upload
 from projects.problems import HeyGemError
 from projects.services import disk, uploads
 from tests import factories
@@ -30,7 +30,9 @@ def words(answer) -> str:
 
 
 def kept(team, size):
-    MediaBlob.objects.filter(pk=factories.blob(team).pk).update(size=size)
+    blob = factories.blob(team)
+    factories.take(factories.script(team), blob=blob)
+    MediaBlob.objects.filter(pk=blob.pk).update(size=size)
 
 
 def test_a_file_larger_than_the_team_may_send_is_refused_with_both_sizes(team, bob):
@@ -82,6 +84,14 @@ def test_uploads_that_begin_together_do_not_exceed_the_limit_together(team, bob)
     for thread in threads:
         thread.join()
     assert sorted(answers) == ["ok", "ok"] + ["team_storage_full"] * 4
+
+
+def test_what_was_deleted_makes_room_at_once(team, bob):
+    limit(team, storage_bytes=10 * MB)
+    kept(team, 6 * MB)
+    assert create(browser(bob), team, 5 * MB).status_code == 507
+    AudioTake.objects.all().delete()
+    assert create(browser(bob), team, 5 * MB).status_code == 201
 
 
 def test_another_teams_files_do_not_count(team, bob, charlie):

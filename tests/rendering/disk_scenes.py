@@ -82,7 +82,9 @@ def superseded(days: int) -> str:
 
 def keep_more(megabytes: int) -> None:
     """The team keeps so much more."""
-    blob = factories.blob(Team.objects.get(name="Northlight"))
+    team = Team.objects.get(name="Northlight")
+    blob = factories.blob(team)
+    factories.take(factories.script(team), blob=blob)
     MediaBlob.objects.filter(pk=blob.pk).update(size=megabytes << 20)
 
 

@@ -7,12 +7,12 @@ from django.http import Http404
 from django.utils import translation
 
 from projects import selectors as projects_selectors
-from projects.models import AnalysisState, AudioTake, AuditEvent, MediaBlob, TeamLimits
+from projects.models import AnalysisState, AudioTake, AuditEvent, Footage, MediaBlob, TeamLimits
 from projects.problems import HeyGemError
 from projects.services import analysis
 from rendering.models import JobState, RenderJob
-from rendering.selectors import board
-from rendering.services import batches, deliverables, limits
+from rendering.selectors import board, usage
+from rendering.services import batches, deliverables, limits, presets
 from tests import factories
 from tests.rendering import making
 
@@ -146,6 +146,20 @@ def test_what_the_team_made_before_is_free_however_little_is_left(team, bob):
     assert again.fingerprint == version.fingerprint
 
 
+def test_a_preset_that_keeps_the_footages_length_costs_that_length(team, bob):
+    allow(team, render_minutes=1)
+    project = ready(team, rows=1, seconds=30.0)
+    Footage.objects.update(duration_s=90.0)
+    preset = presets.default_preset(team)
+    preset.when_shorter = "rest"
+    assert (
+        refusal(lambda: batches.start_batch(actor=bob, project=project, preset=preset)).code == "render_minutes_spent"
+    )
+    allow(team, render_minutes=2)
+    batches.start_batch(actor=bob, project=project, preset=preset)
+    assert usage.usage(team).planned_seconds == 90.0
+
+
 def test_trying_again_is_bound_by_the_same_minutes(team, bob):
     project = ready(team, rows=1)
     batch = batches.start_batch(actor=bob, project=project)
@@ -162,7 +176,7 @@ def test_trying_again_is_bound_by_the_same_minutes(team, bob):
 
 def test_a_team_that_has_used_its_storage_starts_nothing_more(team, bob):
     project = ready(team)
-    MediaBlob.objects.filter(pk=factories.blob(team).pk).update(size=20 << 20)
+    MediaBlob.objects.filter(pk=project.presenters.first().footage.get().blob_id).update(size=20 << 20)
     allow(team, storage_bytes=10 << 20)
     told = refusal(lambda: batches.start_batch(actor=bob, project=project))
     assert told.code == "team_storage_spent"
