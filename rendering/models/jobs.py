@@ -87,7 +87,7 @@ class RenderJob(Kept):
         QUEUED -> RUNNING        claimed: attempts + 1, lease granted
         RUNNING -> SUCCEEDED     creates a RenderVersion
         RUNNING -> QUEUED        transient error or lost worker, attempts left (not before a back-off);
-                                 or the worker was stopped (the attempt is given back)
+                                 or the worker was stopped or an operator took it back (the attempt does not count)
         RUNNING -> FAILED(code)  permanent error, or attempts spent
         QUEUED, HELD -> FAILED   the footage or the take was refused
         any unfinished -> CANCELLED

@@ -36,6 +36,21 @@ REASONS: dict[str, str | Promise] = {
     "nobody_comes": gettext_lazy("Work could start, but no worker takes it. Look at the log of the gpu process."),
     "about_to_start": gettext_lazy("The next job starts in a moment."),
 }
+DETAILS: dict[str, str | Promise] = {
+    "was": gettext_lazy("before"),
+    "at_once": gettext_lazy("at once"),
+    "given_back": gettext_lazy("jobs given back"),
+    "jobs": gettext_lazy("jobs"),
+    "worker": gettext_lazy("worker"),
+    "of": gettext_lazy("instead of"),
+    "priority": gettext_lazy("priority"),
+    "weight": gettext_lazy("weight"),
+    "max_running": gettext_lazy("jobs at once"),
+    "max_attempts": gettext_lazy("tries"),
+    "backoff_seconds": gettext_lazy("seconds of rest"),
+}
+"""What farm acts note in the audit log; what is not listed is shown as it is."""
+STATES: dict[str, str | Promise] = {state.value: state.label for state in WorkerNode.State}
 CHARTS: dict[str, str | Promise] = {
     "hour": gettext_lazy("Last hour"),
     "day": gettext_lazy("Last day"),
@@ -207,10 +222,15 @@ def took(attempt: RenderAttempt) -> str:
 def detail_words(event: AuditEvent) -> str:
     """What the log notes besides the reason."""
     noted = {name: value for name, value in event.detail.items() if name != "reason"}
-    return ", ".join(f"{name}: {_plain(value)}" for name, value in noted.items())
+    return " · ".join(_noted(name, value) for name, value in noted.items())
+
+
+def _noted(name: str, value: object) -> str:
+    label = str(DETAILS.get(name, name))
+    return label if value is True else f"{label}: {_plain(value)}"
 
 
 def _plain(value: object) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
-    return "–" if value is None else str(value)
+        return ", ".join(_noted(str(name), inner) for name, inner in value.items())
+    return "–" if value is None else str(STATES.get(str(value), value))
