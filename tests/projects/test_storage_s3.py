@@ -179,10 +179,11 @@ def test_two_processes_that_want_one_file_fetch_it_once(
     team: Team, s3: Faults, settings: Settings, tmp_path: Path
 ) -> None:
     blob = factories.blob(team, LARGE)
+    server = os.environ.get("TEST_DATABASE_URL", "sqlite:////").rpartition("/")[0]
     env = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "heygem_site.settings",
-        "DATABASE_URL": f"sqlite:///{settings.DATABASES['default']['NAME']}",
+        "DATABASE_URL": f"{server}/{settings.DATABASES['default']['NAME'].lstrip('/')}",
         "CACHE_ROOT": str(settings.CACHE_ROOT),
     }
     both = [subprocess.Popen([sys.executable, "-c", FETCH], env=env, stdout=subprocess.PIPE) for _ in range(2)]
