@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import F
@@ -24,7 +25,7 @@ def current_team(request: HttpRequest) -> Team | None:
     return _last(request, list(access.teams_of(request.user)))
 
 
-def _last(request: HttpRequest, mine: list[Team]) -> Team | None:
+def _last(request: HttpRequest, mine: Sequence[Team]) -> Team | None:
     last = request.session.get(SESSION_KEY)
     return next((team for team in mine if team.public_id == last), mine[0] if mine else None)
 

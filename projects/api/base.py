@@ -108,6 +108,11 @@ class Things(Asking, mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVi
         service(actor=actor(self.request), **{self.noun: self.get_object()}, **more)
         return self.shown(self.get_object())
 
+    def forget(self, service: Callable[..., object]) -> Response:
+        """Do it, after which the thing is no more."""
+        service(actor=actor(self.request), **{self.noun: self.get_object()})
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
 
 class Made(Things):
     """Things that programs make, once for each ``Idempotency-Key``."""

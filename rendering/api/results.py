@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -41,8 +40,7 @@ class Versions(Things):
 
     def destroy(self, request: Request, public_id: str) -> Response:
         """Forget a version for good, for managers; not the published one."""
-        versions.delete_version(actor=actor(request), version=self.get_object())
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return self.forget(versions.delete_version)
 
 
 class Exports(Made):
@@ -66,8 +64,7 @@ class Exports(Made):
 
     def destroy(self, request: Request, public_id: str) -> Response:
         """Put the ZIP away; the versions stay."""
-        exports.delete_export(actor=actor(request), export=self.get_object())
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return self.forget(exports.delete_export)
 
 
 class Presets(Made):
@@ -101,8 +98,7 @@ class Presets(Made):
 
     def destroy(self, request: Request, public_id: str) -> Response:
         """Remove it; the default one stays until another is made the default."""
-        presets.delete_preset(actor=actor(request), preset=self.get_object())
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return self.forget(presets.delete_preset)
 
     @action(detail=True, methods=["post"])
     def default(self, request: Request, public_id: str) -> Response:
