@@ -29,6 +29,7 @@ OPERATORS = ("not_found", "token_no_farm")
 
 
 class ForOperators(Asking):
+    team_path: ClassVar[str] = ""  # of all teams
     made_once = ()
     refusals: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
