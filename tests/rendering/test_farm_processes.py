@@ -82,7 +82,7 @@ def test_a_worker_that_is_paused_or_stopped_at_once_gives_its_job_back(new_site:
 
 def test_a_job_taken_from_its_worker_goes_to_another(new_site: NewSite) -> None:
     site = new_site()
-    (job,) = site.call("order", team="A", modes=["ok:2"])
+    (job,) = site.call("order", team="A", modes=["ok:6"])  # longer than the second machine takes to start
     site.cluster(WORKER_NAME="one")
     site.wait(renders(job))
     site.cluster(WORKER_NAME="two")
