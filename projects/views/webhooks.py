@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -102,12 +103,13 @@ def webhook_edit(request: HttpRequest, public_id: str) -> HttpResponse:
 
 def _log(request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
     """The deliveries that ``?state=`` and ``?event=`` ask for; nonsense asks for all."""
-    state, event = request.GET.get("state", ""), request.GET.get("event", "")
     rows: QuerySet[WebhookDelivery] = webhook.deliveries.all()
-    if state in State.values:
-        rows = rows.filter(state=state)
-    if event in (*services.EVENTS, services.PING):
-        rows = rows.filter(event=event)
+    state, event = request.GET.get("state", ""), request.GET.get("event", "")
+    wanted = {
+        "state": state if state in State.values else "",
+        "event": event if event in (*services.EVENTS, services.PING) else "",
+    }
+    rows = rows.filter(**{name: value for name, value in wanted.items() if value})
     shown = numbered(request, rows, size=PAGE)
     soon = timezone.now() + SOON
     moving = any(
@@ -119,9 +121,8 @@ def _log(request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
         "page_obj": shown,
         "rows": [_row(delivery) for delivery in shown],
         "moving": moving,
-        "state": state,
-        "event": event,
-        "query": f"state={state}&event={event}" if state in State.values or event else "",
+        **wanted,
+        "query": urlencode(wanted),
     }
 
 

@@ -31,6 +31,7 @@ from projects.services.webhooks import EVENTS, Told
 from rendering.execution import upkeep
 from rendering.models import WorkerNode
 from tests import factories
+from tests.cast import browser
 from tests.receiver import Receiver, receiving, verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -527,3 +528,41 @@ def test_a_worker_that_is_busy_with_footage_delivers_beside_it(
     while not _only().is_settled:
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+def test_the_log_is_narrowed_by_what_there_is_and_nonsense_shows_all(
+    alice: User, team: Team, receiver: Receiver
+) -> None:
+    hook, _ = _hook(alice, team, receiver)
+    _emit(team, "job.failed")
+    deliveries.run_ticket()
+    _emit(team, "export.ready")
+    client = browser(alice)
+    page = f"/webhooks/{hook.public_id}/"
+    for query, events in (
+        ("", {"job.failed", "export.ready"}),
+        ("?state=delivered", {"job.failed"}),
+        ("?event=export.ready", {"export.ready"}),
+        ("?state=delivered&event=export.ready", set()),
+        ("?state=<script>&event='", {"job.failed", "export.ready"}),
+    ):
+        answer = client.get(page + query)
+        assert answer.status_code == 200
+        assert {row.delivery.event for row in answer.context["rows"]} == events
+        assert b"<script>&" not in answer.content
+
+
+def test_a_signing_secret_is_shown_once_and_not_kept_for_a_key(alice: User, team: Team, receiver: Receiver) -> None:
+    body = {"team": team.public_id, "url": receiver.url, "events": ["job.failed"]}
+    client = browser(alice)
+    headers = {"Idempotency-Key": "hook-1"}
+    first, second = (
+        client.post("/api/v1/webhooks/", body, content_type="application/json", headers=headers) for _ in range(2)
+    )
+    assert first.status_code == second.status_code == 201
+    assert first.json()["secret"].startswith("whsec_")
+    assert second.json() == {**first.json(), "secret": None}
+    assert Webhook.objects.count() == 1
+    shown = client.get(f"/api/v1/webhooks/{first.json()['id']}/").json()
+    assert "secret" not in shown
+    assert first.json()["secret"].rstrip("=").endswith(shown["secret_hint"])
