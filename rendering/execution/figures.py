@@ -63,11 +63,13 @@ def _disk() -> Figures:
 
 
 def device() -> Figures:
-    """The first graphics device's figures, from NVIDIA's own command; nothing without one."""
+    """The figures of the graphics device that is ours, from NVIDIA's own command; nothing without one."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return {}
     asked = [command, f"--query-gpu={ASK}", "--format=csv,noheader,nounits"]
+    if ours := os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip():
+        asked.append(f"--id={ours}")
     try:
         said = subprocess.run(asked, capture_output=True, text=True, timeout=ASK_S, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):

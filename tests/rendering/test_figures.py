@@ -40,8 +40,13 @@ def test_the_first_graphics_device_is_asked_and_what_it_does_not_know_is_left_ou
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_device(tmp_path, monkeypatch, SMI.format(log=tmp_path / "asked"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert figures.device() == {"device_memory_mb": 81559, "device_memory_used_mb": 1234, "temperature_c": 41}
     assert f"--query-gpu={figures.ASK}" in (tmp_path / "asked").read_text()
+    assert "--id" not in (tmp_path / "asked").read_text()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    figures.device()
+    assert "--id=3" in (tmp_path / "asked").read_text()
 
 
 @pytest.mark.parametrize("script", ["#!/bin/sh\nexit 9\n", "#!/bin/sh\necho no devices were found\n"])
