@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 STAGES = {"prepare": 0.2, "listen": 0.5, "lip-sync": 1.5, "compose": 14.0, "check": 0.8}
+YEAR_DAYS = 365
+"""What was made lies this far back, at most."""
 CHUNK = 5000
 """Rows written at a time."""
 _numbers = itertools.count()
+chance = random.Random(7)  # noqa: S311 - when something was made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +141,7 @@ def _project(project: Any, footage: list[Any], takes: list[Any], size: Size) -> 
     for number in range(1, size.versions + 1):
         batch = RenderBatch.objects.create(team=team, project=project, preset_name="Standard", preset=preset)
         rows = list(zip(cells, material, prints, strict=True))
+        batch_at = now - timedelta(days=chance.uniform(0, YEAR_DAYS))
         jobs = RenderJob.objects.bulk_create(
             RenderJob(
                 batch=batch,
@@ -148,13 +153,16 @@ def _project(project: Any, footage: list[Any], takes: list[Any], size: Size) -> 
                 state=JobState.SUCCEEDED,
                 attempts=1,
                 progress=100,
-                started_at=now,
-                finished_at=now,
+                started_at=batch_at,
+                finished_at=batch_at,
             )
             for cell, (film, take), print_ in rows
         )
         RenderAttempt.objects.bulk_create(
-            RenderAttempt(job=job, number=1, outcome="succeeded", ended_at=now, log="made\n" * 100) for job in jobs
+            RenderAttempt(
+                job=job, number=1, outcome="succeeded", started_at=batch_at, ended_at=batch_at, log="made\n" * 100
+            )
+            for job in jobs
         )
         videos, posters = blobs([team] * len(cells), "video/mp4"), blobs([team] * len(cells), "image/jpeg")
         versions = RenderVersion.objects.bulk_create(
