@@ -56,6 +56,7 @@ urlpatterns = [
     path("farm/", farm.farm, name="farm"),
     path("farm/now", farm.farm_now, name="farm_now"),
     path("farm/rates", farm.farm_rates, name="farm_rates"),
+    path("farm/workers/", farm_workers.farm_workers, name="farm_workers"),
     path("farm/workers/<int:number>/", farm_workers.farm_worker, name="farm_worker"),
     path("farm/workers/<int:number>/changes", farm_workers.farm_worker_changes, name="farm_worker_changes"),
     path("farm/workers/<int:number>/act/", farm_workers.farm_worker_act, name="farm_worker_act"),

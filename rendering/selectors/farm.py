@@ -29,6 +29,8 @@ from rendering.selectors.waiting import (
 from rendering.workers import is_heard
 
 LISTED = 12
+WORKERS_LISTED = 60
+TEAMS_LISTED = 40
 """Jobs that a list of the page shows; the counts above it are of all."""
 RECENT_FAILURES = 10
 NOBODY_CAME = timedelta(minutes=1)
@@ -63,6 +65,12 @@ class WorkerView:
         yield f"{self.is_heard} {node.busy_since} {node.refusal}"
         yield f"{job.pk} {job.revision} {job.cancel_requested_at}" if job else "-"
 
+    @property
+    def needs_eyes(self) -> bool:
+        """Somebody put it aside, it fails, or it is not heard of."""
+        node = self.node
+        return node.state != node.State.ACTIVE or not self.is_heard or bool(node.failures_in_row or node.refusal)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TeamLine:
@@ -86,7 +94,10 @@ class FarmView:
     reason: str
     """A code for the sentence below the word."""
     workers: tuple[WorkerView, ...]
+    """All, or of very many those that need eyes first."""
+    more_workers: int
     teams: tuple[TeamLine, ...]
+    more_teams: int
     waiting: tuple[WaitingJob, ...]
     failed: tuple[RenderJob, ...]
     running: int
@@ -122,11 +133,15 @@ def farm() -> FarmView:
         numbers[row["why"]] += row["number"]
     word, reason = _word(workers, len(at_work), numbers)
     held = numbers[Why.HELD]
+    seen = sorted(workers, key=lambda view: not view.needs_eyes)[:WORKERS_LISTED]
+    lines = _teams(counted, now)
     return FarmView(
         word=word,
         reason=reason,
-        workers=tuple(workers),
-        teams=tuple(_teams(counted, now)),
+        workers=tuple(sorted(seen, key=lambda view: view.node.name)),
+        more_workers=len(workers) - len(seen),
+        teams=tuple(lines[:TEAMS_LISTED]),
+        more_teams=max(0, len(lines) - TEAMS_LISTED),
         waiting=tuple(head_and_kept(jobs, now, size=LISTED)),
         failed=tuple(_recent_failures()),
         running=len(at_work),
@@ -139,6 +154,11 @@ def worker_view(node: WorkerNode) -> WorkerView:
     """One worker, with the job it runs. One query."""
     job = RenderJob.objects.filter(state=JobState.RUNNING, worker=node).select_related(*RELATED).first()
     return WorkerView(node=node, job=job, is_heard=is_heard(node))
+
+
+def all_workers() -> list[WorkerView]:
+    """Every worker that was heard of in the last week, by name. Two queries."""
+    return _workers(RenderJob.objects.filter(state=JobState.RUNNING).select_related(*RELATED))
 
 
 def _workers(at_work: Iterable[RenderJob]) -> list[WorkerView]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
@@ -18,8 +19,18 @@ from rendering.services import farm as services
 from rendering.services import farm_acts
 from rendering.views.farm_base import done, part, reason_of
 
+PAGE = 60
 AT_ONCE = "_now"
 """An act that ends so does not wait for the job."""
+
+
+@login_required
+@require_safe
+def farm_workers(request: HttpRequest) -> HttpResponse:
+    """All of them, page by page: the farm's page shows those that need eyes."""
+    access.require_operator(request.user)
+    shown = Paginator(farm_selectors.all_workers(), PAGE).get_page(request.GET.get("page"))
+    return render(request, "rendering/farm_workers.html", {"page_obj": shown})
 
 
 @login_required

@@ -21,6 +21,7 @@ from projects.services import audit
 from rendering import queue, states
 from rendering.execution import live_log
 from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare, WorkerNode
+from rendering.selectors import farm as farm_selectors
 from rendering.selectors import farm_work, waiting
 from rendering.services import farm as services
 from rendering.services import farm_many
@@ -326,6 +327,20 @@ def test_a_workers_page_tells_what_is_known_and_what_is_not(olga: User, team: Te
     page = browser(olga).get(reverse("rendering:farm_worker", args=[worker.pk])).content.decode()
     for words in ("L4", "71 °C", "12.0 / 24.0 GB", "1.2", "exemplar", "no_face", "unknown"):
         assert words in page
+
+
+def test_of_very_many_workers_those_that_need_eyes_are_shown(
+    olga: User, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(farm_selectors, "WORKERS_LISTED", 2)
+    for name in ("a", "b", "c", "d"):
+        making.worker(f"{name}/gpu")
+    WorkerNode.objects.filter(name="d/gpu").update(failures_in_row=1)
+    view = farm_selectors.farm()
+    assert [worker.node.name for worker in view.workers] == ["a/gpu", "d/gpu"]
+    assert view.more_workers == 2
+    page = browser(olga).get(reverse("rendering:farm_workers")).content.decode()
+    assert all(f"{name}/gpu" in page for name in "abcd")
 
 
 def test_numbers_of_a_batch_are_of_jobs_that_count(team: Team, worker: WorkerNode) -> None:

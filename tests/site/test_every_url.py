@@ -197,6 +197,8 @@ POST   api:batch-retry               401 404 403 403 200 200 200
 POST   api:job-cancel                401 404 403 403 403 200 200
 POST   api:job-hold                  401 404 403 403 403 200 200
 POST   api:job-release               401 404 403 403 403 200 200
+POST   api:board-retry               401 404 403 403 200 200 200
+POST   api:board-cancel              401 404 403 403 200 200 200
 POST   api:job-front                 401 404 403 403 403 200 200
 POST   api:job-retry                 401 404 403 403 409 409 409
 GET    api:job-attempts              401 404 403 403 200 200 200
@@ -247,6 +249,7 @@ GET    metrics                        404 404 200
 GET    rendering:farm                 302 404 200
 GET    rendering:farm_now             302 404 200
 GET    rendering:farm_rates           302 404 200
+GET    rendering:farm_workers         302 404 200
 GET    rendering:farm_worker          302 404 200
 GET    rendering:farm_worker_changes  302 404 200
 POST   rendering:farm_worker_act      302 404 302
