@@ -156,6 +156,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "FarmJob": {**RUNNING_JOB, "team": TEAM, "worker": "render-1/gpu", "error_detail": ""},
     "JobAct": {"act": "priority", "priority": 10, "reason": "For this evening."},
     "BatchAct": {"act": "hold", "reason": "The footage will be replaced."},
+    "CellsChosen": {"cells": [f"{ADA}.{GREETING}.en"]},
+    "Cancelled": {"cancelled": 1},
     "Told": {"done": 12, "left": 0},
     "FarmShare": {
         **{"team": TEAM, "name": "Course makers", "weight": 2, "max_running": 8, "priority": 0, "max_attempts": None},

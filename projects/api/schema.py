@@ -34,6 +34,8 @@ VERBS = {
     "attempts": "List the tries of {a} {thing}, with their logs",
     "publish": "Publish {a} {thing}",
     "default": "Make {a} {thing} the default",
+    "retry_failed": "Try the failed cells of {a} {thing} again",
+    "cancel_work": "Cancel cells of {a} {thing}",
     "operate": "Act on {a} {thing}",
     "ping": "Ping {a} {thing}",
 }

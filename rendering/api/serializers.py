@@ -129,6 +129,16 @@ class Cells(serializers.ListField):
         super().__init__(max_length=5000, **options)
 
 
+class CellsChosen(serializers.Serializer):
+    """Without ``cells``: the whole board."""
+
+    cells = Cells(required=False)
+
+
+class CancelledSerializer(serializers.Serializer):
+    cancelled = serializers.IntegerField(help_text="Jobs that were stopped.")
+
+
 class BatchNew(serializers.Serializer):
     """``cells`` by name; or where ``presenters``, ``scripts`` and ``languages`` meet, each of them all that there is
     when it is left out; or, with none of these, everything that nothing was made for yet."""

@@ -6,6 +6,7 @@ from rest_framework.routers import SimpleRouter
 from rendering.api import farm, results, work
 
 router = SimpleRouter(use_regex_path=False)
+router.register("projects", work.Boards, "board")
 router.register("batches", work.Batches, "batch")
 router.register("jobs", work.Jobs, "job")
 router.register("versions", results.Versions, "version")

@@ -13,9 +13,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
 
 from projects import access
-from projects.api.base import Things, actor, chosen, once
+from projects.api.base import Asking, Things, actor, chosen, once
 from projects.models import Project, Role
 from projects.problems import HeyGemError
 from rendering import access as work
@@ -26,6 +27,10 @@ from rendering.cells import CellKey
 from rendering.models import Preset, RenderBatch, RenderJob
 from rendering.selectors.usage import usage
 from rendering.services import batches, matrix, stopping
+
+
+RETRY = ("nothing_to_retry", "team_storage_spent", "render_minutes_spent", "render_minutes_short")
+"""How trying again may be refused: codes of the catalogue."""
 
 
 def keys_of(texts: Iterable[str] | None) -> list[CellKey] | None:
@@ -42,6 +47,37 @@ class Board(APIView):
         """Presenters down, scripts across, and what each cell shows."""
         project = access.get_project_for_user(request.user, public_id)
         return Response(shapes.BoardSerializer(selectors.board(project)).data)
+
+
+class Boards(Asking, GenericViewSet):
+    """What the buttons above a board do."""
+
+    serializer_class = shapes.JobSerializer
+    queryset = Project.objects.none()
+    lookup_field = "public_id"
+    lookup_value_converter = "str"
+    noun = "project"
+    asks = {"cancel_work": shapes.CellsChosen}
+    refusals = {"retry_failed": RETRY, "cancel_work": ("cell_unknown",)}
+    made_once = ()
+
+    def _project(self, public_id: str) -> Project:
+        return access.get_project_for_user(self.request.user, public_id, need=Role.CREATOR)
+
+    @extend_schema(responses=shapes.JobSerializer(many=True))
+    @action(detail=True, methods=["post"], url_path="retry", url_name="retry", pagination_class=None)
+    def retry_failed(self, request: Request, public_id: str) -> Response:
+        """A new job for each cell of the board whose last job failed. Answers with these."""
+        started = batches.retry_failed(actor=actor(request), project=self._project(public_id))
+        return Response(self.get_serializer(started, many=True).data)
+
+    @extend_schema(responses=shapes.CancelledSerializer)
+    @action(detail=True, methods=["post"], url_path="cancel", url_name="cancel")
+    def cancel_work(self, request: Request, public_id: str) -> Response:
+        """Stop what is unfinished in these cells, or on the whole board, as far as the asker may stop it."""
+        cells = keys_of(self.asked().get("cells"))
+        number = stopping.cancel_cells(actor=actor(request), project=self._project(public_id), cells=cells)
+        return Response(shapes.CancelledSerializer({"cancelled": number}).data)
 
 
 class Usage(APIView):
@@ -66,7 +102,7 @@ class Batches(Things):
             *("nothing_to_render", "team_storage_spent", "render_minutes_spent", "render_minutes_short"),
             *("render_minutes_over",),
         ),
-        "retry": ("nothing_to_retry", "team_storage_spent", "render_minutes_spent", "render_minutes_short"),
+        "retry": RETRY,
     }
     noun = "batch"
     find = work.get_batch_for_user
@@ -145,7 +181,7 @@ class Jobs(Things):
     queryset = RenderJob.objects.select_related(
         "batch", "version", "deliverable__project", "deliverable__presenter", "deliverable__script"
     )
-    refusals = {"retry": Batches.refusals["retry"], "attempts": ("not_allowed",)}
+    refusals = {"retry": RETRY, "attempts": ("not_allowed",)}
     noun = "job"
     find = work.get_job_for_user
 

@@ -94,6 +94,18 @@ def test_creators_read_the_log_of_a_try_and_try_again(bob: User, victor: User, b
     assert_problem(post(client, f"{address}retry/", {}), 409, "nothing_to_retry")
 
 
+def test_a_board_is_tried_again_and_cancelled_as_a_whole_or_by_cell(bob: User, board: Project) -> None:
+    batches.start_batch(actor=bob, project=board)
+    failed = making.fail_next()
+    client, address = program(bob), f"/api/v1/projects/{board.public_id}/"
+    (again,) = post(client, f"{address}retry/", {}).json()
+    assert again["presenter"] == failed.deliverable.presenter.public_id
+    cell = f"{again['presenter']}.{again['script']}.{again['language']}"
+    assert post(client, f"{address}cancel/", {"cells": [cell]}).json() == {"cancelled": 1}
+    assert post(client, f"{address}cancel/", {}).json() == {"cancelled": 3}
+    assert_problem(post(client, f"{address}cancel/", {"cells": ["x"]}), 404, "cell_unknown")
+
+
 def test_managers_put_a_job_first(mona: User, board: Project) -> None:
     batches.start_batch(actor=mona, project=board)
     last = board.team.batches.get().jobs.last()
