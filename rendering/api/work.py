@@ -28,7 +28,6 @@ from rendering.models import Preset, RenderBatch, RenderJob
 from rendering.selectors.usage import usage
 from rendering.services import batches, matrix, stopping
 
-
 RETRY = ("nothing_to_retry", "team_storage_spent", "render_minutes_spent", "render_minutes_short")
 """How trying again may be refused: codes of the catalogue."""
 
