@@ -142,8 +142,21 @@ def with_kind(blobs: QuerySet[MediaBlob]) -> QuerySet[Any]:
 
 def bytes_by_kind(blobs: QuerySet[MediaBlob], *by: str) -> QuerySet[Any, Any]:
     """Rows of ``kind``, ``files``, ``size`` and the columns named in ``by``."""
-    rows = with_kind(blobs).order_by().values(*by, "kind")
-    return rows.annotate(files=Count("pk"), size=Sum("size"))
+    return _summed(with_kind(blobs), *by)
+
+
+def all_bytes_by_kind(*by: str) -> QuerySet[Any, Any]:
+    """The same of every stored file: each table that points at files is then read once, not asked for each file."""
+    whens = [
+        When(pk__in=model._default_manager.exclude(**{field: None}).order_by().values(field), then=Value(kind.value))
+        for kind, model, field in POINTERS
+    ]
+    kinds = Case(*whens, default=Value(Kind.UNUSED.value), output_field=CharField())
+    return _summed(MediaBlob.objects.annotate(kind=kinds), *by)
+
+
+def _summed(blobs: QuerySet[MediaBlob], *by: str) -> QuerySet[Any, Any]:
+    return blobs.order_by().values(*by, "kind").annotate(files=Count("pk"), size=Sum("size"))
 
 
 def has_limits(team: Team) -> bool:
