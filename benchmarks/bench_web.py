@@ -2,17 +2,18 @@
 
     python -m benchmarks.bench_web [--teams 100] [--people 50] [--seconds 120] [--json FILE]
 
-A PostgreSQL server of its own and gunicorn as in the Procfile, twice: on an almost empty database (one team with one
-project, its board as large as every board of the other) and on one with 100,000 versions (100 teams of ten projects of
-50 cells with two versions each, their jobs, attempts, stored files and audit events). Each person is signed in, asks
-for a page, reads for two to six seconds, asks for the next, in an order of their own; the times are until the last
-byte. The ratio is the 95th percentile on the full database over that on the almost empty one, of the same page in the
-same run.
+A PostgreSQL server of its own, and gunicorn as in the Procfile, twice and at the same time: on an almost empty database
+(one team with one project, its board as large as every board of the other) and on one with 100,000 versions (100 teams
+of ten projects of 50 cells with two versions each, their jobs, attempts, stored files and audit events, over a year).
+Each person is signed in on both, asks for a page on one of them and, after reading for two to six seconds, for the same
+page on the other, then for the next, in an order of their own: what else the machine does at a moment meets both alike.
+The times are until the last byte; the ratio is the 95th percentile on the full one over that on the almost empty one.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -25,6 +26,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -115,30 +117,52 @@ def _walk_of(person: Any, team: Any, projects: list[Any]) -> dict[str, Any]:
     return {"cookie": f"{settings.SESSION_COOKIE_NAME}={session.session_key}", "pages": pages}
 
 
-class Reader(threading.Thread):
-    """One person, who reads until it is over."""
+@dataclass(frozen=True)
+class Place:
+    """One of the two sites, as one person knows it."""
 
-    def __init__(self, walk: dict[str, Any], port: int, until: float, number: int) -> None:
+    port: int
+    cookie: str
+    pages: dict[str, str]
+
+    def ask(self, name: str) -> tuple[float, int]:
+        """Seconds until the last byte of the page, and its status."""
+        began = time.monotonic()
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        line.request("GET", self.pages[name], headers={"Cookie": self.cookie})
+        answer = line.getresponse()
+        answer.read()
+        line.close()
+        return time.monotonic() - began, answer.status
+
+
+class Reader(threading.Thread):
+    """One person, who reads until it is over: each page on both sites, now on this one first and now on that."""
+
+    def __init__(self, places: dict[str, Place], begin: float, seconds: float, number: int) -> None:
         super().__init__(daemon=True)
-        self.walk, self.port, self.until = walk, port, until
+        self.places, self.begin, self.until = places, begin + WARM_UP_S, begin + WARM_UP_S + seconds
         self.chance = random.Random(number)  # noqa: S311 - an order of pages
-        self.times: list[tuple[float, str, float, int]] = []
-        """When, which page, seconds, status."""
+        self.times: list[tuple[str, str, float]] = []
+        """Which page, on which site, seconds."""
+        self.refused = ""
 
     def run(self) -> None:
         time.sleep(self.chance.uniform(0, READING_S[1]))
+        names = sorted(self.places["full"].pages)
         while True:
-            for name in self.chance.sample(sorted(self.walk["pages"]), len(self.walk["pages"])):
-                if time.monotonic() > self.until:
-                    return
-                began = time.monotonic()
-                line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-                line.request("GET", self.walk["pages"][name], headers={"Cookie": self.walk["cookie"]})
-                answer = line.getresponse()
-                answer.read()
-                line.close()
-                self.times.append((began, name, time.monotonic() - began, answer.status))
-                time.sleep(self.chance.uniform(*READING_S))
+            for name in self.chance.sample(names, len(names)):
+                for site in self.chance.sample(sorted(self.places), len(self.places)):
+                    now = time.monotonic()
+                    if now > self.until:
+                        return
+                    took, status = self.places[site].ask(name)
+                    if status not in (200, 204):
+                        self.refused = f"{name} was answered with {status}"
+                        return
+                    if now > self.begin:
+                        self.times.append((name, site, took))
+                    time.sleep(self.chance.uniform(*READING_S))
 
 
 def serve(url: str, port: int) -> subprocess.Popen[bytes]:
@@ -153,21 +177,23 @@ def serve(url: str, port: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(shlex.split(words), cwd=crowds.ROOT, env=env)
 
 
-def walk(prepared: dict[str, Any], port: int, seconds: float) -> Pages:
-    """Seconds of each page. Ends the program when a page is refused."""
+def walk(prepared: dict[str, dict[str, Any]], ports: dict[str, int], seconds: float) -> dict[str, Pages]:
+    """Seconds of each page on each site."""
     begin = time.monotonic()
-    people = [Reader(told, port, begin + WARM_UP_S + seconds, number) for number, told in enumerate(prepared["walks"])]
+    people = [
+        Reader({site: Place(ports[site], **told) for site, told in zip(prepared, both, strict=True)}, begin, seconds, n)
+        for n, both in enumerate(zip(*(prepared[site]["walks"] for site in prepared), strict=True))
+    ]
     for person in people:
         person.start()
     for person in people:
         person.join()
-    pages: Pages = defaultdict(list)
-    for began, name, took, status in (time_ for person in people for time_ in person.times):
-        if status != 200:
-            sys.exit(f"{name} was answered with {status}")
-        if began - begin > WARM_UP_S:
-            pages[name].append(took)
-    return pages
+    if refused := {person.refused for person in people if person.refused}:
+        sys.exit("; ".join(sorted(refused)))
+    found: dict[str, Pages] = {site: defaultdict(list) for site in prepared}
+    for name, site, took in (time_ for person in people for time_ in person.times):
+        found[site][name].append(took)
+    return found
 
 
 def p95(times: list[float]) -> float:
@@ -175,15 +201,11 @@ def p95(times: list[float]) -> float:
     return statistics.quantiles(times, n=20, method="inclusive")[-1] * 1000 if len(times) > 1 else times[0] * 1000
 
 
-def measure(
-    server: Any, name: str, options: argparse.Namespace, *, full: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    from tests.postgres import free_port
-
+def fill(server: Any, name: str, teams: int, projects: int, people: int) -> tuple[str, dict[str, Any]]:
+    """A database, and what each person does on it."""
     url = server.new_database(name)
-    teams, projects = (options.teams, options.projects) if full else (1, 1)
     made = subprocess.run(
-        [sys.executable, "-m", "benchmarks.bench_web", "--prepare", f"{teams},{projects},{options.people}"],
+        [sys.executable, "-m", "benchmarks.bench_web", "--prepare", f"{teams},{projects},{people}"],
         env={**os.environ, "DATABASE_URL": url},
         cwd=crowds.ROOT,
         stdout=subprocess.PIPE,
@@ -191,14 +213,44 @@ def measure(
     )
     prepared = json.loads(made.stdout.splitlines()[-1])
     print(f"{name}: {prepared['versions']} versions, filled in {prepared['seconds']} s", file=sys.stderr)
-    port = free_port()
-    with serve(url, port) as web:
-        try:
+    return url, prepared
+
+
+def measure(sites: dict[str, tuple[str, dict[str, Any]]], seconds: float) -> dict[str, Any]:
+    """``sites``: the database's address and what was prepared on it, of ``empty`` and of ``full``."""
+    from tests.postgres import free_port
+
+    ports = {site: free_port() for site in sites}
+    prepared = {site: told for site, (_url, told) in sites.items()}
+    with contextlib.ExitStack() as stack:
+        for site, (url, _told) in sites.items():
+            web = stack.enter_context(serve(url, ports[site]))
+            stack.callback(web.terminate)
+        for port in ports.values():
             _wait_for(port)
-            pages = walk(prepared, port, options.seconds)
-        finally:
-            web.terminate()
-    return prepared, pages
+        pages = walk(prepared, ports, seconds)
+    return report_of(prepared, pages)
+
+
+def report_of(prepared: dict[str, dict[str, Any]], pages: dict[str, Pages]) -> dict[str, Any]:
+    def told(page: str) -> dict[str, float]:
+        small, large = pages["empty"][page], pages["full"][page]
+        return {
+            "empty_p50_ms": round(statistics.median(small) * 1000),
+            "empty_p95_ms": round(p95(small)),
+            "full_p50_ms": round(statistics.median(large) * 1000),
+            "full_p95_ms": round(p95(large)),
+            "ratio": round(p95(large) / p95(small), 2),
+            "asked": len(large),
+        }
+
+    return {
+        "machine": prepared["full"].get("machine"),
+        "people": len(prepared["full"]["walks"]),
+        "versions": {site: told_["versions"] for site, told_ in prepared.items()},
+        "requests": sum(len(times) for site in pages.values() for times in site.values()),
+        "pages": {page: told(page) for page in sorted(pages["full"]) if pages["empty"][page]},
+    }
 
 
 def _wait_for(port: int) -> None:
@@ -231,26 +283,11 @@ def main() -> None:
     if found is None:
         sys.exit("PostgreSQL's server binaries are not on this machine (Debian: postgresql)")
     with running(found) as server:
-        few, small = measure(server, "almost_empty", options, full=False)
-        many, large = measure(server, "full", options, full=True)
-    report = {
-        "machine": many["machine"],
-        "people": options.people,
-        "versions": {"almost empty": few["versions"], "full": many["versions"]},
-        "requests": sum(len(times) for times in large.values()),
-        "pages": {
-            page: {
-                "empty_p50_ms": round(statistics.median(small[page]) * 1000),
-                "empty_p95_ms": round(p95(small[page])),
-                "full_p50_ms": round(statistics.median(large[page]) * 1000),
-                "full_p95_ms": round(p95(large[page])),
-                "ratio": round(p95(large[page]) / p95(small[page]), 2),
-                "asked": len(large[page]),
-            }
-            for page in large
-            if page in small
-        },
-    }
+        sites = {
+            "empty": fill(server, "almost_empty", 1, 1, options.people),
+            "full": fill(server, "full", options.teams, options.projects, options.people),
+        }
+        report = measure(sites, options.seconds)
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     print(table(report))
