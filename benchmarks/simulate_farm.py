@@ -1,6 +1,6 @@
 """A day of a large farm in some minutes: the real claim, the real states and the real reaping, with a clock of its own.
 
-    python -m benchmarks.simulate_farm [--workers 1000] [--hours 24] [--jobs 5000] [--json FILE]
+    python -m benchmarks.simulate_farm [--workers 1000] [--hours 24] [--jobs 4000] [--json FILE]
 
 What is real: ``rendering.queue``, ``rendering.states``, ``rendering.tickets`` and ``rendering.workers``, on PostgreSQL
 (a server of its own, or that of ``DATABASE_URL``). What is played: people who order batches (more by day than by
@@ -43,7 +43,7 @@ class Plan:
 
     workers: int = 1000
     hours: float = 24.0
-    jobs: int = 5000
+    jobs: int = 4000
     teams: int = 200
     load: float = 0.8
     """Hours of rendering that are ordered, of the workers' hours."""
@@ -237,9 +237,10 @@ class Farm:
         self.dispatch()
 
     def dispatch(self) -> None:
-        """Idle workers take tickets, in any order, until there are none."""
+        """Idle workers take tickets, in any order, until there are none; one of those that are paused passes one on."""
         self.chance.shuffle(self.idle)
-        waiting = list(self.idle)
+        waiting = [machine for machine in self.idle if machine.node.pk not in self.paused_workers]
+        waiting += [machine for machine in self.idle if machine.node.pk in self.paused_workers][:1]
         while waiting and self.take_ticket():
             self.run_ticket(waiting.pop())
 
@@ -255,7 +256,6 @@ class Farm:
 
         if not workers.may_work(machine.node):
             tickets.pass_on()
-            self.after(tickets.PASSED_ON_S, self.dispatch)
             return
         began = time.monotonic()
         claim = queue.claim_next(machine.node)
