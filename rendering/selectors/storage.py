@@ -15,7 +15,7 @@ from projects.models import Team, Upload
 from projects.services import disk
 from rendering.models import StorageSample
 from rendering.selectors.retention import rebuildable_bytes
-from rendering.selectors.usage import Kind, all_bytes_by_kind
+from rendering.selectors.usage import Kind, bytes_by_kind
 
 UPLOADS = "uploads"
 """Beside the kinds of stored files: what unfinished uploads have announced."""
@@ -135,7 +135,7 @@ def storage() -> Storage:
 def sizes_by_team() -> dict[int, dict[str, int]]:
     """Bytes by team and kind."""
     found: dict[int, dict[str, int]] = defaultdict(dict)
-    for team, kind, size in all_bytes_by_kind("team").values_list("team", "kind", "size"):
+    for team, kind, size in bytes_by_kind(None, "team").values_list("team", "kind", "size"):
         found[team][kind] = size
     arriving = Upload.objects.filter(finished_at=None).order_by().values("team").annotate(bytes=Sum("size"))
     for team, size in arriving.values_list("team", "bytes"):
