@@ -225,7 +225,7 @@ def post(url: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
             answer = Answer(
                 status=response.status,
                 retry_after=response.headers.get("Retry-After", ""),
-                beginning=response.read(ANSWER_BYTES),
+                beginning=_beginning(response),
             )
         except TimeoutError:
             raise Unreached("webhook_timeout") from None
@@ -236,6 +236,14 @@ def post(url: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
     if late.is_set():  # the answer ended because we ended it
         raise Unreached("webhook_timeout")
     return answer
+
+
+def _beginning(response: http.client.HTTPResponse) -> bytes:
+    """What the answer begins with. ``read`` would take a chunk of -1 bytes for the whole connection, whatever comes."""
+    read = b""
+    while len(read) < ANSWER_BYTES and (piece := response.read1(ANSWER_BYTES - len(read))):
+        read += piece
+    return read[:ANSWER_BYTES]
 
 
 @contextmanager

@@ -220,7 +220,7 @@ def _asked_for(retry_after: str, now: datetime) -> float:
     else:
         try:
             at = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # the receiver may send any digits
             return 0.0
         seconds = (at if at.tzinfo else at.replace(tzinfo=now.tzinfo)).timestamp() - now.timestamp()
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)

@@ -171,6 +171,35 @@ def test_no_more_than_the_beginning_of_an_answer_is_read(receiver: Receiver) -> 
     assert len(_post(receiver.url).beginning) == outbound.ANSWER_BYTES
 
 
+@pytest.mark.parametrize("size", [b"-1", b"-5", b"ffffffffff"])
+def test_a_chunk_of_a_strange_size_is_not_read_to_its_end(receiver: Receiver, size: bytes) -> None:
+    """``http.client`` reads a chunk of -1 bytes until the connection ends, and fails at one of -5."""
+    sent = 0
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal sent
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n")
+        try:
+            while sent < 64 << 20:
+                handler.wfile.write(b"x" * 65536)
+                sent += 65536
+        except OSError:
+            return
+
+    receiver.answer = endless
+    assert len(_post(receiver.url).beginning) <= outbound.ANSWER_BYTES
+    assert sent < 64 << 20
+
+
+def test_an_answer_in_small_chunks_is_read_whole(receiver: Receiver) -> None:
+    def pieces(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        handler.wfile.write(b"".join(b"1\r\n" + letter + b"\r\n" for letter in (b"o", b"k", b"!")) + b"0\r\n\r\n")
+
+    receiver.answer = pieces
+    assert _post(receiver.url).beginning == b"ok!"
+
+
 def test_an_answer_that_comes_drop_by_drop_ends_in_time(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbound, "TOTAL_S", 0.6)
 

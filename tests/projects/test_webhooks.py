@@ -217,7 +217,14 @@ def test_retry_after_is_honoured(alice: User, team: Team, receiver: Receiver, as
     assert seconds - 60 < wait <= seconds
 
 
-@pytest.mark.parametrize("asked", ["", "soon", "-5", "Thu, 99 Foo"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *("", "soon", "-5", "Thu, 99 Foo"),
+        f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT",
+        f"Mon, 01 Jan 2030 00:00:00 +{'9' * 20}",
+    ],
+)
 def test_nonsense_in_retry_after_is_ignored(alice: User, team: Team, receiver: Receiver, asked: str) -> None:
     _hook(alice, team, receiver)
     _emit(team)
