@@ -25,7 +25,7 @@ REDIRECTED_S = 600
 """Seconds for which a browser may go to the same signed address again: players ask for many ranges."""
 SHOWN = re.compile(r"(video|audio)/[\w.+-]+|image/(jpeg|png|webp)")
 """What a browser may show in place; everything else is only ever saved."""
-RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 class UnsatisfiableRangeError(Exception):

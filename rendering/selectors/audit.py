@@ -32,9 +32,10 @@ def events(asked: Mapping[str, str]) -> QuerySet[AuditEvent]:
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text.strip())
+        day = date.fromisoformat(text.strip())
     except ValueError:
         return None
+    return day if date.min.year < day.year < date.max.year else None  # beyond these there is no next day
 
 
 def _begin(day: date) -> datetime:
