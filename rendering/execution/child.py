@@ -38,7 +38,7 @@ GRACE_S = 1.0
 """How long the engine may take to clear up after it was asked to end."""
 LOG_TAIL = 20_000
 """Bytes of the engine's log that go with an attempt."""
-SECRETS = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY|DATABASE_URL|EMAIL_URL|DJANGO_SETTINGS_MODULE|Q_CLUSTER")
+SECRETS = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY|_DSN|DATABASE_URL|EMAIL_URL|DJANGO_SETTINGS_MODULE|Q_CLUSTER")
 """Variables that a process that parses other people's files has no business to know."""
 PR_SET_PDEATHSIG = 1
 
