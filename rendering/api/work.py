@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,6 +30,8 @@ from rendering.services import batches, matrix, stopping
 
 RETRY = ("nothing_to_retry", "team_storage_spent", "render_minutes_spent", "render_minutes_short")
 """How trying again may be refused: codes of the catalogue."""
+MOST_CELLS = 50_000
+"""Of one matrix, with those that cannot be rendered: the answer tells each of them."""
 
 
 def keys_of(texts: Iterable[str] | None) -> list[CellKey] | None:
@@ -169,7 +171,13 @@ def _matrix(project: Project, asked: dict[str, Any]) -> dict[str, Any]:
     team = project.team
     rows: dict[str, QuerySet[Any]] = {"presenters": team.presenters.all(), "scripts": team.scripts.all()}
     mine = {name: chosen(known, asked[name]) for name, known in rows.items() if name in asked}
-    return {**mine, "languages": asked.get("languages")}
+    languages = asked.get("languages")
+    if languages is not None:
+        presenters = len(mine["presenters"]) if "presenters" in mine else project.presenters.count()
+        scripts = len(mine["scripts"]) if "scripts" in mine else project.scripts.count()
+        if presenters * scripts * len(languages) > MOST_CELLS:
+            raise serializers.ValidationError({"languages": [f"More than {MOST_CELLS} cells: ask in several parts."]})
+    return {**mine, "languages": languages}
 
 
 class Jobs(Things):

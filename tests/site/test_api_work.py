@@ -50,6 +50,16 @@ def test_without_lists_the_matrix_is_the_whole_board(bob: User, board: Project) 
     assert post(program(bob), BATCHES, {"project": board.public_id, "languages": ["en"]}).json()["total"] == 4
 
 
+def test_a_matrix_of_more_cells_than_an_answer_can_tell_is_refused(bob: User, team: Team, board: Project) -> None:
+    """A hundred languages of which no script has a word cost nothing to ask for."""
+    names = [f"{first}{second}" for first in "abcdefghij" for second in "abcdefghij"]
+    people = [factories.presenter(team).public_id for _ in range(260)]
+    body = {"project": board.public_id, "presenters": people, "languages": names}
+    problem = assert_problem(post(program(bob), BATCHES, body), 400, "bad_request")
+    assert list(problem["errors"]) == ["languages"]
+    assert board.presenters.count() == 2
+
+
 def test_a_matrix_of_another_team_s_presenters_is_not_found(bob: User, board: Project, charlie: User) -> None:
     theirs = factories.presenter(charlie.teams.get())
     body = {"project": board.public_id, "presenters": [theirs.public_id]}
