@@ -22,6 +22,7 @@ from projects.models import (
     ScriptVersion,
     Team,
 )
+from projects.services.presenters import NOTES_LIMIT
 
 ANALYSIS = ["state", "stage", "progress", "error_code", "findings", "analysed_at"]
 
@@ -98,12 +99,12 @@ class PresenterSerializer(serializers.ModelSerializer):
 class PresenterNew(serializers.Serializer):
     team = serializers.CharField(max_length=16)
     name = serializers.CharField(max_length=120)
-    notes = serializers.CharField(required=False, allow_blank=True, default="")
+    notes = serializers.CharField(max_length=NOTES_LIMIT, required=False, allow_blank=True, default="")
 
 
 class PresenterChange(serializers.Serializer):
     name = serializers.CharField(max_length=120, required=False)
-    notes = serializers.CharField(required=False, allow_blank=True)
+    notes = serializers.CharField(max_length=NOTES_LIMIT, required=False, allow_blank=True)
 
 
 class FootageSerializer(serializers.ModelSerializer):

@@ -10,11 +10,18 @@ from projects.access import require
 from projects.models import Presenter, Role, Team
 from projects.services import audit, names
 
+NOTES_LIMIT = 10_000
+"""Letters that are kept of notes: lists tell them for each presenter."""
+
+
+def _kept(notes: str) -> str:
+    return notes.strip()[:NOTES_LIMIT]
+
 
 @transaction.atomic
 def create_presenter(*, actor: User, team: Team, name: str, notes: str = "") -> Presenter:
     require(actor, team, Role.CREATOR)
-    presenter = Presenter.objects.create(team=team, name=names.clean(name, limit=120), notes=notes.strip())
+    presenter = Presenter.objects.create(team=team, name=names.clean(name, limit=120), notes=_kept(notes))
     audit.record(action="presenter.created", actor=actor, team=team, subject=presenter)
     return presenter
 
@@ -26,7 +33,7 @@ def rename_presenter(*, actor: User, presenter: Presenter, name: str, notes: str
     was = presenter.name
     presenter.name = names.clean(name, limit=120)
     if notes is not None:
-        presenter.notes = notes.strip()
+        presenter.notes = _kept(notes)
     presenter.save(update_fields=["name", "notes"])
     audit.record(action="presenter.renamed", actor=actor, team=presenter.team, subject=presenter, was=was)
     return presenter

@@ -95,6 +95,14 @@ def test_what_no_database_keeps_is_at_no_address_and_in_no_form(alice: User, tea
     assert (answer.status_code, team.presenters.count()) == (404, 0)
 
 
+def test_notes_are_no_place_for_a_whole_book(alice: User, team: Team) -> None:
+    """A page of a list holds two hundred of them."""
+    new = {"team": team.public_id, "name": "Ada", "notes": "x" * 10_001}
+    assert list(assert_problem(post(program(alice), PRESENTERS, new), 400, "bad_request")["errors"]) == ["notes"]
+    browser(alice).post(f"/t/{team.public_id}/presenters/new/", new)
+    assert len(team.presenters.get().notes) == 10_000
+
+
 def test_whatever_a_program_accepts_it_is_answered(bob: User) -> None:
     assert program(bob).get(PRESENTERS, headers={"Accept": "image/png"}).status_code == 200
 
