@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 class RenderingConfig(AppConfig):
     name = "rendering"
-    verbose_name = _("Rendering")
+    verbose_name = _("Rendering and workers")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

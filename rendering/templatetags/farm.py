@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import template
+from django.template.defaultfilters import filesizeformat
 from django.utils import formats, timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from projects import problems
-from projects.models import AuditEvent
+from projects.models import ApiToken, AudioTake, AuditEvent, Role
 from rendering.models import RenderAttempt, WorkerNode
 from rendering.selectors import stage_label
 from rendering.selectors.farm import Word
@@ -48,9 +49,30 @@ DETAILS: dict[str, str | Promise] = {
     "max_running": gettext_lazy("jobs at once"),
     "max_attempts": gettext_lazy("tries"),
     "backoff_seconds": gettext_lazy("seconds of rest"),
+    "cells": gettext_lazy("cells"),
+    "events": gettext_lazy("events"),
+    "files": gettext_lazy("files"),
+    "language": gettext_lazy("language"),
+    "number": gettext_lazy("number"),
+    "preset": gettext_lazy("preset"),
+    "project": gettext_lazy("project"),
+    "role": gettext_lazy("role"),
+    "scope": gettext_lazy("scope"),
+    "size": gettext_lazy("size"),
+    "source": gettext_lazy("source"),
+    "teams": gettext_lazy("teams"),
+    "what_label": gettext_lazy("which"),
 }
-"""What farm acts note in the audit log; what is not listed is shown as it is."""
+"""What acts note in the audit log; what is not listed is shown as it is."""
 STATES: dict[str, str | Promise] = {state.value: state.label for state in WorkerNode.State}
+ROLES: dict[str, str | Promise] = {role.value: role.label for role in Role}
+VALUES: dict[str, dict[str, str | Promise]] = {
+    "role": ROLES,
+    "scope": {scope.value: scope.label for scope in ApiToken.Scope},
+    "source": {source.value: source.label for source in AudioTake.Source},
+    "teams": {"all": gettext_lazy("all")},
+}
+"""Words for what is noted under a name."""
 CHARTS: dict[str, str | Promise] = {
     "hour": gettext_lazy("Last hour"),
     "day": gettext_lazy("Last day"),
@@ -222,15 +244,24 @@ def took(attempt: RenderAttempt) -> str:
 def detail_words(event: AuditEvent) -> str:
     """What the log notes besides the reason."""
     noted = {name: value for name, value in event.detail.items() if name != "reason"}
-    return " · ".join(_noted(name, value) for name, value in noted.items())
+    if "what_label" in noted:
+        noted.pop("what", None)  # its id
+    was = ROLES if "role" in noted else STATES
+    return " · ".join(_noted(name, value, was) for name, value in noted.items())
 
 
-def _noted(name: str, value: object) -> str:
+def _noted(name: str, value: object, was: dict[str, str | Promise] = STATES) -> str:
     label = str(DETAILS.get(name, name))
-    return label if value is True else f"{label}: {_plain(value)}"
+    if value is True:
+        return label
+    if name == "size" and isinstance(value, int):
+        return f"{label}: {filesizeformat(value)}"
+    return f"{label}: {_plain(value, VALUES.get(name, was))}"
 
 
-def _plain(value: object) -> str:
+def _plain(value: object, words: dict[str, str | Promise]) -> str:
     if isinstance(value, dict):
-        return ", ".join(_noted(str(name), inner) for name, inner in value.items())
-    return "–" if value is None else str(STATES.get(str(value), value))
+        return ", ".join(_noted(str(name), inner, words) for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_plain(item, words) for item in value)
+    return "–" if value is None else str(words.get(str(value), value))

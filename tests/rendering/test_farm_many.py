@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import User
@@ -317,6 +318,22 @@ def test_the_audit_log_is_found_by_who_what_where_and_when(olga: User, alice: Us
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["action"] for row in rows] == ["team.renamed", "job.held"]
     assert rows[1]["reason"] == "'=1+1"  # no spreadsheet runs it
+
+
+def test_the_audit_log_tells_what_was_noted_in_words(olga: User, alice: User, team: Team) -> None:
+    audit.record(action="webhook.created", actor=alice, team=team, events=["job.failed", "export.ready"])
+    audit.record(action="footage.uploaded", actor=alice, team=team, size=2048)
+    audit.record(action="member.role_changed", actor=alice, team=team, role="manager", was="viewer")
+    audit.record(action="project.script_added", actor=alice, team=team, what="m6jcydm8nx79b2bc", what_label="Greeting")
+    page = unescape(browser(olga).get(reverse("rendering:farm_audit")).content.decode()).replace("\xa0", " ")
+    for words in (
+        "events: job.failed, export.ready",
+        "size: 2.0 KB",
+        "role: Manager · before: Viewer",
+        "which: Greeting",
+    ):
+        assert words in page
+    assert "m6jcydm8nx79b2bc" not in page
 
 
 def test_a_workers_page_tells_what_is_known_and_what_is_not(olga: User, team: Team, worker: WorkerNode) -> None:
