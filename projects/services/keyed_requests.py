@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from projects.access import carried_by
 from projects.models import KeyedRequest
 from projects.problems import HeyGemError
 
@@ -56,10 +57,18 @@ def once(*, actor: User, key: str, address: str, body: bytes, make: Callable[[],
     return answer
 
 
+def _reach(actor: User) -> str:
+    """Of the token that was sent, when it is for some teams only: it is not answered what was made beyond them."""
+    token = carried_by(actor)
+    if token is None or token.all_teams:
+        return ""
+    return f"{sorted(token.teams.order_by().values_list('public_id', flat=True))}\n"
+
+
 def _begin(actor: User, key: str, address: str, body: bytes) -> KeyedRequest:
     """What is to be made now (``status`` None), or was made."""
     now = timezone.now()
-    asked = hashlib.sha256(address.encode() + b"\n" + body).hexdigest()
+    asked = hashlib.sha256(_reach(actor).encode() + address.encode() + b"\n" + body).hexdigest()
     own = KeyedRequest.objects.filter(user=actor, key=key)
     with transaction.atomic():
         own.filter(created_at__lt=now - KEPT).delete()

@@ -42,6 +42,19 @@ def test_a_token_for_one_team_finds_nothing_of_another(
     assert robot(bob).get(f"{PRESENTERS}{presenter.public_id}/").status_code == 200
 
 
+def test_a_token_is_not_answered_what_another_made_beyond_its_teams(bob: User, team: Team, second: Team) -> None:
+    made = {"data": {"team": team.public_id, "name": "Eve"}, "content_type": "application/json"}
+    again: dict[str, Any] = {**made, "headers": {"Idempotency-Key": "one"}}
+    assert robot(bob).post(PRESENTERS, **again).status_code == 201
+    answer = robot(bob, teams=[second]).post(PRESENTERS, **again)
+    assert (answer.status_code, answer.json()["code"]) == (422, "key_reused")
+    assert robot(bob).post(PRESENTERS, **again)["Idempotency-Replayed"] == "true"
+    own = robot(bob, teams=[second]), robot(bob, teams=[second])  # the second was made when the first was lost
+    again |= {"data": {"team": second.public_id, "name": "Eve"}, "headers": {"Idempotency-Key": "two"}}
+    assert [client.post(PRESENTERS, **again).status_code for client in own] == [201, 201]
+    assert second.presenters.count() == 1
+
+
 def test_a_token_for_every_team_reaches_one_that_is_joined_later(bob: User, team: Team) -> None:
     client = robot(bob)
     later = factories.team("Later", owner=bob)
