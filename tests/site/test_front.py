@@ -67,6 +67,16 @@ def test_a_page_comes_small_with_each_header_once(site: Site) -> None:
     assert len(headers["X-Request-ID"]) == 32
 
 
+def test_an_address_that_lets_somebody_in_is_in_no_log(site: Site) -> None:
+    opening = ("/invitations/SECRET/", "/accounts/once/SECRET/", "/accounts/password/reset/key/1-SECRET/")
+    asked = [site.front.ask("GET", path)[0] for path in (*opening, "/accounts/confirm-email/SECRET/", "/plain/")]
+    assert len(asked) == 5
+    for name in ("access.log", "gunicorn.log"):
+        told = (site.front.folder / name).read_text()
+        assert "SECRET" not in told
+        assert "/plain/" in told
+
+
 def test_a_video_is_sent_in_part_by_nginx_to_who_may_see_it(site: Site) -> None:
     path = f"/media/{site.blob}/clip.mp4"
     status, headers, body = site.front.ask("GET", path, {**site.key, "Range": "bytes=256-511"})
