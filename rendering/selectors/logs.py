@@ -6,7 +6,7 @@ import re
 
 from rendering.models import RenderAttempt
 
-_PATH = re.compile(r"(?<![\w/:.…])/(?:[^\s/'\"<>|,;:()]+/)+([^\s/'\"<>|,;:()]*)")
+_PATH = re.compile(r"(?<![\w/.…])/(?:[^\s/'\"<>|,;:()]+/)+([^\s/'\"<>|,;:()]*)")
 
 
 def without_paths(text: str) -> str:

@@ -324,6 +324,8 @@ def test_the_audit_log_tells_what_was_noted_in_words(olga: User, alice: User, te
     audit.record(action="webhook.created", actor=alice, team=team, events=["job.failed", "export.ready"])
     audit.record(action="footage.uploaded", actor=alice, team=team, size=2048)
     audit.record(action="member.role_changed", actor=alice, team=team, role="manager", was="viewer")
+    was = {"storage_bytes": None, "take_seconds": 60}
+    audit.record(action="team.limits_changed", actor=olga, team=team, was=was, storage_bytes=2**30, take_seconds=3)
     audit.record(action="project.script_added", actor=alice, team=team, what="m6jcydm8nx79b2bc", what_label="Greeting")
     page = unescape(browser(olga).get(reverse("rendering:farm_audit")).content.decode()).replace("\xa0", " ")
     for words in (
@@ -333,6 +335,7 @@ def test_the_audit_log_tells_what_was_noted_in_words(olga: User, alice: User, te
         "which: Greeting",
     ):
         assert words in page
+    assert "before: storage: –, seconds of one take: 60 · storage: 1.0 GB · seconds of one take: 3" in page
     assert "m6jcydm8nx79b2bc" not in page
 
 
