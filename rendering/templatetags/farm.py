@@ -62,6 +62,15 @@ DETAILS: dict[str, str | Promise] = {
     "source": gettext_lazy("source"),
     "teams": gettext_lazy("teams"),
     "what_label": gettext_lazy("which"),
+    "storage_bytes": gettext_lazy("storage"),
+    "render_minutes": gettext_lazy("minutes of video a month"),
+    "file_bytes": gettext_lazy("largest file"),
+    "take_seconds": gettext_lazy("seconds of one take"),
+    "work_days": gettext_lazy("days of work files"),
+    "preview_days": gettext_lazy("days of previews"),
+    "analysis_days": gettext_lazy("days of analyses"),
+    "export_days": gettext_lazy("days of ZIPs"),
+    "version_days": gettext_lazy("days of superseded versions"),
 }
 """What acts note in the audit log; what is not listed is shown as it is."""
 STATES: dict[str, str | Promise] = {state.value: state.label for state in WorkerNode.State}
@@ -73,6 +82,7 @@ VALUES: dict[str, dict[str, str | Promise]] = {
     "teams": {"all": gettext_lazy("all")},
 }
 """Words for what is noted under a name."""
+SIZES = {"size", "storage_bytes", "file_bytes"}
 CHARTS: dict[str, str | Promise] = {
     "hour": gettext_lazy("Last hour"),
     "day": gettext_lazy("Last day"),
@@ -254,7 +264,7 @@ def _noted(name: str, value: object, was: dict[str, str | Promise] = STATES) -> 
     label = str(DETAILS.get(name, name))
     if value is True:
         return label
-    if name == "size" and isinstance(value, int):
+    if name in SIZES and isinstance(value, int):
         return f"{label}: {filesizeformat(value)}"
     return f"{label}: {_plain(value, VALUES.get(name, was))}"
 
