@@ -278,12 +278,12 @@ def test_a_teams_makers_read_the_log_of_what_failed_without_the_machines_folders
 ) -> None:
     job = new_job(team)
     token = claimed(job, worker)
-    log = "cannot read /srv/heygem/media/blobs/ab/clip.mp4: 3/4 done, see https://example.org/a/b"
+    log = "cannot read /srv/heygem/media/blobs/ab/clip.mp4: 3/4 done, see https://example.org/a/b; cwd:/srv/heygem/now"
     states.write_log(job, worker, log, len(log))
     states.fail(job, token, "bad_media")
     url = reverse("rendering:cell", args=[job.deliverable.public_id])
     page = browser(bob).get(url).content.decode()
-    assert "cannot read …/clip.mp4: 3/4 done, see https://example.org/a/b" in page
+    assert "cannot read …/clip.mp4: 3/4 done, see https://example.org/a/b; cwd:…/now" in page
     assert "/srv/" not in page
     assert "cannot read" not in browser(victor).get(url).content.decode()
     api = browser(victor).get(reverse("api:job-attempts", args=[job.public_id])).json()
