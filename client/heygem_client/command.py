@@ -183,8 +183,13 @@ def _upload(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:
             made.append(site.upload_take(path, script=script, language=asked.language, hear=hear))
     if asked.wait:
         made = [_looked_at(site, item, asked.timeout) for item in made]
-    _result(asked, made, [f"{item.id}  {item.state}  {item.name}" for item in made])
+    _result(asked, made, [_line(item) for item in made])
     return FAILED if any(item.state == "refused" for item in made) else DONE
+
+
+def _line(item: a.Footage | a.Take) -> str:
+    why = f" ({item.error_code})" if item.error_code else ""
+    return f"{item.id}  {item.state}{why}  {item.name}"
 
 
 def _looked_at(site: HeyGem, item: a.Footage | a.Take, timeout_s: float | None) -> a.Footage | a.Take:

@@ -154,6 +154,13 @@ def test_footage_is_uploaded_and_waited_for(live: Live, tmp_path: Path) -> None:
     assert footage["state"] in ("ready", "warnings")
 
 
+def test_refused_footage_is_told_with_the_reason(live: Live, tmp_path: Path) -> None:
+    file = _file(tmp_path, "Nobody.mp4", "no_face")
+    done = live.run(tmp_path, "upload", file, "--presenter", "Nobody", "--team", live.team, "--wait")
+    assert done.returncode == 1
+    assert "refused (no_face)  Nobody.mp4" in done.stdout
+
+
 def test_whoever_belongs_to_several_teams_is_asked_which(live: Live, tmp_path: Path) -> None:
     done = live.run(tmp_path, "render", "--presenter", "Ada", "--script", "Welcome")
     assert done.returncode == 1
