@@ -12,10 +12,11 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.cast import alice, bob, charlie, mona, presenter, project, rita, script, team, victor
 from tests.postgres import postgres
 from tests.s3 import s3, s3_server
+from tests.sites import migrated_postgres, migrated_sqlite, new_site
 
 __all__ = [
-    "alice", "bob", "charlie", "mona", "postgres", "presenter", "project", "rita", "s3", "s3_server", "script", "team",
-    "victor",
+    "alice", "bob", "charlie", "migrated_postgres", "migrated_sqlite", "mona", "new_site", "postgres", "presenter",
+    "project", "rita", "s3", "s3_server", "script", "team", "victor",
 ]  # fmt: skip
 
 

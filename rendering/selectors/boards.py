@@ -33,9 +33,7 @@ NEAR = 20
 def problem_view(code: str, *, level: str = "refused", figure: float | None = None) -> ProblemView:
     """A code of the catalogue in the reader's language."""
     problem = problems.get(code)
-    return ProblemView(
-        code=code, sentence=problem.said(figure), remedy=str(problem.remedy), level=level, figure=figure
-    )
+    return ProblemView(code=code, sentence=problem.said(figure), remedy=str(problem.remedy), level=level, figure=figure)
 
 
 def stale_because(version: RenderVersion, cell: Cell) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from rendering.services import batches, exports, stopping, versions
 from tests import factories
 from tests.cast import browser
 from tests.rendering import making
-from tests.rendering.conftest import NewSite
+from tests.sites import NewSite
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.rendering.conftest import NewSite
 from tests.rendering.sites import Site, children, is_running
+from tests.sites import NewSite
 
 pytestmark = [pytest.mark.qcluster]
 

@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from rendering import workers
 from rendering.execution import figures
 from rendering.models import WorkerNode
-from tests.rendering.conftest import NewSite
+from tests.sites import NewSite
 
 SMI = """#!/bin/sh
 echo "$@" >> {log}

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from rendering.models import WorkerNode
-from tests.rendering.conftest import NewSite
+from tests.sites import NewSite
 
 
 @pytest.mark.django_db

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.rendering.conftest import NewSite
 from tests.rendering.test_qcluster import done_once
+from tests.sites import NewSite
 
 pytestmark = [pytest.mark.qcluster, pytest.mark.postgres]
 NAMES = ("one", "two", "three")

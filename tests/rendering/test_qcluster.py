@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.rendering.conftest import Kind, NewSite
 from tests.rendering.sites import Site, children, is_running
+from tests.sites import Kind, NewSite
 
 pytestmark = [pytest.mark.qcluster]
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.rendering.conftest import Kind, NewSite
+from tests.sites import Kind, NewSite
 
 pytestmark = [pytest.mark.qcluster]
 

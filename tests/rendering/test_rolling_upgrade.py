@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rendering.conftest import NewSite
 from tests.rendering.sites import ROOT, Site
+from tests.sites import NewSite
 
 pytestmark = [pytest.mark.qcluster]
 

@@ -23,11 +23,8 @@ from heygem_site.backup.archive import ABOUT, MANIFEST, Reader, Writer
 from projects.models import MediaHold, Team
 from projects.services import blobs, media_hold
 from tests import factories, s3
-from tests.rendering.conftest import Kind, NewSite, migrated_postgres, migrated_sqlite, new_site
 from tests.rendering.sites import ROOT, Site
-from tests.s3 import s3_server
-
-__all__ = ["migrated_postgres", "migrated_sqlite", "new_site", "s3_server"]
+from tests.sites import Kind, NewSite
 
 FURNISH = """
 from datetime import timedelta
