@@ -22,7 +22,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -403,6 +403,7 @@ def told(farm: Farm) -> dict[str, Any]:
         "claims": seen.claims,
         "claim_ms": {f"p{p}": round(1000 * crowds.percentile(seen.claim_s, p), 1) for p in (50, 95, 99)},
         "waiting_minutes": waiting(farm, waits),
+        "waiting_minutes_by_team": [_spread([team], waits) for team in _by_size(farm)],
         "broken": {
             "doubles": doubles + RenderVersion.objects.count() - states["succeeded"],
             "jobs_lost": farm.ordered - sum(states.values()) + leaseless.count(),
@@ -415,20 +416,28 @@ def told(farm: Farm) -> dict[str, Any]:
 
 def waiting(farm: Farm, waits: list[tuple[int, float]]) -> dict[str, Any]:
     """From the order to the first start, in minutes: of all jobs, and of teams by how much they order."""
-    ranked = sorted(farm.size, key=lambda team: -farm.size[team])
+    ranked = _by_size(farm)
     groups = {
-        "all": set(ranked),
-        "largest_team": set(ranked[:1]),
-        "next_ten": set(ranked[1:11]),
-        "next_fifty": set(ranked[11:61]),
-        "all_smaller": set(ranked[61:]),
-        "with_a_limit": set(farm.limit),
+        "all": ranked,
+        "largest_team": ranked[:1],
+        "next_ten": ranked[1:11],
+        "next_fifty": ranked[11:61],
+        "all_smaller": ranked[61:],
+        "with_a_limit": list(farm.limit),
     }
-    found = {}
-    for name, teams in groups.items():
-        minutes = [seconds / MINUTE for team, seconds in waits if team in teams]
-        found[name] = {"jobs": len(minutes), **{f"p{p}": round(crowds.percentile(minutes, p), 1) for p in (50, 95)}}
-    return found
+    return {name: _spread(teams, waits) for name, teams in groups.items()}
+
+
+def _by_size(farm: Farm) -> list[int]:
+    """Teams, the one that orders most first."""
+    return sorted(farm.size, key=lambda team: -farm.size[team])
+
+
+def _spread(teams: Iterable[int], waits: list[tuple[int, float]]) -> dict[str, float]:
+    """How many jobs of these teams began, and for how many minutes they had waited."""
+    wanted = set(teams)
+    minutes = [seconds / MINUTE for team, seconds in waits if team in wanted]
+    return {"jobs": len(minutes), **{f"p{p}": round(crowds.percentile(minutes, p), 1) for p in (50, 95)}}
 
 
 def simulate(plan: Plan) -> dict[str, Any]:

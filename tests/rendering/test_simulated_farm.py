@@ -15,3 +15,6 @@ def test_a_farm_on_which_machines_die_and_teams_pause_loses_doubles_and_exceeds_
     assert told["attempts"]["succeeded"] == told["states"]["succeeded"] > 0
     assert told["attempts"].get("lost"), told
     assert told["deaths"] > 2
+    by_team = told["waiting_minutes_by_team"]
+    assert len(by_team) == 12
+    assert sum(team["jobs"] for team in by_team) == told["waiting_minutes"]["all"]["jobs"] > 0
