@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -114,14 +115,14 @@ class Things(Asking, mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericVi
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class Made(Things):
+class Made(Things, ABC):
     """Things that programs make, once for each ``Idempotency-Key``."""
 
     def create(self, request: Request) -> Response:
         return once(request, lambda: self.shown(self.make(self.asked()), status.HTTP_201_CREATED))
 
-    def make(self, asked: dict[str, Any]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def make(self, asked: dict[str, Any]) -> Any: ...
 
 
 class Archived(Things):
