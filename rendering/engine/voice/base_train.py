@@ -1,7 +1,6 @@
 """Trains the base model from synthesised speech alone: no footage, no rights question, made again from one seed.
 
-The sentences, manners, spoiling and training follow the seed to the bit; espeak-ng itself now and then renders a
-breathy voice with slightly other samples, so two runs agree in their scores, not in every weight.
+The speech, sentences, manners, spoiling and training follow the seed.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ VOICES = {"en": "en-us", "zh": "cmn", "zh-hans": "cmn", "zh-cn": "cmn", "zh-tw":
 """Language tags whose espeak-ng voice has another name; any other tag is tried as it is, then without its region."""
 
 _TIMEOUT_S = 120.0
+_SEED = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +184,8 @@ class _Espeak:
 
     def say(self, sentence: Sentence) -> tuple[dict[str, Any], bytes]:
         self.pcm, self.events, self.words = [], [], []
+        # Breath is noise, which the library draws from the time of day: the same words shall always sound the same.
+        self.library.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))
         failed = {"error": "", "samples": 0, "rate": self.rate, "phonemes": [], "words": []}
         if not self.choose_voice(sentence.language, sentence.variant):
             return {**failed, "error": f"no voice for {sentence.language}"}, b""
