@@ -136,14 +136,16 @@ def learn(
     report: Report = silent,
     *,
     lift: np.ndarray | None = None,
+    base: BaseModel | None = None,
     seed: int = 0,
 ) -> VoiceModel:
     """Learn the presenter from tracked footage.
 
     ``opening_width`` (N, 2) IO, ``mouth`` (N, 8) lip space, ``ok`` (N,) bool (frames to learn from), ``audio16k`` the
     footage's own sound (n,) float32 or None. ``lift`` (3, 8): a mouth from (opening, width, 1), for a lip space that
-    knows it beforehand (hand-made modes); otherwise it is regressed from the frames. Deterministic for one ``seed``.
-    Some 3 s of CPU for 20 s of footage.
+    knows it beforehand (hand-made modes); otherwise it is regressed from the frames. ``base``: the model of any voice
+    to start from, by default the committed one; plan with the same.
+    Deterministic for one ``seed``. Some 3 s of CPU for 20 s of footage.
     """
     ok = ok & np.isfinite(opening_width).all(1) & np.isfinite(mouth).all(1)
     if ok.sum() < 2:
@@ -151,7 +153,7 @@ def learn(
     shape, lips = opening_width.astype(np.float64), mouth.astype(np.float64)
     times = np.arange(len(ok)) / fps
     report("learn", 0, 4)
-    base = load_base()
+    base = base or load_base()
     heard = features(audio16k) if audio16k is not None and len(audio16k) > 1600 else None
     speaking = np.zeros(len(ok), bool)
     offset = Offset(0.0, 0.0, False)

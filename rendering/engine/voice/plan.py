@@ -32,18 +32,20 @@ def plan(
     *,
     amplitude: float = 1.0,
     phonemes: Sequence[visemes.Phoneme] | None = None,
+    base: BaseModel | None = None,
 ) -> np.ndarray:
     """The planned mouth, (n, 8) float32 in the presenter's lip space, at ``times_s`` (n,) of the take.
 
     ``audio16k`` (m,) float32 mono at 16 kHz. ``amplitude``: opening relative to the presenter's own, .5..1.5.
-    ``phonemes``: where the take's sounds are known, the lips meet on p, b and m.
+    ``phonemes``: where the take's sounds are known, the lips meet on p, b and m. ``base``: the model of any voice that
+    was learned with, by default the committed one.
     """
     times = np.asarray(times_s, np.float64)
     if len(times) == 0:
         return np.zeros((0, len(model.rest)), np.float32)
     heard = features(audio16k)
     own = _own_mouths(model, heard, times)
-    shape = _shape(model, heard, audio16k, times, own, amplitude, phonemes)
+    shape = _shape(model, heard, audio16k, times, own, amplitude, phonemes, base or load_base())
     mouth = np.column_stack([shape, np.ones(len(shape))]) @ model.lift
     if own is not None:
         # The ridge knows more of the mouth than opening and width: keep the part that those two do not say.
@@ -61,11 +63,12 @@ def plan_shape(
     *,
     amplitude: float = 1.0,
     phonemes: Sequence[visemes.Phoneme] | None = None,
+    base: BaseModel | None = None,
 ) -> np.ndarray:
     """Opening and width alone, (n, 2) float32 IO, pauses not yet at rest; arguments as for :func:`plan`."""
     times, heard = np.asarray(times_s, np.float64), features(audio16k)
     own = _own_mouths(model, heard, times)
-    return _shape(model, heard, audio16k, times, own, amplitude, phonemes).astype(np.float32)
+    return _shape(model, heard, audio16k, times, own, amplitude, phonemes, base or load_base()).astype(np.float32)
 
 
 def _mouth_moves(model: VoiceModel) -> bool:
@@ -88,9 +91,10 @@ def _shape(
     own: np.ndarray | None,
     amplitude: float,
     phonemes: Sequence[visemes.Phoneme] | None,
+    base: BaseModel,
 ) -> np.ndarray:
     talking = at_times(activity(audio16k)[:, None], times)[:, 0]
-    opinions = [(BASE_SHARE, model.own_sd[1], load_base().predict(heard, times))]
+    opinions = [(BASE_SHARE, model.own_sd[1], base.predict(heard, times))]
     if own is not None and model.joint is not None:
         read = np.column_stack([own, np.ones(len(own))]) @ model.read
         opinions.append((RIDGE_SHARE * model.trust, model.own_sd[0], read))
