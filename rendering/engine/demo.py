@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 from rendering.engine.contract import Report, silent
 from rendering.engine.puppet import REST_WIDTH, Pose, Puppet
 from rendering.engine.voice.speak import Speech, speak
-from rendering.engine.voice.visemes import Phoneme, closures, mouth
+from rendering.engine.voice.visemes import LEAD_S, Phoneme, closures, mouth
 
 PRESENTER_NAME = "Eileen Collins (NASA portrait)"
 OPENING_IO, WIDTH_IO = 0.27, 0.10
@@ -23,6 +23,8 @@ OPENING_IO, WIDTH_IO = 0.27, 0.10
 _SPEECH_RATE = 48000
 _INERTIA_S = 0.045
 """A jaw has mass: how far its movement is smoothed, so that it follows speech as slowly as living ones do."""
+_LIPS_S = 0.025
+"""How fast lips close and open around p, b and m."""
 
 # Aesop, read aloud: nothing that could be taken for the astronaut's own words.
 _READING = {
@@ -146,13 +148,13 @@ def _reading(language: str, seconds: float, variant: str) -> Speech:
 def _speech_motion(phonemes: list[Phoneme], times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Opening and change of width, both (n,) in IO."""
     target = mouth(phonemes, times).astype(np.float64)
-    opening = OPENING_IO * np.clip(target[:, 0], 0, 1.1)
-    for start, end in closures(phonemes):
-        middle = (start + end) / 2
-        opening *= 1 - np.exp(-0.5 * ((times - middle) / max(0.02, 0.4 * (end - start))) ** 2)
-    width = WIDTH_IO * np.clip(target[:, 1], -1.1, 1.1)
     inertia = _INERTIA_S * (len(times) - 1) / max(float(times[-1] - times[0]), 1e-6) if len(times) > 1 else 0.0
-    return gaussian_filter1d(opening, inertia), gaussian_filter1d(width, inertia)
+    opening = gaussian_filter1d(OPENING_IO * np.clip(target[:, 0], 0, 1.1), inertia)
+    width = gaussian_filter1d(WIDTH_IO * np.clip(target[:, 1], -1.1, 1.1), inertia)
+    for start, end in closures(phonemes):  # lips are quicker than the jaw, and they do meet
+        away = np.maximum(np.abs(times + LEAD_S - (start + end) / 2) - (end - start) / 2, 0)
+        opening *= 1 - np.exp(-0.5 * (away / _LIPS_S) ** 2)
+    return opening, width
 
 
 def _poses(times: np.ndarray, opening: np.ndarray, width: np.ndarray, seed: int) -> Iterator[Pose]:

@@ -62,6 +62,8 @@ VOWELS = frozenset("aɑɐæʌɛɜɞɘeɪiɨəɔɒoɵuʊɯyʏøœɚɝ")
 CLOSURES = frozenset("pbm")
 """Sounds for which the lips must meet."""
 
+LEAD_S = 0.02
+"""Lips move this much ahead of the sound they make."""
 _FIRST_OF_GLIDE = 0.6
 """Share of a diphthong's time that belongs to its first vowel."""
 _STRESS = 1.15
@@ -93,7 +95,9 @@ def parts(phonemes: Iterable[Phoneme], rest: Viseme = REST) -> list[tuple[float,
     return found
 
 
-def mouth(phonemes: Sequence[Phoneme], times_s: np.ndarray, *, lead_s: float = 0.02, rest: Viseme = REST) -> np.ndarray:
+def mouth(
+    phonemes: Sequence[Phoneme], times_s: np.ndarray, *, lead_s: float = LEAD_S, rest: Viseme = REST
+) -> np.ndarray:
     """Where the mouth is at ``times_s`` (n,): (n, 2) float32, opening 0..~1.1 and width -1..1.
 
     ``lead_s``: lips move ahead of the sound they make. ``rest``: what silence asks for.
