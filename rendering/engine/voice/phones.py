@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -98,8 +97,8 @@ def _recognise(audio: np.ndarray) -> Phones:
     return Phones(tuple(events), soft)
 
 
-@lru_cache(maxsize=1)
 def _decoders() -> tuple[Decoder, ...]:
+    # New ones for each piece: a decoder's noise estimate would carry one sound over into the next.
     from pocketsphinx import Decoder, get_model_path
 
     common = {
