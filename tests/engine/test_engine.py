@@ -22,7 +22,8 @@ from rendering.engine.__main__ import main
 from rendering.engine.contract import Limits, PreparedFootage, RenderOptions, RenderRequest
 from rendering.engine.demo import make_demo_footage, make_demo_takes
 from rendering.engine.errors import FAILURES, EngineError
-from rendering.engine.evaluate import evaluate
+from rendering.engine.evaluate.clips import Clip
+from rendering.engine.evaluate.suite import SuiteOptions, run_suite
 from rendering.engine.face.track import track_footage
 from rendering.engine.media.audio import read_audio
 from rendering.engine.media.frame import Box, Frame
@@ -232,7 +233,7 @@ def test_silent_footage_uses_general_lip_motion(tmp_path: Path, stage: Stage) ->
 
 
 def test_self_reenactment_follows_the_truth(stage: Stage) -> None:
-    figures = evaluate(stage.footage)
+    figures = run_suite([Clip("presenter", stage.footage)], SuiteOptions()).rows[0]
     assert float(figures["r_open"]) >= 0.70
     assert abs(float(figures["null"])) <= 0.1
     assert abs(int(figures["lag"])) <= 1

@@ -1,0 +1,1 @@
+"""Measuring what the engine makes: ``python -m rendering.engine evaluate``."""

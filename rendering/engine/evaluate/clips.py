@@ -1,0 +1,141 @@
+"""What the suite looks at: files found, analysed once, and what is known of their speech."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rendering.engine.contract import Limits, Report, silent
+from rendering.engine.errors import EngineError
+from rendering.engine.media.audio import SPEECH_RATE, read_audio
+from rendering.engine.media.probe import MediaInfo, VideoInfo, probe_footage
+from rendering.engine.prepare import Analysis, prepare, read_analysis, read_prepared
+from rendering.engine.voice.visemes import Phoneme
+
+ENDINGS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".mxf", ".3gp"})
+PHONES = ".phones.json"
+"""``CLIP.phones.json`` beside ``CLIP.mp4``: [[start_s, end_s, IPA or ""], ...] on the sound's clock."""
+WORDS = ".txt"
+"""``CLIP.txt``: what is said."""
+_WITHOUT = ("evaluate", "serve", "sheet", "check", "render", "demo", "puppet", "backends")
+"""Parts of the engine that change no analysis."""
+_KEPT_S = 7 * 86400.0
+_ENGINE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One piece of footage of the set."""
+
+    name: str
+    path: Path
+    face: tuple[float, float] | None = None
+
+    @property
+    def phonemes(self) -> tuple[Phoneme, ...] | None:
+        """The sounds, where they are known beforehand."""
+        beside = self.path.with_suffix(PHONES)
+        if not beside.exists():
+            return None
+        return tuple((float(start), float(end), str(sound)) for start, end, sound in json.loads(beside.read_text()))
+
+    @property
+    def words(self) -> str | None:
+        """The text, where it is known beforehand."""
+        beside = self.path.with_suffix(WORDS)
+        return beside.read_text().strip() if beside.exists() else None
+
+
+def find_clips(places: Iterable[Path]) -> list[Clip]:
+    """Every file named, and every film directly in every folder named, by name; a file twice is one clip.
+
+    Files that are missing are clips too: the suite says so in their row.
+    """
+    paths: list[Path] = []
+    for place in places:
+        films = (
+            sorted(path for path in place.iterdir() if path.suffix.lower() in ENDINGS) if place.is_dir() else [place]
+        )
+        paths += [path for path in films if path.resolve() not in {known.resolve() for known in paths}]
+    stems = [path.stem for path in paths]
+    return [Clip(path.stem if stems.count(path.stem) == 1 else str(path), path) for path in paths]
+
+
+@dataclass(frozen=True, eq=False)
+class Studied:
+    """A clip with everything that the measurements need of it."""
+
+    clip: Clip
+    folder: Path
+    info: MediaInfo
+    video: VideoInfo
+    analysis: Analysis
+    audio16k: np.ndarray | None
+    """(n,) float32 mono, its own sound; None when it has none."""
+
+    @property
+    def fps(self) -> float:
+        return float(self.video.fps)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(N, 2): opening and width as tracked, IO."""
+        return np.stack([self.analysis.track.opening, self.analysis.track.width], axis=1)
+
+
+def study(clip: Clip, *, report: Report = silent) -> Studied:
+    """Analyse ``clip``, or find the analysis of the same content by the same code. Raises what it is refused with."""
+    if not clip.path.is_file():
+        raise FileNotFoundError(2, "No such file", str(clip.path))
+    folder = _cache(clip)
+    try:
+        prepared = read_prepared(folder)
+        os.utime(folder)
+    except EngineError:
+        part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+        prepared = prepare(clip.path, part, report=report)
+        if folder.exists():
+            shutil.rmtree(part)  # another process was quicker
+        else:
+            part.rename(folder)
+    if prepared.verdict == "refused":
+        raise EngineError(prepared.findings[0].code, f"measured {prepared.findings[0].figure}")
+    info, video = probe_footage(clip.path, Limits())
+    audio = read_audio(clip.path, SPEECH_RATE, info) if info.audio is not None else None
+    return Studied(clip, folder, info, video, read_analysis(folder), audio)
+
+
+def cache_root() -> Path:
+    """Where the suite keeps analyses and generated footage; what was not used for a week is removed."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heygem" / "evaluate"
+    root.mkdir(parents=True, exist_ok=True)
+    for old in root.iterdir():
+        if time.time() - old.stat().st_mtime > _KEPT_S:
+            shutil.rmtree(old, ignore_errors=True)
+    return root
+
+
+def _cache(clip: Clip) -> Path:
+    with clip.path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    return cache_root() / hashlib.sha256(f"{content} {code_hash()}".encode()).hexdigest()[:32]
+
+
+@functools.cache
+def code_hash() -> str:
+    """Of every source and model file that an analysis depends on: a changed line is another analysis."""
+    seen = hashlib.sha256()
+    for path in sorted(_ENGINE.rglob("*")):
+        first = path.relative_to(_ENGINE).parts[0].removesuffix(".py")
+        if path.is_file() and path.suffix != ".pyc" and first not in _WITHOUT:
+            seen.update(path.relative_to(_ENGINE).as_posix().encode() + b"\0" + path.read_bytes())
+    return seen.hexdigest()

@@ -1,0 +1,110 @@
+"""One dubbed piece: rendered, encoded, decoded and tracked again, frame by frame beside what it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from rendering.engine import backends
+from rendering.engine.check import Check
+from rendering.engine.contract import Limits, Quality, RenderOptions, RenderRequest, Report
+from rendering.engine.evaluate.clips import Studied
+from rendering.engine.face.lips import head_turn
+from rendering.engine.face.track import Track, track_footage
+from rendering.engine.media.audio import SPEECH_RATE, read_audio
+from rendering.engine.media.probe import probe, probe_footage
+from rendering.engine.prepare import Analysis
+from rendering.engine.render import Take, compose, planned_mouth
+from rendering.engine.voice.visemes import Phoneme
+
+
+@dataclass(frozen=True, eq=False)
+class Dubbed:
+    """A piece of n frames. Openings and widths are in IO; NaN where no face was followed."""
+
+    made: np.ndarray
+    """(n, 2) opening and width of the result, tracked again."""
+    truth: np.ndarray
+    """(n, 2) of the mouth that really said it."""
+    plan: np.ndarray
+    """(n, 2) of what was planned."""
+    own: np.ndarray
+    """(n, 2) of the footage's own mouth under each frame."""
+    turn: np.ndarray
+    """(n, 2) yaw and pitch in degrees of the head under each frame."""
+    fps: float
+    take_s: float
+    quality: Quality
+    phonemes: tuple[Phoneme, ...] | None
+    audio16k: np.ndarray
+
+    @property
+    def times(self) -> np.ndarray:
+        return np.arange(len(self.made)) / self.fps
+
+
+def write_take(path: Path, audio16k: np.ndarray, start_s: float, end_s: float) -> Take:
+    """The sound between two moments as a WAV at ``path``; silence where there is none."""
+    start, end = round(start_s * SPEECH_RATE), round(end_s * SPEECH_RATE)
+    wanted = np.zeros(max(end - start, 1), np.float32)
+    low, high = max(start, 0), min(end, len(audio16k))
+    if high > low:
+        wanted[low - start : high - start] = audio16k[low:high]
+    soundfile.write(path, wanted, SPEECH_RATE)
+    info = probe(path, Limits())
+    return Take(info, read_audio(path, SPEECH_RATE, info))
+
+
+def dub(
+    studied: Studied,
+    analysis: Analysis,
+    library: Track,
+    order: np.ndarray,
+    take_path: Path,
+    take: Take,
+    truth: np.ndarray,
+    out: Path,
+    report: Report,
+    phonemes: Sequence[Phoneme] | None = None,
+) -> Dubbed:
+    """Render ``take`` over the footage frames ``order`` (n,) with mouths of ``library``; track the result again."""
+    fps = studied.fps
+    times = np.arange(len(order)) / fps
+    request = RenderRequest(
+        footage=studied.clip.path, analysis=studied.folder, audio=take_path, out=out, options=RenderOptions()
+    )
+    plan = planned_mouth(analysis, take.audio16k, times, 1.0)
+    tier = analysis.prepared.tier or "C"
+    scene = backends.Scene(
+        track=analysis.track,
+        lips=analysis.lips,
+        tier=tier,
+        analysis=studied.folder,
+        order=order,
+        plan=plan,
+        library=library,
+    )
+    check = Check(analysis.track, order, fps)
+    maker = backends.make(request.options.backend, scene)
+    try:
+        compose(request, studied.info, studied.video, take, order, maker, check, report)
+    finally:
+        maker.close()
+    info, _ = probe_footage(out, Limits())
+    seen = track_footage(out, info, report=report)
+    return Dubbed(
+        made=np.stack([seen.opening, seen.width], axis=1),
+        truth=truth,
+        plan=analysis.lips.opening_width(plan),
+        own=studied.truth[order],
+        turn=head_turn(analysis.track)[order],
+        fps=fps,
+        take_s=take.duration_s,
+        quality=check.quality(take.audio16k),
+        phonemes=None if phonemes is None else tuple(phonemes),
+        audio16k=take.audio16k,
+    )

@@ -1,0 +1,102 @@
+"""Same voice: each third of a clip is dubbed by what the other two teach, with its own sound, and compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rendering.engine.contract import Report
+from rendering.engine.evaluate import measures
+from rendering.engine.evaluate.clips import Studied
+from rendering.engine.evaluate.filming import Dubbed, dub, write_take
+from rendering.engine.face.track import Track
+from rendering.engine.media.audio import SPEECH_RATE
+from rendering.engine.prepare import Analysis, learn_presenter
+from rendering.engine.render import planned_mouth
+from rendering.engine.voice.visemes import Phoneme
+
+FOLDS = 3
+MARGIN_S = 0.35
+"""Not learned from on either side of the held-out part: a frame hears that much sound around it."""
+NULLS = 5
+NULL_BLOCK_S = 0.5
+
+
+def hidden(track: Track, start: int, stop: int, margin: int) -> Track:
+    """``track`` as if nobody had been seen in frames ``start`` to ``stop`` and ``margin`` frames around them."""
+    low, high, total = max(0, start - margin), min(stop + margin, len(track)), len(track)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(track):
+        value = getattr(track, field.name)
+        if isinstance(value, np.ndarray) and value.ndim and len(value) == total and value.dtype.kind == "f":
+            value = value.copy()
+            value[low:high] = np.nan
+        values[field.name] = value
+    values["ok"] = track.ok.copy()
+    values["ok"][low:high] = False
+    return Track(**values)
+
+
+def folds(frames: int, fps: float) -> list[tuple[int, int]]:
+    """The held-out stretches (start, stop): thirds, or halves where a third would last under .9 s."""
+    count = FOLDS if frames >= 2.7 * fps else 2
+    edges = np.linspace(0, frames, count + 1).round().astype(int)
+    return [(int(start), int(stop)) for start, stop in itertools.pairwise(edges)]
+
+
+def own_voice(
+    studied: Studied,
+    work: Path,
+    report: Report,
+    *,
+    seed: int = 0,
+    phonemes: tuple[Phoneme, ...] | None = None,
+) -> tuple[list[Dubbed], list[float], dict[str, float]]:
+    """The dubbed pieces in order, r of plans for shuffled sound with the truth, and what learning said of itself.
+
+    ``studied`` has sound. ``phonemes``: its sounds, only to measure by. Raises what rendering raises.
+    """
+    if studied.audio16k is None:
+        raise ValueError("a clip without sound has no voice of its own")
+    pieces: list[Dubbed] = []
+    nulls: list[float] = []
+    scores: list[tuple[float, float]] = []
+    for index, (start, stop) in enumerate(folds(len(studied.analysis.track), studied.fps)):
+        learned = hidden(studied.analysis.track, start, stop, round(MARGIN_S * studied.fps))
+        analysis = _learn(studied, learned)
+        scores.append((analysis.voice.cv_open, analysis.voice.offset_ms))
+        # The footage's own error is taken out: what is asked is whether sound in place gets a mouth in place.
+        late_s = analysis.voice.offset_ms / 1000
+        start_s, end_s = start / studied.fps + late_s, stop / studied.fps + late_s
+        sound = work / f"{studied.clip.path.stem}.{index + 1}.wav"
+        take = write_take(sound, studied.audio16k, start_s, end_s)
+        said = None if phonemes is None else measures.shifted(phonemes, start_s, end_s)
+        truth, order = studied.truth[start:stop], np.arange(start, stop)
+        out = sound.with_suffix(".mp4")
+        pieces.append(dub(studied, analysis, learned, order, sound, take, truth, out, report, said))
+        nulls += _nulls(analysis, take.audio16k, pieces[-1], seed + index)
+    figures = {"cv_open": float(np.mean([s[0] for s in scores])), "offset_ms": float(np.median([s[1] for s in scores]))}
+    return pieces, nulls, figures
+
+
+def _learn(studied: Studied, learned: Track) -> Analysis:
+    lips, voice = learn_presenter(learned, studied.video, studied.audio16k)
+    lips = studied.analysis.lips if studied.analysis.prepared.tier == "C" else lips
+    return dataclasses.replace(studied.analysis, lips=lips, voice=voice)
+
+
+def _nulls(analysis: Analysis, audio16k: np.ndarray, piece: Dubbed, seed: int) -> list[float]:
+    """r of the planned opening with the truth when half-second pieces of the sound are put in another order."""
+    size = round(NULL_BLOCK_S * SPEECH_RATE)
+    blocks = [audio16k[start : start + size] for start in range(0, len(audio16k), size)]
+    random = np.random.default_rng(seed)
+    scores = []
+    for _ in range(NULLS):
+        shuffled = np.concatenate([blocks[place] for place in random.permutation(len(blocks))])
+        plan = planned_mouth(analysis, shuffled, piece.times, 1.0)
+        scores.append(measures.r(analysis.lips.opening_width(plan)[:, 0], piece.truth[:, 0]))
+    return scores
