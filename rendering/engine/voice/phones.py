@@ -7,19 +7,18 @@ languages come out as the nearest English sounds, which is near enough to see a 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rendering.engine.voice import senones
 from rendering.engine.voice.features import HOP_S, RATE
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.visemes import Phoneme
-
-if TYPE_CHECKING:
-    from pocketsphinx import Decoder
 
 IPA: dict[str, str] = {
     "SIL": "", "AA": "ɑ", "AE": "æ", "AH": "ʌ", "AO": "ɔ", "AW": "aʊ", "AY": "aɪ", "B": "b", "CH": "tʃ", "D": "d",
@@ -32,8 +31,8 @@ COLUMNS = {name: column for column, name in enumerate(IPA)}
 
 _LONGEST_S = 30.0
 """A piece decoded at a time; cut in the quietest place, so that an hour of sound needs no more memory than this."""
-_DECODES = ({"lw": 2.0, "pip": 0.3}, {"lw": 0.5, "pip": 0.05})
-"""Weights of the phone trigram and of a new phone; the first decode names the sounds, all of them make ``soft``."""
+_WEIGHTS = {"lw": 2.0, "pip": 0.3}
+"""Of the phone trigram and of a new phone."""
 _KEPT = 3
 
 
@@ -42,6 +41,7 @@ class Phones:
     """What was heard. ``events`` cover the whole sound in order: (start_s, end_s, IPA, "" for silence).
 
     ``soft`` (T, 40) float32 at 100 Hz, rows sum to 1: how much each sound of ``IPA`` was heard in that frame.
+    It says how sure the recogniser is, and is what to learn from; ``events`` are for who needs one name.
     """
 
     events: tuple[Phoneme, ...]
@@ -80,35 +80,47 @@ def _recognise(audio: np.ndarray) -> Phones:
         soft[:, COLUMNS["SIL"]] = 1
         return Phones(((0.0, len(audio) / RATE, ""),), soft)
     events: list[Phoneme] = []
+    sounds = senones.sound_of_states(_model())
     for start, end in pieces(audio):
         pcm = (audio[start:end] * (0.8 * 32767 / peak)).astype("<i2").tobytes()
-        for index, decoder in enumerate(_decoders()):
-            decoder.start_utt()
-            decoder.process_raw(pcm, full_utt=True)
-            decoder.end_utt()
-            for segment in decoder.seg() or ():
-                first = start // round(HOP_S * RATE) + segment.start_frame
-                last = min(start // round(HOP_S * RATE) + segment.end_frame + 1, frames)
-                name = segment.word if segment.word in COLUMNS else "SIL"
-                soft[first:last, COLUMNS[name]] += 1 / len(_DECODES)
-                if index == 0:
-                    events.append((first * HOP_S, last * HOP_S, IPA[name]))
-    soft[:, COLUMNS["SIL"]] += 1 - soft.sum(1)
+        first, last = start // round(HOP_S * RATE), min(end // round(HOP_S * RATE) + 1, frames)
+        segments, scores = _decode(pcm)
+        for name, begin, stop in segments:
+            inside = first + begin, min(first + stop, frames)
+            events.append((inside[0] * HOP_S, inside[1] * HOP_S, IPA.get(name, "")))
+        soft[first:last] = senones.shares(scores, sounds, COLUMNS, last - first)
     return Phones(tuple(events), soft)
 
 
-def _decoders() -> tuple[Decoder, ...]:
-    # New ones for each piece: a decoder's noise estimate would carry one sound over into the next.
+def _model() -> Path:
+    from pocketsphinx import get_model_path
+
+    return Path(get_model_path("en-us/en-us"))
+
+
+def _decode(pcm: bytes) -> tuple[list[tuple[str, int, int]], np.ndarray]:
+    """(name, first frame, frame after the last) of each sound, and the score of every acoustic state per frame."""
     from pocketsphinx import Decoder, get_model_path
 
-    common = {
-        "hmm": get_model_path("en-us/en-us"),
-        "allphone": get_model_path("en-us/en-us-phone.lm.bin"),
-        "loglevel": "FATAL",
-        "beam": 1e-20,
-        "pbeam": 1e-20,
-    }
-    return tuple(Decoder(**common, **weights) for weights in _DECODES)
+    with tempfile.TemporaryDirectory(prefix="heygem-phones-") as log:
+        # A new one for each piece: a decoder's noise estimate would carry one sound over into the next.
+        decoder = Decoder(
+            hmm=str(_model()),
+            allphone=get_model_path("en-us/en-us-phone.lm.bin"),
+            loglevel="FATAL",
+            beam=1e-20,
+            pbeam=1e-20,
+            compallsen=True,
+            senlogdir=log,
+            **_WEIGHTS,
+        )
+        decoder.start_utt()
+        decoder.process_raw(pcm, full_utt=True)
+        decoder.end_utt()
+        segments = [(found.word, found.start_frame, found.end_frame + 1) for found in decoder.seg() or ()]
+        del decoder  # closes the log
+        (path,) = Path(log).iterdir()
+        return segments, senones.read_log(path)
 
 
 def pieces(audio: np.ndarray) -> list[tuple[int, int]]:
