@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from rendering.engine.contract import (
     Report,
     to_json,
 )
-from rendering.engine.errors import EngineError
+from rendering.engine.errors import FAILURES, EngineError
 
 FAILED, INTERRUPTED = 1, 130
 BAR = 28
@@ -86,9 +87,18 @@ class ProgressBar:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
+def cache_root() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heygem"
+
+
+def own_base() -> Path:
+    """Where ``train-base --footage`` leaves the user's own base model, and ``render`` looks for it."""
+    return cache_root() / "base"
+
+
 def cache_folder(footage: Path, options: PrepareOptions) -> Path:
     """Where the analysis of this very footage is kept: by content, engine and options."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heygem"
+    root = cache_root()
     with footage.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     key = hashlib.sha256(f"{content} {ENGINE_VERSION} {options.face}".encode()).hexdigest()[:32]
@@ -125,10 +135,19 @@ def render_command(options: argparse.Namespace) -> int:
     bar = ProgressBar()
     folder = prepared_for(options.footage, bar, face=options.face, fresh=options.fresh)
     request = RenderRequest(
-        footage=options.footage, analysis=folder, audio=options.audio, out=options.out, options=_render_options(options)
+        footage=options.footage,
+        analysis=folder,
+        audio=options.audio,
+        out=options.out,
+        options=_render_options(options),
+        base=options.base or own_base(),
     )
     result = render(request, report=bar)
     bar.end()
+    if result.base:
+        print(f"note: with your own base model {result.base} ({request.base}).", file=sys.stderr)
+    elif options.base is not None:
+        print(f"note: {options.base} holds no base model of this version; the built-in one served.", file=sys.stderr)
     for finding in read_prepared(folder).findings:
         if finding.level == "warning":
             note = FINDINGS[finding.code]
@@ -179,13 +198,61 @@ def evaluate_command(options: argparse.Namespace) -> int:
     return FAILED if all("r_open" not in row and "other_open" not in row for row in result.rows) else 0
 
 
+def sheet_command(options: argparse.Namespace) -> int:
+    from rendering.engine.evaluate.clips import read_phonemes
+    from rendering.engine.evaluate.sheet import SheetOptions, sheet
+
+    shown = SheetOptions(
+        start_s=options.start,
+        seconds=options.seconds,
+        step=options.step,
+        columns=options.columns,
+        scale=options.scale,
+    )
+    phonemes = read_phonemes(options.phones) if options.phones else None
+    bar = ProgressBar()
+    width, height = sheet(
+        options.video, options.out, source=options.source, phonemes=phonemes, options=shown, report=bar
+    )
+    bar.end()
+    print(f"{options.out}: {width} x {height}")
+    return 0
+
+
 def train_base_command(options: argparse.Namespace) -> int:
     from rendering.engine.voice.base_train import train_base
 
+    if options.footage is not None:
+        return _train_own_base(options)
+    if options.out is None:
+        return _complain("Say with -o FOLDER where the base model is to be written.")
     bar = ProgressBar()
     figures = train_base(options.out, seed=options.seed, minutes=options.minutes, report=bar)
     bar.end()
     print(json.dumps(figures, indent=1))
+    return 0
+
+
+def _train_own_base(options: argparse.Namespace) -> int:
+    from rendering.engine.library import read_library
+    from rendering.engine.voice.base_team import train_team_base
+
+    if not options.footage.is_dir():
+        return _complain(f"{options.footage}: no such folder.")
+    bar = ProgressBar()
+
+    def tell(clip: Path, words: str) -> None:
+        bar.end()
+        print(f"{clip.relative_to(options.footage)}: {words}", file=sys.stderr)
+
+    analysed = functools.partial(prepared_for, report=bar, face=None, fresh=False)
+    library = read_library(options.footage, analysed, tell)
+    figures = train_team_base(library, options.out or own_base(), seed=options.seed, report=bar)
+    bar.end()
+    print(json.dumps(figures, indent=1))
+    if not figures["kept"]:
+        failure = FAILURES["base_no_gain"]
+        return _complain(f"{failure.sentence} {failure.remedy}")
     return 0
 
 
@@ -217,6 +284,8 @@ def serve_command(options: argparse.Namespace) -> int:
     from rendering.engine.media.audio import measure_take
     from rendering.engine.prepare import options_from_json, prepare
     from rendering.engine.render import render, request_from_json
+    from rendering.engine.voice.base_team import train_team_base
+    from rendering.engine.voice.lessons import lessons_by_presenter
 
     def prepare_one(values: Mapping[str, Any], report: Report) -> dict[str, Any]:
         asked = options_from_json(values.get("options") or {})
@@ -229,8 +298,12 @@ def serve_command(options: argparse.Namespace) -> int:
         report("listen", 0, 1)
         return to_json(measure_take(Path(values["audio"]), Limits(**(values.get("limits") or {}))))
 
+    def base_one(values: Mapping[str, Any], report: Report) -> dict[str, Any]:
+        library = lessons_by_presenter((one["presenter"], Path(one["lesson"])) for one in values["lessons"])
+        return train_team_base(library, Path(values["out"]), report=report)
+
     serve.run(
-        {"prepare": prepare_one, "render": render_one, "take": take_one},
+        {"prepare": prepare_one, "render": render_one, "take": take_one, "base": base_one},
         {"engine": ENGINE_VERSION, "backends": sorted(backends.BACKENDS), "device": backends.device()},
     )
     return 0
@@ -279,6 +352,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.mp4")
     _add_preset(sub)
     sub.add_argument("--face", **face)  # type: ignore[arg-type]
+    sub.add_argument("--base", type=Path, metavar="FOLDER", help="a base model that train-base --footage made")
     sub.add_argument("--fresh", action="store_true", help="analyse the footage again even if that was done before")
     sub.add_argument("--json", action="store_true", help="print the result with its quality figures as JSON")
     sub = add("prepare", prepare_command, "analyse footage into a folder; prints the verdict as JSON")
@@ -293,8 +367,27 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--keep", type=Path, metavar="FOLDER", help="keep every video that is made")
     sub.add_argument("--json", type=Path, metavar="FILE", help="also write every figure, of every pair, as JSON")
     sub.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
-    sub = add("train-base", train_base_command, "train the base model from synthesised speech")
-    sub.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER")
+    words = "train the base model: from synthesised speech, or on from there with footage that you have the rights to"
+    sub = add("sheet", sheet_command, "a contact sheet of mouths with their times and sounds, as a PNG")
+    sub.add_argument("video", type=Path, metavar="VIDEO")
+    sub.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")
+    sub.add_argument("--source", type=Path, metavar="FOOTAGE", help="show the same frames of it in a second row")
+    sub.add_argument("--phones", type=Path, metavar="JSON", help="[[start_s, end_s, IPA], ...]; else they are heard")
+    sub.add_argument("--start", type=float, default=0.0, metavar="SECONDS")
+    sub.add_argument("--seconds", type=_number(0.04, 3600), default=4.0)
+    sub.add_argument("--step", type=int, choices=range(1, 101), default=1, metavar="N", help="every Nth frame")
+    sub.add_argument("--columns", type=int, choices=range(1, 101), default=10, metavar="N")
+    sub.add_argument("--scale", type=int, choices=range(1, 9), default=1, metavar="1..8", help="enlargement")
+    sub = add("train-base", train_base_command, words)
+    sub.add_argument(
+        "--footage",
+        type=Path,
+        metavar="DIR",
+        help="videos with their own sound; one folder in it for each presenter, or one file for each",
+    )
+    sub.add_argument(
+        "-o", "--out", type=Path, metavar="FOLDER", help="with --footage it may be left out: renders find it then"
+    )
     sub.add_argument("--seed", type=int, default=7)
     sub.add_argument("--minutes", type=_number(1, 600), default=38.0, help="speech to synthesise")
     sub = add("demo", demo_command, "make the demo presenter and two spoken takes")

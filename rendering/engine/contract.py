@@ -118,6 +118,9 @@ class RenderRequest:
     """JPEG to write, a frame of the result; None writes none."""
     options: RenderOptions = RenderOptions()
     limits: Limits = Limits()
+    base: Path | None = None
+    """Folder written by ``train-base --footage``: the team's own base model. None, or one that is missing, damaged or
+    of another version of the engine, leaves the work to the shipped one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +153,8 @@ class RenderResult:
     quality: Quality
     seconds: dict[str, float]
     """Wall-clock seconds by stage."""
+    base: str = ""
+    """Which base model of a team's own was used, 16 hex digits; empty: the shipped one."""
 
 
 @dataclass(frozen=True, kw_only=True)

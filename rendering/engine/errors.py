@@ -102,6 +102,16 @@ FAILURES: dict[str, Failure] = {
             _("The footage was analysed by another version of the engine."),
             _("Analyse the footage again."),
         ),
+        Failure(
+            "base_too_little",
+            _("There is too little footage of different presenters to learn from."),
+            _("Speech of at least 3 presenters, 60 seconds in all, with its own sound is needed."),
+        ),
+        Failure(
+            "base_no_gain",
+            _("What was learnt from this footage does not understand new voices better than the built-in model."),
+            _("The built-in model stays in use. Footage of more presenters, with clear sound, helps most."),
+        ),
         Failure("cancelled", _("The work was cancelled."), _("Start it again when you need it.")),
         Failure(
             "out_of_memory",

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,11 @@ from rendering.engine.media.frame import Frame
 from rendering.engine.media.preview import plays_in_browsers, preview_writer
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe_footage
 from rendering.engine.voice.learn import VoiceModel, learn
+from rendering.engine.voice.lessons import lesson_of
 
 ANALYSIS, TRACK, LIPS, VOICE, PATCHES = "analysis.json", "track.npz", "lips.npz", "voice.npz", "patches.bin"
+LESSON = "lesson.npz"
+"""What the footage can teach a team's own base model (``voice.lessons``); absent when it teaches nothing."""
 POSTER, FILMSTRIP, PREVIEW = "poster.jpg", "filmstrip.jpg", "preview.mp4"
 POSTER_HEIGHT, STRIP_HEIGHT, STRIP_TILES = 720, 96, 10
 POSTER_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 88]
@@ -85,6 +88,7 @@ def prepare(
         track.save(out / TRACK)
         lips.save(out / LIPS)
         model.save(out / VOICE)
+        result = _teach(out, result, track, audio, model)
         report("profile", 1, 1)
     return _keep(out, result)
 
@@ -105,9 +109,29 @@ def learn_presenter(
 ) -> tuple[LipSpace, VoiceModel]:
     """The mouth's space and the voice model, from a track and the footage's own sound (n,) 16 kHz or None."""
     lips = LipSpace.fit(track)
-    measured = np.stack([track.opening, track.width], axis=1)
-    known = track.ok & (library_frames(track) if library_frames(track).sum() > 25 else track.ok)
-    return lips, learn(measured, lips.encode(track), known, float(video.fps), audio, report)
+    return lips, learn(_measured(track), lips.encode(track), _known(track), float(video.fps), audio, report)
+
+
+def _measured(track: Track) -> np.ndarray:
+    return np.stack([track.opening, track.width], axis=1)
+
+
+def _known(track: Track) -> np.ndarray:
+    """(N,) bool: frames to learn from."""
+    fit = library_frames(track)
+    return track.ok & (fit if fit.sum() > 25 else track.ok)
+
+
+def _teach(
+    out: Path, result: PreparedFootage, track: Track, audio: np.ndarray | None, model: VoiceModel
+) -> PreparedFootage:
+    """Leave the footage's lesson for a team's own base; its figure ``lesson_s`` is what there is of it in seconds."""
+    (out / LESSON).unlink(missing_ok=True)
+    lesson = lesson_of(_measured(track), _known(track), result.fps, audio, model)
+    if lesson is None or result.verdict == "refused":
+        return replace(result, figures={**result.figures, "lesson_s": 0.0})
+    lesson.save(out / LESSON)
+    return replace(result, figures={**result.figures, "lesson_s": round(lesson.speech_s, 3)})
 
 
 class _Clock:

@@ -29,6 +29,8 @@ from rendering.engine.media.encode import VideoWriter
 from rendering.engine.media.frames import FrameWalk, ahead
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe, probe_footage
 from rendering.engine.prepare import Analysis, read_analysis, save_poster
+from rendering.engine.voice.base import BaseModel
+from rendering.engine.voice.base_team import read_team_base
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.plan import plan, plan_shape
 
@@ -51,6 +53,8 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
 
     report("prepare", 0, 1)
     analysis = read_analysis(request.analysis)
+    team_base = read_team_base(request.base) if request.base is not None else None
+    base, identity = team_base or (None, "")
     info, video = probe_footage(request.footage, request.limits)
     if len(analysis.track) != video.frames:
         raise EngineError("stale_analysis", f"{len(analysis.track)} frames analysed, {video.frames} in the footage")
@@ -59,7 +63,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     take = _listen(request, report)
     lap("listen")
     frames = output_frames(take.duration_s, video, request.options)
-    scene = _plan(request, analysis, take, frames, float(video.fps), report)
+    scene = _plan(request, analysis, take, frames, float(video.fps), report, base)
     maker = backends.make(request.options.backend, scene)
     report("lip-sync", 1, 1)
     lap("lip-sync")
@@ -85,6 +89,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         duration_s=float(frames / video.fps),
         quality=quality,
         seconds=seconds,
+        base=identity,
     )
 
 
@@ -119,7 +124,13 @@ def output_frames(take_s: float, video: VideoInfo, options: RenderOptions) -> in
 
 
 def _plan(
-    request: RenderRequest, analysis: Analysis, take: Take, frames: int, fps: float, report: Report
+    request: RenderRequest,
+    analysis: Analysis,
+    take: Take,
+    frames: int,
+    fps: float,
+    report: Report,
+    base: BaseModel | None,
 ) -> backends.Scene:
     report("lip-sync", 0, 1)
     tier = analysis.prepared.tier
@@ -131,20 +142,25 @@ def _plan(
         tier=tier,
         analysis=request.analysis,
         order=walk(analysis.track, frames, fps),
-        plan=planned_mouth(analysis, take.audio16k, np.arange(frames) / fps, request.options.amplitude),
+        plan=planned_mouth(analysis, take.audio16k, np.arange(frames) / fps, request.options.amplitude, base),
         library=analysis.track,
     )
 
 
-def planned_mouth(analysis: Analysis, audio16k: np.ndarray, times: np.ndarray, amplitude: float) -> np.ndarray:
-    """(n, 8) float32 in the lip space at ``times`` (n,) seconds of the take; at rest after its end."""
+def planned_mouth(
+    analysis: Analysis, audio16k: np.ndarray, times: np.ndarray, amplitude: float, base: BaseModel | None = None
+) -> np.ndarray:
+    """(n, 8) float32 in the lip space at ``times`` (n,) seconds of the take; at rest after its end.
+
+    ``base`` takes the place of the shipped base model.
+    """
     # A take that breaks off in mid-word still ends in silence.
     missing = round((float(times[-1]) + TAIL_S) * SPEECH_RATE) - len(audio16k)
     audio16k = np.pad(audio16k, (0, max(0, missing)))
     if analysis.prepared.tier != "C":
-        return plan(analysis.voice, audio16k, times, amplitude=amplitude)
+        return plan(analysis.voice, audio16k, times, amplitude=amplitude, base=base)
     # The presenter's own mouths say nothing here: general lip motion, in the hand-made modes.
-    shape = plan_shape(analysis.voice, audio16k, times, amplitude=amplitude)
+    shape = plan_shape(analysis.voice, audio16k, times, amplitude=amplitude, base=base)
     speaking = activity(audio16k)
     talking = np.interp(times, np.arange(len(speaking)) / 100, speaking)[:, None]
     measures = np.stack([analysis.track.opening, analysis.track.width], axis=1)
@@ -189,5 +205,6 @@ def request_from_json(values: Mapping[str, Any]) -> RenderRequest:
         out=Path(values["out"]),
         poster=Path(values["poster"]) if values.get("poster") else None,
         options=RenderOptions(**values.get("options", {})),
+        base=Path(values["base"]) if values.get("base") else None,
     )
     return replace(request, limits=Limits(**values["limits"])) if "limits" in values else request
