@@ -219,6 +219,27 @@ def sheet_command(options: argparse.Namespace) -> int:
     return 0
 
 
+def sheet_command(options: argparse.Namespace) -> int:
+    from rendering.engine.evaluate.clips import read_phonemes
+    from rendering.engine.evaluate.sheet import SheetOptions, sheet
+
+    shown = SheetOptions(
+        start_s=options.start,
+        seconds=options.seconds,
+        step=options.step,
+        columns=options.columns,
+        scale=options.scale,
+    )
+    phonemes = read_phonemes(options.phones) if options.phones else None
+    bar = ProgressBar()
+    width, height = sheet(
+        options.video, options.out, source=options.source, phonemes=phonemes, options=shown, report=bar
+    )
+    bar.end()
+    print(f"{options.out}: {width} x {height}")
+    return 0
+
+
 def train_base_command(options: argparse.Namespace) -> int:
     from rendering.engine.voice.base_train import train_base
 
@@ -368,6 +389,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", type=Path, metavar="FILE", help="also write every figure, of every pair, as JSON")
     sub.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
     words = "train the base model: from synthesised speech, or on from there with footage that you have the rights to"
+    sub = add("sheet", sheet_command, "a contact sheet of mouths with their times and sounds, as a PNG")
+    sub.add_argument("video", type=Path, metavar="VIDEO")
+    sub.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")
+    sub.add_argument("--source", type=Path, metavar="FOOTAGE", help="show the same frames of it in a second row")
+    sub.add_argument("--phones", type=Path, metavar="JSON", help="[[start_s, end_s, IPA], ...]; else they are heard")
+    sub.add_argument("--start", type=float, default=0.0, metavar="SECONDS")
+    sub.add_argument("--seconds", type=_number(0.04, 3600), default=4.0)
+    sub.add_argument("--step", type=int, choices=range(1, 101), default=1, metavar="N", help="every Nth frame")
+    sub.add_argument("--columns", type=int, choices=range(1, 101), default=10, metavar="N")
+    sub.add_argument("--scale", type=int, choices=range(1, 9), default=1, metavar="1..8", help="enlargement")
     sub = add("sheet", sheet_command, "a contact sheet of mouths with their times and sounds, as a PNG")
     sub.add_argument("video", type=Path, metavar="VIDEO")
     sub.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")

@@ -44,15 +44,21 @@ class Clip:
     def phonemes(self) -> tuple[Phoneme, ...] | None:
         """The sounds, where they are known beforehand."""
         beside = self.path.with_suffix(PHONES)
-        if not beside.exists():
-            return None
-        return tuple((float(start), float(end), str(sound)) for start, end, sound in json.loads(beside.read_text()))
+        return read_phonemes(beside) if beside.exists() else None
 
     @property
     def words(self) -> str | None:
         """The text, where it is known beforehand."""
         beside = self.path.with_suffix(WORDS)
         return beside.read_text().strip() if beside.exists() else None
+
+
+def read_phonemes(path: Path) -> tuple[Phoneme, ...]:
+    """Sounds from JSON, [[start_s, end_s, IPA or ""], ...]. Raises ``bad_media`` for anything else."""
+    try:
+        return tuple((float(start), float(end), str(sound)) for start, end, sound in json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise EngineError("bad_media", f"{path.name}: {error}") from error
 
 
 def find_clips(places: Iterable[Path]) -> list[Clip]:
