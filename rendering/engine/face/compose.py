@@ -13,6 +13,7 @@ from rendering.engine.face.lips import HAND_OPENING, HAND_WIDTH, SIZE, LipSpace,
 from rendering.engine.face.paint import paint_inside
 from rendering.engine.face.points import LIPS
 from rendering.engine.face.profile import Patches, region
+from rendering.engine.face.stretch import pull
 from rendering.engine.face.track import Track
 from rendering.engine.face.warp import Warp
 
@@ -55,7 +56,7 @@ def following(track: Track, codes: Array) -> Array:
 
     Ridge regression of :data:`AROUND` on the codes (N, 8), with the head's turn as a nuisance.
     """
-    ok = track.ok & np.isfinite(codes).all(axis=1)
+    ok = track.clear & np.isfinite(codes).all(axis=1)
     scale, rotation, shift = (part[ok] for part in track.steady.pose)
     places = geometry.normalise(track.steady.points[ok][:, AROUND], (scale, rotation, shift))[:, :, :2].reshape(
         int(ok.sum()), -1
@@ -120,12 +121,15 @@ class Composer:
         self._turned = head_turn(track)
         self._shape = plan if patches is None else shape(plan, lent[self._chosen], lips)
         self._follow = following(track, lent) if not lips.hand_made else by_hand(track)
-        self._weight = fade_in_out(track.ok[self._order])
+        self._weight = fade_in_out(track.clear[self._order])
         self._jump = jumps(self._chosen) if patches is not None else np.zeros(len(self._order), bool)
         # A mouth that rests open shows teeth of its own; painted ones would be a second row.
         self._teeth = float(np.clip(1.5 - np.nanmedian(track.opening) / 0.04, 0, 1))
         self._colour = Colour()
         self._old: tuple[int, Colour] | None = None
+        self.stretch: Array = np.full(len(self._order), np.nan, np.float32)
+        """(n,) times its own size at which each drawn mouth is stretched most (:func:`pull`); NaN until drawn, and
+        where nothing was lent."""
 
     def compose(self, frame: Frame, t: int) -> bool:
         """Lay the mouth of output frame ``t`` into ``frame`` (footage frame ``order[t]``), in place.
@@ -183,6 +187,8 @@ class Composer:
         source = self._track.steady.points[lender][:, :2]
         target, moved = self._destination(lender, t)
         warp = Warp(box, target, source[moved])
+        scale = float(self._track.io[lender] / self._track.io[self._order[t]])
+        self.stretch[t] = np.fmax(self.stretch[t], pull(warp.shift, box, scale, target[: len(LIPS)]))
         return warp(self._patches.read(lender), self._patches.box(lender)[:2])
 
     def _destination(self, lender: int, t: int) -> tuple[Array, Array]:

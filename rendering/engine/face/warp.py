@@ -53,13 +53,13 @@ class Warp:
         nodes = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
         shifts = spline((target - origin) / unit, (source - target) / unit, nodes / unit) * unit
         self._size = (w, h)
-        self._shift = shifts.reshape(GRID, GRID, 2).astype(np.float32)
+        self.shift = shifts.reshape(GRID, GRID, 2).astype(np.float32)
         self._origin = origin
 
     def __call__(self, picture: Array, corner: tuple[int, int]) -> Array:
         """The box filled from ``picture``, whose top left pixel lies at ``corner`` of the source frame."""
         w, h = self._size
-        shift: Array = cv2.resize(self._shift, (w, h), interpolation=cv2.INTER_LINEAR)
+        shift: Array = cv2.resize(self.shift, (w, h), interpolation=cv2.INTER_LINEAR)
         shift[..., 0] += np.arange(w, dtype=np.float32) + np.float32(self._origin[0] - corner[0])
         shift[..., 1] += (np.arange(h, dtype=np.float32) + np.float32(self._origin[1] - corner[1]))[:, None]
         return cv2.remap(picture, shift, _NO_SECOND_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
