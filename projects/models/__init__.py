@@ -3,6 +3,7 @@
 from projects.models.analysis import USABLE, AnalysisState
 from projects.models.audit import AuditEvent
 from projects.models.base import new_public_id
+from projects.models.bases import TeamBase
 from projects.models.blobs import MediaBlob, MediaHold, Upload
 from projects.models.limits import TeamLimits
 from projects.models.presenters import Footage, Presenter
@@ -33,6 +34,7 @@ __all__ = [
     "Script",
     "ScriptVersion",
     "Team",
+    "TeamBase",
     "TeamLimits",
     "Upload",
     "Webhook",

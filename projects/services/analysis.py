@@ -24,7 +24,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from projects import events
-from projects.models import USABLE, AnalysisState, AudioTake, Footage, MediaBlob
+from projects.models import USABLE, AnalysisState, AudioTake, Footage, MediaBlob, TeamBase
 from projects.services.limits import limits_of
 from projects.services.waking import wake_analysers
 
@@ -41,8 +41,9 @@ def _expiry() -> datetime:
     return timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
 
 
-Kind = Literal["take", "footage"]
-_MODELS: dict[Kind, type[Footage] | type[AudioTake]] = {"take": AudioTake, "footage": Footage}
+Kind = Literal["take", "footage", "base"]
+Item = Footage | AudioTake | TeamBase
+_MODELS: dict[Kind, type[Item]] = {"take": AudioTake, "footage": Footage, "base": TeamBase}
 
 
 class LeaseLost(Exception):  # noqa: N818 - an event, not an error of anybody's
@@ -58,11 +59,13 @@ class Claim:
     token: uuid.UUID
     attempt: int
 
-    def item(self) -> Footage | AudioTake:
+    def item(self) -> Item:
         """The row with its file. Raises ``LeaseLost`` when it has been deleted."""
-        item: Footage | AudioTake | None
+        item: Item | None
         if self.kind == "footage":
             item = Footage.objects.select_related("blob", "presenter__team").filter(pk=self.pk).first()
+        elif self.kind == "base":
+            item = TeamBase.objects.select_related("team").filter(pk=self.pk).first()
         else:
             item = AudioTake.objects.select_related("blob", "script_version__script__team").filter(pk=self.pk).first()
         if item is None:
@@ -79,7 +82,10 @@ class Claim:
 
 
 def claim_for_analysis(kinds: Iterable[Kind] = ("take", "footage")) -> Claim | None:
-    """The next thing to look at, or None. Takes go first: they are quick and cells wait for both; then age."""
+    """The next thing to look at, or None: the first of these kinds that waits, then age.
+
+    Takes go first: they are quick, and cells wait for both. A team's base is nobody's hurry: name it last.
+    """
     for kind in kinds:
         while (claim := _claim_oldest(kind)) is not None:
             if claim.attempt > 0:
@@ -173,7 +179,7 @@ def refuse(claim: Claim, *, code: str, findings: list[dict[str, Any]] | None = N
 def _tell(kind: Kind, pk: int) -> None:
     if kind == "footage":
         events.footage_settled(pk)
-    else:
+    elif kind == "take":
         events.take_settled(pk)
 
 
@@ -198,10 +204,10 @@ def put_back(claim: Claim) -> None:
         wake_analysers()
 
 
-def reap() -> list[Footage | AudioTake]:
+def reap() -> list[Item]:
     """Take back what lost its lease: to wait again, or refused when attempts are spent. Returns what was refused."""
     now = timezone.now()
-    refused: list[Footage | AudioTake] = []
+    refused: list[Item] = []
     for kind, model in _MODELS.items():
         lost = model._default_manager.filter(state=AnalysisState.RUNNING, lease_expires_at__lt=now)
         for item in lost:

@@ -72,6 +72,13 @@ class RenderVersion(Kept):
     duration_s = models.FloatField()
     quality = models.JSONField(default=dict)
     seconds = models.JSONField(default=dict, help_text=_("wall-clock seconds by stage"))
+    base = models.CharField(
+        max_length=16,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("identity of the team's own base model that was used; empty: the built-in one"),
+    )
     fingerprint = models.CharField(max_length=64, db_index=True)
 
     class Meta:

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from projects.models.base import Kept
+from projects.models.bases import TeamBase
 from projects.models.presenters import Footage
 from projects.models.projects import Project
 from projects.models.scripts import AudioTake
@@ -100,6 +101,14 @@ class RenderJob(Kept):
     deliverable = models.ForeignKey(Deliverable, on_delete=models.CASCADE, related_name="jobs")
     footage = models.ForeignKey(Footage, on_delete=models.CASCADE, related_name="+")
     take = models.ForeignKey(AudioTake, on_delete=models.CASCADE, related_name="+")
+    base = models.ForeignKey(
+        TeamBase,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text=_("the team's own base model; empty: the built-in one"),
+    )
     fingerprint = models.CharField(max_length=64)
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
 
