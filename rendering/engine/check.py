@@ -48,7 +48,7 @@ class Check:
 
     def before(self, frame: Frame, t: int) -> None:
         """``frame`` as the footage has it, for output frame ``t``."""
-        if self.measured[t] and self.track.ok[self.order[t]]:
+        if self.measured[t] and self.track.clear[self.order[t]]:
             self._before.add(frame, self.track, int(self.order[t]), t)
 
     def after(self, frame: Frame, t: int, *, drawn: bool) -> None:
@@ -56,7 +56,7 @@ class Check:
         self.kept += not drawn
         index = int(self.order[t])
         self._count_still(frame)
-        if not self.measured[t] or not self.track.ok[index]:
+        if not self.measured[t] or not self.track.clear[index]:
             return
         self._after.add(frame, self.track, index, t)
         points = self.track.points[index]

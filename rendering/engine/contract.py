@@ -136,7 +136,7 @@ class Quality:
     """Mouth sharpness relative to the source's (1 = the same)."""
     longest_freeze_s: float
     frames_kept: int
-    """Frames that kept their own pixels because no face could be followed in them."""
+    """Frames that kept their own pixels: no face could be followed, or something passed before the mouth."""
 
 
 @dataclass(frozen=True, kw_only=True)

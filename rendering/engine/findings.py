@@ -68,6 +68,14 @@ FINDINGS: dict[str, Note] = {
             "%",
         ),
         Note(
+            "mouth_covered",
+            _(
+                "Something passes before the mouth; those frames keep their own picture, so the lips do not speak there."
+            ),
+            _("Film without a hand, cup or microphone before the mouth."),
+            "s",
+        ),
+        Note(
             "small_face",
             _("The face is small in the picture, so the mouth shows little detail."),
             _("Film closer, or in a higher resolution."),
@@ -158,6 +166,8 @@ class Seen:
     offset_ms: float
     opening_range: float
     """95th minus 5th percentile, IO."""
+    covered_s: float
+    """With something before the mouth."""
     personal: bool
     """The presenter's own voice model is good enough to be used."""
 
@@ -195,6 +205,7 @@ def remarks(seen: Seen) -> tuple[Finding, ...]:
         ("sound_mismatch", general and enough, seen.cv_open),
         ("short_footage", seen.duration_s < SCORED_FOOTAGE_S, seen.duration_s),
         ("sound_offset", abs(seen.offset_ms) > NOTED_OFFSET_MS, seen.offset_ms),
+        ("mouth_covered", seen.covered_s > 0, seen.covered_s),
         ("small_face", seen.io_px < SMALL_IO_PX, seen.io_px),
         ("turned_face", seen.yaw_p90 > TURNED_YAW_P90, seen.yaw_p90),
     )

@@ -28,6 +28,7 @@ from rendering.engine.contract import (
 )
 from rendering.engine.errors import EngineError
 from rendering.engine.face.lips import LipSpace
+from rendering.engine.face.occlusion import Appearance
 from rendering.engine.face.profile import PatchWriter, library_frames
 from rendering.engine.face.track import Track, track_footage
 from rendering.engine.media.audio import read_audio, speech_spans
@@ -158,7 +159,7 @@ def _follow(
     footage: Path, out: Path, info: MediaInfo, video: VideoInfo, options: PrepareOptions, report: Report
 ) -> Track | None:
     """Track the face and, in the same pass, keep patches and pictures. None when no face is seen."""
-    pictures = _Pictures(video)
+    pictures, appearance = _Pictures(video), Appearance()
     (out / PREVIEW).unlink(missing_ok=True)
     try:
         with PatchWriter(out / PATCHES) as patches, contextlib.ExitStack() as beside:
@@ -169,10 +170,12 @@ def _follow(
             def keep(frame: Frame, points: np.ndarray | None) -> None:
                 pictures.add(frame, seen=points is not None)
                 patches.add(frame, points)
+                appearance.add(frame, points)
                 if show is not None:
                     show(frame)
 
-            return track_footage(footage, info, face=options.face, report=report, on_frame=keep)
+            track = track_footage(footage, info, face=options.face, report=report, on_frame=keep)
+            return replace(track, covered=appearance.covered(track.ok, track.shots))
     except EngineError as error:
         if error.code != "no_face":
             raise
@@ -233,6 +236,7 @@ def _judge(
         "tracked": seen.tracked,
         "speech_s": seen.speech_s,
         "shots": float(seen.shots),
+        "covered_s": seen.covered_s,
         **{f"{stage}_s": value for stage, value in seconds.items()},
     }
     figures = {name: round(float(value), 3) for name, value in figures.items() if np.isfinite(value)}
@@ -276,6 +280,7 @@ def _seen(info: MediaInfo, video: VideoInfo, track: Track, model: VoiceModel) ->
         cv_open=model.cv_open,
         offset_ms=model.offset_ms,
         opening_range=model.opening_range,
+        covered_s=float(track.covered.sum() / fps),
         personal=model.personal,
     )
 

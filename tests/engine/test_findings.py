@@ -23,6 +23,7 @@ GOOD = Seen(
     cv_open=0.6,
     offset_ms=0.0,
     opening_range=0.2,
+    covered_s=0.0,
     personal=True,
 )
 
@@ -67,6 +68,7 @@ def test_footage_just_inside_the_gate_passes(change: dict[str, float]) -> None:
         ({"offset_ms": -80.0}, "sound_offset", "warning"),
         ({"duration_s": 12.0}, "short_footage", "warning"),
         ({"opening_range": 0.03, "personal": False}, "still_mouth", "warning"),
+        ({"covered_s": 0.8}, "mouth_covered", "warning"),
         ({"tracked": 0.98}, "face_gaps", "info"),
         ({"shots": 2}, "several_shots", "info"),
     ],

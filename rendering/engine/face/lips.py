@@ -50,8 +50,8 @@ class LipSpace:
     @classmethod
     def fit(cls, track: Track) -> LipSpace:
         """Principal components of the followed frames."""
-        step = max(1, int(track.ok.sum()) // MAX_FIT_FRAMES)
-        lips, turned = track.lips()[track.ok][::step], head_turn(track)[track.ok][::step]
+        step = max(1, int(track.clear.sum()) // MAX_FIT_FRAMES)
+        lips, turned = track.lips()[track.clear][::step], head_turn(track)[track.clear][::step]
         turn, pose = _turn(lips[:, :, :2], turned)
         lips[:, :, :2] -= np.tensordot(turned - pose, turn, axes=1)
         flat = lips[:, :, :2].reshape(len(lips), -1).astype(np.float64)
@@ -76,7 +76,7 @@ class LipSpace:
         Per unit of opening, with u = x / x of the corner and b = 1 - u^2: upper lip dy -.10 b + .20 u^2, lower lip
         dy .89 b + .20 u^2. Per unit of width: dx .5 u, upper dy -.13 b - .32 u^2, lower dy -.22 b - .32 u^2.
         """
-        rest = np.median(track.lips()[track.ok], axis=0)
+        rest = np.median(track.lips()[track.clear], axis=0)
         middle, half = rest[:, 0].mean(), np.abs(rest[:, 0] - rest[:, 0].mean()).max()
         u = (rest[:, 0] - middle) / half
         b = 1 - u**2

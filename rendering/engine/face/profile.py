@@ -129,14 +129,14 @@ def library_frames(track: Track) -> Array:
 
     Where hardly any frame is that good (a chin cut off by the picture's edge, say), every followed frame is.
     """
-    usable = track.ok & (np.abs(np.nan_to_num(track.yaw)) <= MAX_YAW) & (track.presence > 0.9)
+    usable = track.clear & (np.abs(np.nan_to_num(track.yaw)) <= MAX_YAW) & (track.presence > 0.9)
     for start, stop in track.shots:
         if start > 0:
             usable[start : start + CUT_MARGIN] = False
         if stop < len(track):
             usable[stop - CUT_MARGIN : stop] = False
     usable &= ~_blurred(track) & ~_odd(track) & _inside(track)
-    return usable if usable.sum() >= MIN_LIBRARY else track.ok.copy()
+    return usable if usable.sum() >= MIN_LIBRARY else track.clear.copy()
 
 
 def _blurred(track: Track) -> Array:
@@ -147,7 +147,7 @@ def _blurred(track: Track) -> Array:
 
 
 def _odd(track: Track) -> Array:
-    """Mouths that no mouth of this presenter looks like: a hand or a microphone in front of it."""
+    """Mouths of a shape that no mouth of this presenter has: the mesh lost its hold."""
     lips = track.lips()[:, :, :2].reshape(len(track), -1)
     good = lips[track.ok]
     middle = np.median(good, axis=0)

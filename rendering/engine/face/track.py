@@ -77,6 +77,8 @@ class Track:
     """(N, 36, w) uint8: small luma pictures of the whole frame, for matching shoulders and background."""
     size: tuple[int, int]
     """Width and height of the footage."""
+    covered: Array
+    """(N,) bool: something passes before the mouth (``occlusion``); the frame keeps its own pixels and lends none."""
 
     def __len__(self) -> int:
         return len(self.ok)
@@ -84,6 +86,12 @@ class Track:
     @property
     def pose(self) -> tuple[Array, Array, Array]:
         return self.scale, self.rotation, self.shift
+
+    @cached_property
+    def clear(self) -> Array:
+        """(N,) bool: frames whose mouth can be seen."""
+        result: Array = self.ok & ~self.covered
+        return result
 
     @cached_property
     def runs(self) -> list[tuple[int, int]]:
@@ -108,9 +116,15 @@ class Track:
 
     @classmethod
     def load(cls, path: Path) -> Track:
-        """Read what :meth:`save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            values: dict[str, Any] = {field.name: stored[field.name] for field in fields(cls)}
+        """Read what :meth:`save` wrote. Raises ``stale_analysis``: another version wrote other things."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                values: dict[str, Any] = {
+                    field.name: stored[field.name] for field in fields(cls) if field.name in stored
+                }
+                values.setdefault("covered", np.zeros(len(values["ok"]), bool))
+        except (KeyError, FileNotFoundError) as error:
+            raise EngineError("stale_analysis", f"{path.name}: {error}") from error
         values["shots"] = [(int(start), int(stop)) for start, stop in values["shots"]]
         values["size"] = (int(values["size"][0]), int(values["size"][1]))
         return cls(**values)
@@ -351,6 +365,7 @@ def assemble(rows: list[Row], shots: list[tuple[int, int]], thumbs: Array, size:
         template=template,
         thumbs=thumbs,
         size=size,
+        covered=np.zeros(len(rows), bool),
     )
 
 
