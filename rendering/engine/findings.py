@@ -69,9 +69,7 @@ FINDINGS: dict[str, Note] = {
         ),
         Note(
             "mouth_covered",
-            _(
-                "Something passes before the mouth; those frames keep their own picture, so the lips do not speak there."
-            ),
+            _("Something passes before the mouth; those frames keep their own lips."),
             _("Film without a hand, cup or microphone before the mouth."),
             "s",
         ),

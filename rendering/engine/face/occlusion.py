@@ -1,7 +1,7 @@
 """Frames in which something passes before the mouth: a hand, a microphone, a cup. They keep their own pixels.
 
-Every followed frame leaves a small picture of its lower face, taken from the same place of the face whatever the pose. A
-presenter's own mouths, cheeks and light span a small space of such pictures; what is before them does not lie in it.
+Every followed frame leaves a small picture of its lower face, taken from the same place of the face whatever the pose.
+A presenter's own mouths, cheeks and light span a small space of such pictures; what is before them does not lie in it.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def oddity(
 ) -> Array:
     """(N,) float32 from 0: how little each lower face looks like this presenter's own.
 
-    ``pictures`` (N, 24, 24, 3) uint8, ``inside`` (24, 24) bool, ``ok`` (N,) bool; ``blind`` (N, 24, 24) bool: cells that
-    show something else (a caption) and are not judged. Each shot is judged by itself: another camera or light is no
+    ``pictures`` (N, 24, 24, 3) uint8, ``inside`` (24, 24) bool, ``ok`` (N,) bool; ``blind`` (N, 24, 24) bool: cells
+    that show something else (a caption) and are not judged. Each shot is judged by itself: another camera or light is no
     obstacle.
     """
     result = np.zeros(len(ok), np.float32)
