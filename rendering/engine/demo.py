@@ -101,16 +101,21 @@ def make_demo_footage(
     variant: str = "f2",
     sound: bool = True,
     offset_ms: float = 0.0,
+    said: Speech | None = None,
     report: Report = silent,
 ) -> Truth:
     """Film the puppet reading a fable: an MP4 at ``out`` (H.264, AAC) and its truth.
 
     ``size``: side of a square, or (width, height); even. ``variant``: espeak-ng voice variant. ``offset_ms``: sound
     behind picture, as a badly made upload has it. ``sound`` False leaves the sound track out (the mouth still speaks).
+    ``said``: something else than the fable; ``seconds``, ``language`` and ``variant`` then do not matter.
     """
     width, height = (size, size) if isinstance(size, int) else size
     rate = Fraction(fps)
-    said = _reading(language, seconds, variant)
+    if said is None:
+        said = _reading(language, seconds, variant)
+    else:
+        seconds = said.duration_s
     times = np.arange(round(seconds * rate)) / float(rate)
     opening, widening = _speech_motion(said.phonemes, times)
     puppet = Puppet(width, height, seed=seed)
