@@ -100,7 +100,7 @@ class Colour:
         if self._median is not None and self._local is not None:
             median = self._median + EASE * (median - self._median)
             if self._local.shape != local.shape:
-                self._local = cv2.resize(self._local, mask.small_size, interpolation=cv2.INTER_LINEAR)
+                self._local = cv2.resize(self._local, local.shape[1::-1], interpolation=cv2.INTER_LINEAR)
             local = self._local + EASE * (local - self._local)
         self._median, self._local = median, local
         offset = cv2.resize(local + median, mask.size, interpolation=cv2.INTER_LINEAR)
@@ -109,12 +109,16 @@ class Colour:
     @staticmethod
     def _spread(gap: Array, mask: Mask) -> Array:
         """The ring's differences carried smoothly over the inside (normalised convolution)."""
-        sigma = max(mask.small_size) / 8
-        weight = cv2.GaussianBlur(mask.ring, (0, 0), sigma)
-        blurred = cv2.GaussianBlur(np.clip(gap, -40, 40) * mask.ring[..., None], (0, 0), sigma)
-        result: Array = blurred / (weight[..., None] + 1e-3)
+        # What varies over an eighth of the box loses nothing on every second pixel.
+        half = (-(-mask.small_size[0] // 2), -(-mask.small_size[1] // 2))
+        weighted = np.dstack([np.clip(gap, -40, 40) * mask.ring[..., None], mask.ring])
+        coarse = cv2.resize(weighted, half, interpolation=cv2.INTER_AREA)
+        blurred = cv2.GaussianBlur(coarse, (0, 0), max(half) / 8)
+        result: Array = blurred[..., :3] / (blurred[..., 3:] + 1e-3)
         return result
 
 
 def _small(picture: Array, mask: Mask) -> Array:
+    if mask.size[0] >= 2 * mask.small_size[0]:  # halving is a fast path, and the same average
+        picture = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return cv2.resize(picture, mask.small_size, interpolation=cv2.INTER_AREA).astype(np.float32)

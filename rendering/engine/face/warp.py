@@ -10,6 +10,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 GRID = 20
+_MIDDLES = np.stack(np.meshgrid(*[(np.arange(GRID) + 0.5) / GRID] * 2), axis=-1).reshape(-1, 2)
+"""Nodes lie on the middles of equal cells, so that enlarging the grid interpolates between them exactly."""
 _NO_SECOND_MAP = np.empty(0, np.float32)
 STIFFNESS = 1e-3
 """Regularisation: keeps nearly coinciding points from tearing the picture."""
@@ -33,9 +35,12 @@ def spline(knots: Array, values: Array, at: Array) -> Array:
 
 def _kernel(a: Array, b: Array) -> Array:
     """r^2 log r for all pairs, (n, m)."""
-    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    squared = 2 * a @ b.T
+    np.subtract((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1), squared, out=squared)
     np.maximum(squared, 1e-12, out=squared)
-    result: Array = 0.5 * squared * np.log(squared)
+    result: Array = cv2.log(squared)
+    result *= squared
+    result *= 0.5
     return result
 
 
@@ -47,10 +52,7 @@ class Warp:
         x, y, w, h = box
         unit = float(max(w, h))
         origin = np.array([x, y], float)
-        # Nodes lie on the middles of equal cells, so that enlarging the grid interpolates between them exactly.
-        columns = (np.arange(GRID) + 0.5) * w / GRID - 0.5
-        rows = (np.arange(GRID) + 0.5) * h / GRID - 0.5
-        nodes = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+        nodes = _MIDDLES * [w, h] - 0.5
         shifts = spline((target - origin) / unit, (source - target) / unit, nodes / unit) * unit
         self._size = (w, h)
         self.shift = shifts.reshape(GRID, GRID, 2).astype(np.float32)
