@@ -13,17 +13,22 @@ from rendering.execution.catalogue import ENGINE_VERSION
 __all__ = ["ENGINE_VERSION", "fingerprint"]
 
 
-def fingerprint(footage: Footage, take: AudioTake, options: Mapping[str, Any], engine: str = ENGINE_VERSION) -> str:
+def fingerprint(
+    footage: Footage, take: AudioTake, options: Mapping[str, Any], engine: str = ENGINE_VERSION, base: str = ""
+) -> str:
     """SHA-256 over the footage's and the take's bytes, a preset's snapshot and the engine's version.
 
-    Both blobs should be loaded. Names, teams and ids are no part of it: the same file uploaded again is the same.
+    ``base`` is the identity of the team's own base model, if one is used. Both blobs should be loaded. Names, teams and
+    ids are no part of it: the same file uploaded again is the same.
     """
-    parts = {
+    parts: dict[str, Any] = {
         "engine": engine,
         "footage": footage.blob.sha256,
         "take": take.blob.sha256,
         "options": {name: _plain(value) for name, value in options.items()},
     }
+    if base:  # what was made without one keeps its fingerprint
+        parts["base"] = base
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 

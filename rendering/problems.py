@@ -37,6 +37,18 @@ PROBLEMS = (
         _("Change the footage, the take or the preset, or look at the version that is there."),
         409,
     ),
+    Problem(
+        "base_being_made",
+        _("A model is being learnt from the team's footage already."),
+        _("Wait for it, or stop it first."),
+        409,
+    ),
+    Problem(
+        "base_switched_off",
+        _("This team does not let machines learn from its footage."),
+        _("Switch “Learn from our footage” on first."),
+        409,
+    ),
     Problem("cell_unknown", _("This cell is not on the board any more."), _("Reload the page."), 404),
     Problem(
         "render_minutes_spent",

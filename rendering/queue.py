@@ -132,7 +132,7 @@ def claim_next(worker: WorkerNode) -> Claim | None:
     with transaction.atomic():
         states.touch(job.deliverable_id)
     related = RenderJob.objects.select_related(
-        "batch", "team", "deliverable", "footage__blob", "footage__analysis", "take__blob"
+        "batch", "team", "deliverable", "footage__blob", "footage__analysis", "take__blob", "base__blob"
     )
     return Claim(job=related.get(pk=job.pk), token=token)
 

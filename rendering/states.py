@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.utils import timezone
 
-from projects.models import AudioTake, Footage, MediaBlob
+from projects.models import AudioTake, Footage, MediaBlob, TeamBase
 from rendering import events
 from rendering.models import (
     UNFINISHED,
@@ -66,6 +66,10 @@ class Finished:
     duration_s: float
     quality: dict[str, Any]
     seconds: dict[str, float]
+    base: str = ""
+    """Identity of the team's own base model that was used; empty: the built-in one."""
+    fingerprint: str = ""
+    """Of what was used, where that is not what the job asked for; empty: the job's."""
 
 
 def touch(deliverable_id: int) -> None:
@@ -115,6 +119,7 @@ def enqueue(
     footage: Footage,
     take: AudioTake,
     fingerprint: str,
+    base: TeamBase | None = None,
     priority: int = 0,
     held: bool = False,
     retry_of: RenderJob | None = None,
@@ -135,6 +140,7 @@ def enqueue(
         footage=footage,
         take=take,
         fingerprint=fingerprint,
+        base=base,
         backend=str(batch.preset.get("backend", "")),
         priority=priority,
         retry_of=retry_of,
@@ -154,6 +160,7 @@ def retry(job: RenderJob, *, batch: RenderBatch | None = None) -> RenderJob | No
         footage=job.footage,
         take=job.take,
         fingerprint=job.fingerprint,
+        base=job.base,
         priority=job.priority,
         retry_of=job,
     )
@@ -165,7 +172,7 @@ def succeed_at_once(job: RenderJob, known: RenderVersion) -> RenderVersion | Non
     waiting = Q(state__in=[JobState.QUEUED, JobState.HELD])
     if not _change(job, waiting, state=JobState.SUCCEEDED, progress=100, finished_at=timezone.now()):
         return None
-    same = ("video", "poster", "engine", "tier", "width", "height", "fps", "duration_s", "quality", "seconds")
+    same = ("video", "poster", "engine", "tier", "width", "height", "fps", "duration_s", "quality", "seconds", "base")
     return _add_version_of(job, {name: getattr(known, name) for name in same})
 
 
@@ -298,8 +305,7 @@ def _add_version_of(job: RenderJob, made: dict[str, Any]) -> RenderVersion:
         footage_id=job.footage_id,
         take_id=job.take_id,
         preset=job.batch.preset,
-        fingerprint=job.fingerprint,
-        **made,
+        **{**made, "fingerprint": made.get("fingerprint") or job.fingerprint},
     )
     first = Deliverable.objects.filter(pk=job.deliverable_id, published=None).update(published=version)
     events.version_created(version, team_id=job.team_id)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
+import shutil
 import threading
 import time
 import zipfile
@@ -17,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from django.core.files.storage import storages
 from django.db import IntegrityError, transaction
@@ -226,6 +228,55 @@ def _unpack(blob: MediaBlob, part: Path, hear: Hear) -> None:
                 packed.extractall(part)
         except zipfile.BadZipFile as error:
             raise OSError(errno.EIO, f"a damaged archive: {error}", blob.path) from error
+
+
+def take_out(blob: MediaBlob, name: str, to: Path) -> bool:
+    """Write one file of the archive that :func:`pack` made ``blob`` of to ``to``. False: it holds none of that name.
+
+    Of an archive that lies elsewhere only that file's part is fetched. Raises ``FileNotFoundError``.
+    """
+    source = storage().place(blob.path)
+    if source is not None and not source.is_file():
+        storage().check()
+        raise FileNotFoundError(errno.ENOENT, "not stored", blob.path)
+    try:
+        with zipfile.ZipFile(source or io.BufferedReader(_Ranged(blob))) as packed:
+            if name not in packed.namelist():
+                return False
+            with packed.open(name) as inside, to.open("wb") as target:
+                shutil.copyfileobj(inside, target)
+    except zipfile.BadZipFile as error:
+        raise OSError(errno.EIO, f"a damaged archive: {error}", blob.path) from error
+    return True
+
+
+class _Ranged(io.RawIOBase):
+    """A stored file as one to read here and there; every read is asked of the storage."""
+
+    def __init__(self, blob: MediaBlob) -> None:
+        self.blob, self.at = blob, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.blob.size}[whence]
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        last = min(self.at + len(buffer), self.blob.size) - 1
+        if last < self.at:
+            return 0
+        part = b"".join(read(self.blob, self.at, last))
+        buffer[: len(part)] = part
+        self.at += len(part)
+        return len(part)
 
 
 # Removing

@@ -1,4 +1,7 @@
-"""What an analysis ticket of the ``worker`` cluster does: claim footage or a take, have the engine look, keep it."""
+"""What an analysis ticket of the ``worker`` cluster does: claim footage or a take, have the engine look, keep it.
+
+When nobody waits for either, a team's own base model is next (``teach``).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 
 from projects import trace
-from projects.models import AudioTake, Footage, MediaBlob, Team
+from projects.models import AudioTake, Footage, MediaBlob, Team, TeamBase
 from projects.problems import HeyGemError
 from projects.services import analysis, blobs, disk, work
 from projects.services.waking import wake_analysers
@@ -26,8 +29,9 @@ from rendering.execution.node import this_worker
 from rendering.execution.outage import Lease
 from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
+from rendering.execution.teach import teach
 from rendering.execution.upkeep import Upkeep
-from rendering.services import batches, deliverables
+from rendering.services import bases, batches, deliverables
 
 log = logging.getLogger("heygem.analysis")
 
@@ -63,7 +67,7 @@ def run_ticket() -> str:
         log.error("the engine cannot be started (%s)\n%s", error, child.log_tail())
         raise
     workers.describe(node, **{name: child.info.get(name, "") for name in ("engine", "backends", "device")})
-    kinds: tuple[analysis.Kind, ...] = ("take", "footage") if is_of_use(child.info["engine"]) else ("take",)
+    kinds: tuple[analysis.Kind, ...] = ("take", "footage", "base") if is_of_use(child.info["engine"]) else ("take",)
     claim = analysis.claim_for_analysis(kinds)
     if claim is None:
         if "footage" not in kinds:  # an analyser of another version shall have it
@@ -85,7 +89,8 @@ def reap() -> int:
     """Take back what lost analysers held. Returns how many are refused now: their attempts are spent."""
     refused = analysis.reap()
     for item in refused:
-        deliverables.material_settled(item)
+        if not isinstance(item, TeamBase):
+            deliverables.material_settled(item)
     top_up()
     return len(refused)
 
@@ -113,18 +118,25 @@ class Look:
             item = self.lease.surely(self.claim.item)
             trace.note(team=_team_of(item).public_id)
             log.info("%s %s: attempt %s", self.claim.kind, item.public_id, self.claim.attempt)
-            outage.quietly(lambda: deliverables.touch_material(item))
-            told = self._look_at(item)
-            outage.quietly(lambda: deliverables.material_settled(item))
+            if isinstance(item, TeamBase):
+                told = self._look_at(item)
+            else:
+                outage.quietly(lambda: deliverables.touch_material(item))
+                told = self._look_at(item)
+                outage.quietly(lambda: deliverables.material_settled(item))
         except analysis.LeaseLost:
             return f"{self.claim.kind} {self.claim.pk}: lease lost"
         log.info("%s %s: %s", self.claim.kind, item.public_id, told)
         return f"{self.claim.kind} {item.public_id}: {told}"
 
-    def _look_at(self, item: Footage | AudioTake) -> str:
+    def _look_at(self, item: analysis.Item) -> str:
         try:
-            if isinstance(item, Footage):
+            if isinstance(item, TeamBase):
+                with work.folder() as around:
+                    teach(self, item, around)
+            elif isinstance(item, Footage):
                 self._prepare(item)
+                outage.quietly(lambda: bases.consider(item.presenter.team))
             else:
                 self._measure(item)
         except WorkerStopping:
@@ -157,13 +169,13 @@ class Look:
         with work.folder() as around, self._at_hand(footage) as path:
             folder = around / "analysis"
             args = {"footage": str(path), "out": str(folder), "options": {"preview": True}}
-            found = self.child.run("prepare", args, report=self._hear, poll=self._poll)
+            found = self.child.run("prepare", args, report=self.hear, poll=self.poll)
             findings = list(found["findings"])
             refused = [finding["code"] for finding in findings if finding["level"] == "refused"]
             refused_with = (refused or ["bad_media"])[0] if found["verdict"] == "refused" else ""
-            poster = self._stored(footage, folder / "poster.jpg", "image/jpeg")
-            filmstrip = self._stored(footage, folder / "filmstrip.jpg", "image/jpeg")
-            preview = self._stored(footage, folder / "preview.mp4", "video/mp4")
+            poster = self.stored(footage.presenter.team, folder / "poster.jpg", "image/jpeg")
+            filmstrip = self.stored(footage.presenter.team, folder / "filmstrip.jpg", "image/jpeg")
+            preview = self.stored(footage.presenter.team, folder / "preview.mp4", "video/mp4")
             packed = around / "analysis.zip"
             if not refused_with:
                 blobs.pack(folder, packed)
@@ -173,7 +185,7 @@ class Look:
                 measured=_footage_fields(found),
                 findings=findings,
                 refused_with=refused_with,
-                packed=self._stored(footage, packed, "application/zip"),
+                packed=self.stored(footage.presenter.team, packed, "application/zip"),
                 poster=poster,
                 filmstrip=filmstrip,
                 preview=preview,
@@ -193,7 +205,7 @@ class Look:
                 self.lease.surely(lambda: self.claim.update(blob=item.blob))
             yield path
 
-    def _stored(self, footage: Footage, path: Path, content_type: str) -> MediaBlob | None:
+    def stored(self, team: Team, path: Path, content_type: str) -> MediaBlob | None:
         """None for what the engine did not make."""
         if not path.exists() or not path.stat().st_size:
             return None
@@ -201,16 +213,16 @@ class Look:
 
             def store() -> MediaBlob:
                 put_back()
-                return blobs.store(footage.presenter.team, path, content_type, move=True, hear=self._hear_store)
+                return blobs.store(team, path, content_type, move=True, hear=self._hear_store)
 
             return self._patiently(store)
 
     def _patiently(self, step: Callable[[], T]) -> T:
-        return patiently(lambda: self.lease.surely(step), since=lambda: self.lease.since, poll=self._poll)
+        return patiently(lambda: self.lease.surely(step), since=lambda: self.lease.since, poll=self.poll)
 
     def _measure(self, take: AudioTake) -> None:
         with self._at_hand(take) as path:
-            found = self.child.run("take", {"audio": str(path), "limits": {}}, report=self._hear, poll=self._poll)
+            found = self.child.run("take", {"audio": str(path), "limits": {}}, report=self.hear, poll=self.poll)
         findings = list(found["findings"])
         refused = [finding["code"] for finding in findings if finding["level"] == "refused"]
         if refused:
@@ -221,19 +233,19 @@ class Look:
         self.lease.surely(lambda: analysis.finish_take(self.claim, measured=measured, findings=findings))
 
     def _hear_fetch(self, done: int, total: int) -> None:
-        self._hear("fetch", done, total)
+        self.hear("fetch", done, total)
 
     def _hear_store(self, done: int, total: int) -> None:
-        self._hear("publish", done, total)
+        self.hear("publish", done, total)
 
-    def _hear(self, stage: str, done: int, total: int) -> None:
+    def hear(self, stage: str, done: int, total: int) -> None:
         """The engine's progress. Only a step that it had not reported yet counts as such."""
         if (stage, done) != self.last_step:
             self.last_step = (stage, done)
             self.progress = (stage, int(100 * min(max(done / total, 0.0), 1.0)) if total > 0 else 0)
-        self._poll()
+        self.poll()
 
-    def _poll(self) -> None:
+    def poll(self) -> None:
         self.lease.meanwhile(self._write)
 
     def _write(self) -> None:
@@ -246,7 +258,9 @@ class Look:
         self.upkeep()
 
 
-def _team_of(item: Footage | AudioTake) -> Team:
+def _team_of(item: analysis.Item) -> Team:
+    if isinstance(item, TeamBase):
+        return item.team
     return item.presenter.team if isinstance(item, Footage) else item.script_version.script.team
 
 

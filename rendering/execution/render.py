@@ -25,6 +25,7 @@ from rendering.execution.outage import Lease
 from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
 from rendering.execution.upkeep import Upkeep
+from rendering.fingerprint import fingerprint
 from rendering.models import WorkerNode
 
 log = logging.getLogger("heygem.render")
@@ -157,6 +158,7 @@ class Attempt:
         if footage.analysis is None:  # let go since the job was claimed: it will be made again
             raise FileNotFoundError("the analysis is no longer kept")
         blobs.note_use(footage.analysis)
+        base = self._base(held)
         return {
             "footage": str(self._fetched(blobs.on_disk, footage.blob, held)),
             "analysis": str(self._fetched(blobs.unpacked, footage.analysis, held)),
@@ -164,7 +166,19 @@ class Attempt:
             "out": str(folder / "video.mp4"),
             "poster": str(folder / "poster.jpg"),
             "options": self.job.batch.preset,
+            **({"base": str(base)} if base is not None else {}),
         }
+
+    def _base(self, held: contextlib.ExitStack) -> Path | None:
+        """The folder of the team's own base model; None: the built-in one serves, also when that one is gone."""
+        base = self.job.base
+        if base is None or base.blob is None:
+            return None
+        try:
+            return self._fetched(blobs.unpacked, base.blob, held)
+        except FileNotFoundError:
+            log.warning("job %s: the team's base %s is not stored any more", self.job.public_id, base.public_id)
+            return None
 
     def _fetched(self, how: Callable[..., Any], blob: MediaBlob, held: contextlib.ExitStack) -> Path:
         return self._patiently(lambda: held.enter_context(how(blob, hear=self._hear_fetch)))
@@ -174,9 +188,21 @@ class Attempt:
         picture = Path(result["video"]).with_name("poster.jpg")
         poster = self._stored(picture, "image/jpeg") if picture.exists() else None
         same = ("engine", "tier", "width", "height", "fps", "duration_s", "quality", "seconds")
+        used = str(result.get("base", ""))
         return states.Finished(
-            video=video, poster=poster or self.job.footage.poster, **{name: result[name] for name in same}
+            video=video,
+            poster=poster or self.job.footage.poster,
+            base=used,
+            fingerprint=self._fingerprint(used),
+            **{name: result[name] for name in same},
         )
+
+    def _fingerprint(self, used: str) -> str:
+        """Of another video than the job asked for: the base that it names could not be used. Else empty."""
+        job = self.job
+        if used == (job.base.identity if job.base else ""):
+            return ""
+        return fingerprint(job.footage, job.take, job.batch.preset, base=used)
 
     def _stored(self, path: Path, content_type: str) -> MediaBlob:
         with outage.spare(path) as put_back:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Case, CharField, Count, Exists, Model, OuterRef, QuerySet, Sum, Value, When
 
-from projects.models import AudioTake, Footage, MediaBlob, Team
+from projects.models import AudioTake, Footage, MediaBlob, Team, TeamBase
 from projects.services.limits import Limits, arriving_bytes, limits_of
 from rendering.minutes import month_start, planned_seconds, rendered_seconds
 from rendering.models import UNFINISHED, Export, JobState, RenderJob, RenderVersion
@@ -26,6 +26,8 @@ class Kind(StrEnum):
     VERSIONS = "versions"
     EXPORTS = "exports"
     ANALYSIS = "analysis"
+    BASES = "bases"
+    """What was learnt from the team's footage about mouths in general."""
     PREVIEWS = "previews"
     """Posters, filmstrips, and copies that browsers play."""
     UNUSED = "unused"
@@ -38,6 +40,7 @@ POINTERS: tuple[tuple[Kind, type[Model], str], ...] = (
     (Kind.VERSIONS, RenderVersion, "video"),
     (Kind.EXPORTS, Export, "blob"),
     (Kind.ANALYSIS, Footage, "analysis"),
+    (Kind.BASES, TeamBase, "blob"),
     (Kind.PREVIEWS, RenderVersion, "poster"),
     (Kind.PREVIEWS, Footage, "poster"),
     (Kind.PREVIEWS, Footage, "filmstrip"),
@@ -49,6 +52,7 @@ TEAM_OF: dict[type[Model], str] = {
     AudioTake: "script_version__script__team",
     RenderVersion: "deliverable__project__team",
     Export: "team",
+    TeamBase: "team",
 }
 """Where a row's team is found; the file it points at is that team's too."""
 
@@ -62,6 +66,7 @@ class Usage:
     versions: int
     exports: int
     analysis: int
+    bases: int
     previews: int
     unused: int
     uploads: int

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from projects.access import require
-from projects.models import AnalysisState, AudioTake, Footage, Project, Role, Team
+from projects.models import AnalysisState, AudioTake, Footage, Project, Role, Team, TeamBase
 from projects.problems import HeyGemError
 from projects.services import analysis, audit, blobs
 from rendering import capabilities, events, minutes, states
@@ -18,7 +18,7 @@ from rendering.cells import CellKey
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.layout import Cell, Record, load_layout, load_records
 from rendering.models import Deliverable, JobState, Preset, RenderBatch, RenderJob, RenderVersion
-from rendering.services import limits
+from rendering.services import bases, limits
 from rendering.services.deliverables import Place, ensure_deliverables, next_revision
 from rendering.services.presets import default_preset
 
@@ -30,6 +30,7 @@ class Planned:
     cell: Cell
     footage: Footage
     take: AudioTake
+    base: TeamBase | None
     fingerprint: str
 
 
@@ -110,6 +111,7 @@ def _check_limits(team: Team, planned: Sequence[Planned], options: Mapping[str, 
 def _plan(project: Project, keys: Sequence[CellKey] | None, options: Mapping[str, object]) -> BatchPlan:
     board = {cell.key: cell for cell in load_layout(project).cells()}
     records = load_records(Deliverable.objects.filter(project=project))
+    base = bases.current(project.team)
     ready: list[Planned] = []
     skipped: list[Skipped] = []
     for key in dict.fromkeys(board if keys is None else keys):
@@ -117,12 +119,12 @@ def _plan(project: Project, keys: Sequence[CellKey] | None, options: Mapping[str
         record = records.get(cell.place) if cell else None
         if keys is None and record is not None and (record.is_busy or record.newest or record.has_failed):
             continue
-        answer = _plan_cell(key, cell, record, options)
+        answer = _plan_cell(key, cell, record, options, base)
         if isinstance(answer, Planned):
             ready.append(answer)
         else:
             skipped.append(answer)
-    again = _made_but_lost(skipped, board, records, options)
+    again = _made_but_lost(skipped, board, records, options, base)
     left = {item.cell.key for item in again}
     return BatchPlan(ready=(*ready, *again), skipped=tuple(skip for skip in skipped if skip.key not in left))
 
@@ -132,17 +134,18 @@ def _made_but_lost(
     board: Mapping[CellKey, Cell],
     records: Mapping[Place, Record],
     options: Mapping[str, object],
+    base: TeamBase | None,
 ) -> list[Planned]:
     """Cells that would be up to date if the storage had not lost their video."""
     made = [board[skip.key] for skip in skipped if skip.code == "up_to_date"]
     newest = {cell.key: version for cell in made if (version := records[cell.place].newest) is not None}
     lost = _lost(newest.values())
-    answers = [_plan_cell(cell.key, cell, None, options) for cell in made if newest[cell.key].pk in lost]
+    answers = [_plan_cell(cell.key, cell, None, options, base) for cell in made if newest[cell.key].pk in lost]
     return [answer for answer in answers if isinstance(answer, Planned)]
 
 
 def _plan_cell(
-    key: CellKey, cell: Cell | None, record: Record | None, options: Mapping[str, object]
+    key: CellKey, cell: Cell | None, record: Record | None, options: Mapping[str, object], base: TeamBase | None
 ) -> Planned | Skipped:
     if cell is None:
         return Skipped(key=key, code="cell_unknown")
@@ -155,11 +158,11 @@ def _plan_cell(
             return Skipped(key=key, code=material.error_code)
     if record is not None and record.is_busy:
         return Skipped(key=key, code="already_rendering")
-    mark = fingerprint(cell.footage, cell.take, options)
+    mark = fingerprint(cell.footage, cell.take, options, base=base.identity if base else "")
     newest = record.newest if record else None
     if newest is not None and newest.fingerprint == mark:
         return Skipped(key=key, code="up_to_date")
-    return Planned(cell=cell, footage=cell.footage, take=cell.take, fingerprint=mark)
+    return Planned(cell=cell, footage=cell.footage, take=cell.take, base=base, fingerprint=mark)
 
 
 def _why_nothing(skipped: Sequence[Skipped]) -> str:
@@ -178,6 +181,7 @@ def _fill(batch: RenderBatch, planned: Sequence[Planned], priority: int) -> None
             footage=item.footage,
             take=item.take,
             fingerprint=item.fingerprint,
+            base=item.base,
             priority=priority,
         )
         for item in planned
@@ -211,9 +215,10 @@ def know_material(item: Footage | AudioTake) -> int:
     waiting = RenderJob.objects.filter(state__in=[JobState.QUEUED, JobState.HELD])
     of_item = waiting.filter(footage=item) if isinstance(item, Footage) else waiting.filter(take=item)
     done = 0
-    for job in of_item.select_related("team", "batch", "deliverable", "footage__blob", "take__blob"):
+    for job in of_item.select_related("team", "batch", "deliverable", "footage__blob", "take__blob", "base"):
         footage, take = (item, job.take) if isinstance(item, Footage) else (job.footage, item)
-        job.fingerprint = fingerprint(footage, take, job.batch.preset)
+        base = job.base.identity if job.base else ""
+        job.fingerprint = fingerprint(footage, take, job.batch.preset, base=base)
         RenderJob.objects.filter(pk=job.pk).update(fingerprint=job.fingerprint)
         if known := _known_versions(job.team, {job.fingerprint}):
             done += states.succeed_at_once(job, known[job.fingerprint]) is not None
@@ -240,10 +245,11 @@ def retry_failed(
     if job is not None:
         failed = failed.filter(pk=job.pk)
     cells = {cell.place: cell for cell in load_layout(board).cells()}
+    base = bases.current(board.team)
     again: list[tuple[RenderJob, Planned]] = []
     for old in failed.select_related("batch", "deliverable__project"):
         cell = cells.get((old.deliverable.presenter_id, old.deliverable.script_id, old.deliverable.language))
-        answer = _plan_cell(cell.key, cell, None, old.batch.preset) if cell else None
+        answer = _plan_cell(cell.key, cell, None, old.batch.preset, base) if cell else None
         if isinstance(answer, Planned):
             again.append((old, answer))
     limits.check_room(board.team)
@@ -263,6 +269,7 @@ def _again(old: RenderJob, planned: Planned) -> RenderJob | None:
         footage=planned.footage,
         take=planned.take,
         fingerprint=planned.fingerprint,
+        base=planned.base,
         priority=old.priority,
         retry_of=old,
     )

@@ -12,13 +12,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from projects.models import AudioTake, Footage, MediaBlob
+from projects.models import AudioTake, Footage, MediaBlob, TeamBase
 from projects.services import analysis, audit, blobs, disk
 from projects.storage import StoredFile
 from rendering.access import require_operator
 from rendering.models import Export, RenderVersion, StorageSample
 from rendering.selectors.storage import DISK_TOTAL, DISK_USED, sizes_by_team
 from rendering.selectors.usage import Kind, with_kind
+from rendering.services import bases
 
 SAMPLES_KEPT = timedelta(days=400)
 YOUNG = timedelta(days=1)
@@ -65,7 +66,7 @@ class Lost:
 
     @property
     def can_be_made_again(self) -> bool:
-        return self.kind in (Kind.ANALYSIS, Kind.PREVIEWS)
+        return self.kind in (Kind.ANALYSIS, Kind.BASES, Kind.PREVIEWS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +151,8 @@ def owners(blob: MediaBlob) -> Iterator[str]:
             yield str(version)
     for export in Export.objects.filter(blob=blob):
         yield export.name
+    for base in TeamBase.objects.filter(blob=blob).select_related("team"):
+        yield str(base)
 
 
 def mend(*, actor: User | None = None) -> tuple[Checked, int]:
@@ -176,6 +179,8 @@ def _remove(orphan: StoredFile) -> None:
 def _make_again(lost: Iterable[MediaBlob]) -> int:
     """Let go of the lost files and look at their footage again. Returns the footage that waits for it."""
     waiting = 0
+    lost = list(lost)
+    bases.lost(lost)
     for blob in lost:
         RenderVersion.objects.filter(poster=blob).update(poster=None)
         for column in ("preview", "poster", "filmstrip", "analysis"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from projects.services import upkeep
 from rendering.selectors import retention as plans
 from rendering.selectors.retention import Plan
-from rendering.services import retention, storage
+from rendering.services import bases, retention, storage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,8 @@ class Kept:
 def keep_house() -> Kept:
     """Remove what the rules let go and what nothing needs, and note what is left."""
     gone = retention.apply(plans.plan())
+    bases.let_go()
+    bases.consider_all()
     kept = Kept(gone=gone, cleaned=upkeep.clean_media())
     storage.take_sample()
     return kept

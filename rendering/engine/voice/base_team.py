@@ -65,9 +65,9 @@ def train_team_base(
 ) -> dict[str, Any]:
     """Learn from ``library``; write ``base.npz`` and ``base.json`` into ``out`` if that pays. Returns the figures.
 
-    ``kept`` says whether it was written; what an earlier training left in ``out`` stays otherwise. Deterministic for
-    one ``seed``. Some two seconds of CPU for each presenter of a minute in all, a few minutes for hours of footage; the
-    stage reported is ``train``. ``steps`` of each training; None: by how much there is to learn from.
+    ``kept`` says whether it was written, ``identity`` as what; otherwise what an earlier training left in ``out``
+    stays. Deterministic for one ``seed``. Some two seconds of CPU for each presenter of a minute in all, a minute for
+    hours of footage; the stage reported is ``train``. ``steps`` of each training; None: by how much there is.
     Raises ``base_too_little`` for fewer than 3 presenters or 60 s of speech.
     """
     names = sorted(library)
@@ -103,17 +103,23 @@ def train_team_base(
     figures["kept"] = figures["gain"] >= MIN_GAIN and 2 * figures["better_for"] > len(names)
     if figures["kept"]:
         model = _learn(shipped, library, steps, seed, progress)
-        _write(_levelled(model, shipped, library), figures, out)
+        figures["identity"] = _write(_levelled(model, shipped, library), figures, out)
     report("train", progress.total, progress.total)
     return figures
 
 
-def _write(model: BaseModel, figures: Mapping[str, Any], out: Path) -> None:
+def _write(model: BaseModel, figures: Mapping[str, Any], out: Path) -> str:
+    """Returns its identity."""
     out.mkdir(parents=True, exist_ok=True)
     with scratch.replacing(out / WEIGHTS) as part:
         model.save(part)
     with scratch.replacing(out / FIGURES) as part:
         part.write_text(json.dumps(figures, indent=2) + "\n")
+    return _identity(out)
+
+
+def _identity(folder: Path) -> str:
+    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
 
 
 def read_team_base(folder: Path) -> tuple[BaseModel, str] | None:
@@ -124,8 +130,7 @@ def read_team_base(folder: Path) -> tuple[BaseModel, str] | None:
     try:
         if json.loads((folder / FIGURES).read_text())["engine"] != ENGINE_VERSION:
             return None
-        identity = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
-        return load_base(folder / WEIGHTS), identity
+        return load_base(folder / WEIGHTS), _identity(folder)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
 
