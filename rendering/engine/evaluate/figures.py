@@ -10,7 +10,7 @@ from rendering.engine.evaluate import measures
 from rendering.engine.evaluate.clips import Studied
 from rendering.engine.evaluate.filming import Dubbed
 from rendering.engine.evaluate.table import Row, numbers
-from rendering.engine.voice.articulate import Closures, closures_met, shut_level
+from rendering.engine.voice.articulate import Closures, closures_met
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.phones import recognise
 from rendering.engine.voice.visemes import Phoneme
@@ -115,7 +115,7 @@ def _jitter(pieces: Sequence[Dubbed]) -> float:
 
 def _closures(face: Studied, pieces: Sequence[Dubbed], how: str) -> Row:
     """Closed lips of result and source; empty where the sounds are not known."""
-    shut = shut_level(face.truth[:, 0])
+    shut = measures.closed_level(face.truth[:, 0])
     row: Row = {}
     for ending, values in (("", lambda piece: piece.made), ("_source", lambda piece: piece.truth)):
         counts = [

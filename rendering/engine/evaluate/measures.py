@@ -11,6 +11,13 @@ from rendering.engine.check import correlation
 from rendering.engine.voice.visemes import Phoneme
 
 MAX_LAG_S = 0.4
+CLOSED_SHARE = 0.2
+"""Lips count as closed up to this share of the way from the 1st to the 95th percentile of the footage's own opening.
+
+The tracker never reads 0 on lips that meet. On generated footage, in which every p, b and m is known to close, a share
+of .10 finds .76-.80 of the source's own closures and .15 .92-.95; from .20 to .25 all of them are found and no open
+sound is taken for closed; from .30 on open sounds are.
+"""
 MIN_PAUSE_S = 0.4
 PAUSE_EDGE_S = 0.2
 """Left out on either side of a pause: the mouth is on its way."""
@@ -67,6 +74,12 @@ def tremble(opening: np.ndarray) -> float:
     """Root mean square of the second difference of (n,), IO per frame squared; NaN for fewer than three values."""
     steps = np.diff(opening, 2)
     return float(np.sqrt(np.nanmean(steps**2))) if np.isfinite(steps).any() else float("nan")
+
+
+def closed_level(opening: np.ndarray) -> float:
+    """The opening up to which a presenter's lips count as closed, from the footage's own (N,), see CLOSED_SHARE."""
+    low, high = np.nanpercentile(opening, [1, 95])
+    return float(low + CLOSED_SHARE * (high - low))
 
 
 class Rest(NamedTuple):
