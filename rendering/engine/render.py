@@ -23,7 +23,7 @@ from rendering.engine.contract import (
     silent,
 )
 from rendering.engine.errors import EngineError
-from rendering.engine.face.choose import walk
+from rendering.engine.face.walk import walk
 from rendering.engine.media.audio import MIN_TAKE_S, SPEECH_RATE, read_audio, require_audio
 from rendering.engine.media.encode import VideoWriter
 from rendering.engine.media.frames import FrameWalk, ahead

@@ -1,4 +1,4 @@
-"""The lip space, the choice of lent mouths and the walk of a long take."""
+"""The lip space and the choice of lent mouths."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rendering.engine.errors import EngineError
-from rendering.engine.face.choose import Library, choose, walk
+from rendering.engine.face.choose import Library, choose
 from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.profile import library_frames
 from rendering.engine.face.track import opening_width
@@ -110,32 +110,3 @@ def test_a_library_without_a_frame_is_a_coded_failure(filmed, lips):
     with pytest.raises(EngineError) as failure:
         choose(np.zeros((5, 8)), np.zeros((5, 2)), empty)
     assert failure.value.code == "no_face"
-
-
-def test_a_short_take_plays_the_footage_from_its_start(filmed):
-    np.testing.assert_array_equal(walk(filmed.track, 40, 25), np.arange(40))
-
-
-def test_a_long_take_walks_back_and_forth_without_a_jump(filmed):
-    order = walk(filmed.track, 1000, 25)
-    assert len(order) == 1000
-    assert (np.abs(np.diff(order)) == 1).all()
-    assert order.min() == 0
-    assert order.max() < len(filmed.track)
-
-
-def test_the_walk_turns_where_head_and_shoulders_rest(filmed):
-    from rendering.engine.face.choose import motion
-
-    order = walk(filmed.track, 1000, 25)
-    turns = order[1:-1][np.diff(order, 2) != 0]
-    unrest = motion(filmed.track)
-    assert len(turns) >= 4
-    assert unrest[turns].max() <= np.median(unrest)
-
-
-def test_the_walk_back_stays_in_the_last_long_shot(filmed):
-    track = dataclasses.replace(filmed.track, shots=[(0, 50), (50, 140), (140, 150)])
-    order = walk(track, 600, 25)
-    assert order[300:].min() >= 50
-    assert order.max() < 140

@@ -1,4 +1,4 @@
-"""Which of the presenter's own frames lend their mouths (stage 7), and which frames carry a long take (the walk)."""
+"""Which of the presenter's own frames lend their mouths (stage 7)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ CALM = 0.03
 SHOT_COST = 1.0
 MAX_LIBRARY = 6000
 """Frames searched at most; a longer library is thinned evenly."""
-FAR = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,48 +138,4 @@ def choose(
         path[t] = chosen[t, best]
         best = back[t, best]
     result: Array = library.frames[path]
-    return result
-
-
-MIN_STAGE_S = 3.0
-"""A long take is carried by a shot of at least this many seconds, where there is one."""
-
-
-def walk(track: Track, n_frames: int, fps: float) -> Array:
-    """Footage frames (n_frames,) int, one step forwards or backwards at a time, for a take of any length.
-
-    A take longer than the footage goes back and forth between frames in which head and shoulders rest, so that turning
-    round does not show; no frame is ever followed by another than its neighbour. The way back stays within the last
-    shot of three seconds.
-    """
-    if n_frames <= len(track):
-        return np.arange(n_frames)
-    start, stop = _stage(track, fps)
-    unrest = motion(track)[start:stop]
-    margin = max(1, (stop - start) // 4)
-    low = start + int(np.argmin(unrest[:margin]))
-    high = stop - margin + int(np.argmin(unrest[-margin:]))
-    order = list(range(high + 1))
-    if low == high:
-        order += [high] * (n_frames - len(order))
-    while len(order) < n_frames:
-        order += range(high - 1, low - 1, -1) if order[-1] == high else range(low + 1, high + 1)
-    return np.array(order[:n_frames])
-
-
-def _stage(track: Track, fps: float) -> tuple[int, int]:
-    """The last stretch of one shot with a face that lasts long enough, else the longest there is."""
-    stretches = track.runs or track.shots
-    long = [run for run in stretches if run[1] - run[0] >= MIN_STAGE_S * fps]
-    return long[-1] if long else max(stretches, key=lambda run: run[1] - run[0])
-
-
-def motion(track: Track) -> Array:
-    """(N,) float32 restlessness of head (IO per frame) and shoulders (grey levels / 20), over five frames."""
-    pose = track.steady.pose[2][:, :2] / np.nanmedian(track.io)
-    head = np.linalg.norm(np.diff(pose, axis=0, prepend=pose[:1]), axis=1)
-    thumbs = track.thumbs.astype(np.int16)
-    picture = np.abs(np.diff(thumbs, axis=0, prepend=thumbs[:1])).mean(axis=(1, 2)) / 20
-    unrest = np.nan_to_num(head, nan=FAR) + picture
-    result: Array = np.convolve(np.pad(unrest, 2, mode="edge"), np.ones(5) / 5, mode="valid").astype(np.float32)
     return result

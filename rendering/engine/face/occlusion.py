@@ -139,8 +139,8 @@ def oddity(
     """(N,) float32 from 0: how little each lower face looks like this presenter's own.
 
     ``pictures`` (N, 24, 24, 3) uint8, ``inside`` (24, 24) bool, ``ok`` (N,) bool; ``blind`` (N, 24, 24) bool: cells
-    that show something else (a caption) and are not judged. Each shot is judged by itself: another camera or light is no
-    obstacle.
+    that show something else (a caption) and are not judged. Each shot is judged by itself: another camera or light
+    is no obstacle.
     """
     result = np.zeros(len(ok), np.float32)
     for start, stop in shots:
