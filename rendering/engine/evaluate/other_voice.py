@@ -11,7 +11,7 @@ from rendering.engine.contract import Report
 from rendering.engine.evaluate import measures
 from rendering.engine.evaluate.clips import Studied
 from rendering.engine.evaluate.filming import Dubbed, dub, write_take
-from rendering.engine.face.choose import walk
+from rendering.engine.face.walk import walk
 from rendering.engine.render import planned_mouth
 from rendering.engine.voice.visemes import Phoneme
 

@@ -1,4 +1,4 @@
-"""Which footage frame lies under each output frame of a take: the footage as it is, and for longer takes back and forth.
+"""Which footage frame lies under each output frame: the footage as it is, and for longer takes back and forth.
 
 A frame is only ever followed by its neighbour, so nothing can jump; what could be seen is the turning round. It happens
 where head and shoulders rest, seldom twice at the same place, and fast gestures are not walked through backwards.
@@ -7,6 +7,7 @@ where head and shoulders rest, seldom twice at the same place, and fast gestures
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class _Stage:
 def _steps(points: tuple[int, ...]) -> Array:
     """Every frame on the way through the turning ``points``."""
     parts = [np.array(points[:1])]
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in pairwise(points):
         step = 1 if after > before else -1
         parts.append(np.arange(before + step, after + step, step))
     return np.concatenate(parts)
