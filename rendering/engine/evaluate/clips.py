@@ -18,7 +18,7 @@ from rendering.engine.contract import Limits, Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.media.audio import SPEECH_RATE, read_audio
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe_footage
-from rendering.engine.prepare import Analysis, prepare, read_analysis, read_prepared
+from rendering.engine.prepare import ANALYSIS, Analysis, prepare, read_analysis, read_prepared
 from rendering.engine.voice.visemes import Phoneme
 
 ENDINGS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".mxf", ".3gp"})
@@ -38,7 +38,8 @@ class Clip:
 
     name: str
     path: Path
-    face: tuple[float, float] | None = None
+    analysis: Path | None = None
+    """A folder that ``prepare`` wrote for it just now; None looks in the cache, or analyses it."""
 
     @property
     def phonemes(self) -> tuple[Phoneme, ...] | None:
@@ -102,22 +103,27 @@ def study(clip: Clip, *, report: Report = silent) -> Studied:
     """Analyse ``clip``, or find the analysis of the same content by the same code. Raises what it is refused with."""
     if not clip.path.is_file():
         raise FileNotFoundError(2, "No such file", str(clip.path))
-    folder = _cache(clip)
-    try:
-        prepared = read_prepared(folder)
-        os.utime(folder)
-    except EngineError:
-        part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-        prepared = prepare(clip.path, part, report=report)
-        if folder.exists():
-            shutil.rmtree(part)  # another process was quicker
-        else:
-            part.rename(folder)
+    folder = clip.analysis or _analysed(clip, report)
+    prepared = read_prepared(folder)
     if prepared.verdict == "refused":
         raise EngineError(prepared.findings[0].code, f"measured {prepared.findings[0].figure}")
     info, video = probe_footage(clip.path, Limits())
     audio = read_audio(clip.path, SPEECH_RATE, info) if info.audio is not None else None
     return Studied(clip, folder, info, video, read_analysis(folder), audio)
+
+
+def _analysed(clip: Clip, report: Report) -> Path:
+    folder = _cache(clip)
+    if (folder / ANALYSIS).exists():
+        os.utime(folder)
+        return folder
+    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    prepare(clip.path, part, report=report)
+    if folder.exists():
+        shutil.rmtree(part)  # another process was quicker
+    else:
+        part.rename(folder)
+    return folder
 
 
 def cache_root() -> Path:

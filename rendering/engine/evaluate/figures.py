@@ -40,7 +40,6 @@ def of_own(studied: Studied, pieces: Sequence[Dubbed], nulls: Sequence[float], h
     """Figures of the same voice, over all pieces together."""
     made, truth = pooled(pieces, lambda piece: piece.made), pooled(pieces, lambda piece: piece.truth)
     plan = pooled(pieces, lambda piece: piece.plan)
-    given = np.hstack([plan, pooled(pieces, lambda piece: piece.turn)])
     lag = measures.best_lag(made[:, 0], truth[:, 0], studied.fps)
     return {
         "r_open": measures.r(made[:, 0], truth[:, 0]),
@@ -50,7 +49,6 @@ def of_own(studied: Studied, pieces: Sequence[Dubbed], nulls: Sequence[float], h
         "lag": lag.frames,
         "r_at_lag": lag.r,
         "null": float(np.nanmean(nulls)) if np.isfinite(nulls).any() else float("nan"),
-        "leak": measures.leak(made[:, 0], truth[:, 0], given),
         "amplitude": float(np.nanstd(made[:, 0]) / max(np.nanstd(truth[:, 0]), 1e-9)),
         "jitter": _jitter(pieces),
         **_closures(studied, pieces, how),
@@ -81,7 +79,7 @@ def of_pair(face: Studied, piece: Dubbed, how: str) -> Row:
 
 
 def of_pairs(pairs: Sequence[Row]) -> Row:
-    """A face's means over its pairs. Its leak is theirs: with its own voice, the footage's mouth is the truth."""
+    """A face's means over its pairs. Leak is theirs alone: with its own voice, the footage's mouth is the truth."""
     row: Row = {}
     for name, key in (
         ("other_open", "open"),
@@ -95,6 +93,7 @@ def of_pairs(pairs: Sequence[Row]) -> Row:
         ("other_flicker", "flicker"),
         ("other_sharpness", "sharpness"),
         ("other_rest", "rest"),
+        ("other_stretched", "stretched"),
         ("other_kept", "kept"),
         ("other_freeze_s", "freeze_s"),
     ):
@@ -165,6 +164,7 @@ def _quality(pieces: Sequence[Dubbed]) -> Row:
         "sync": mean([quality.sync for quality in qualities]),
         "flicker": mean([quality.flicker for quality in qualities]),
         "sharpness": mean([quality.sharpness for quality in qualities]),
+        "stretched": sum(piece.stretched or 0 for piece in pieces),
         "kept": sum(quality.frames_kept for quality in qualities),
         "freeze_s": max(quality.longest_freeze_s for quality in qualities),
         "frames": int(weights.sum()),

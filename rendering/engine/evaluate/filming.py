@@ -14,6 +14,7 @@ from rendering.engine.check import Check
 from rendering.engine.contract import Limits, Quality, RenderOptions, RenderRequest, Report
 from rendering.engine.evaluate.clips import Studied
 from rendering.engine.face.lips import head_turn
+from rendering.engine.face.stretch import STRETCHED
 from rendering.engine.face.track import Track, track_footage
 from rendering.engine.media.audio import SPEECH_RATE, read_audio
 from rendering.engine.media.probe import probe, probe_footage
@@ -39,6 +40,8 @@ class Dubbed:
     fps: float
     take_s: float
     quality: Quality
+    stretched: int | None
+    """Frames whose lent mouth is stretched beyond STRETCHED; None where none are lent."""
     phonemes: tuple[Phoneme, ...] | None
     audio16k: np.ndarray
 
@@ -92,6 +95,7 @@ def dub(
     maker = backends.make(request.options.backend, scene)
     try:
         compose(request, studied.info, studied.video, take, order, maker, check, report)
+        stretched = _stretched(maker)
     finally:
         maker.close()
     info, _ = probe_footage(out, Limits())
@@ -105,6 +109,13 @@ def dub(
         fps=fps,
         take_s=take.duration_s,
         quality=check.quality(take.audio16k),
+        stretched=stretched,
         phonemes=None if phonemes is None else tuple(phonemes),
         audio16k=take.audio16k,
     )
+
+
+def _stretched(maker: backends.MouthMaker) -> int | None:
+    if not isinstance(maker, backends.Exemplar) or maker.patches is None:
+        return None
+    return int((maker.composer.stretch > STRETCHED).sum())
