@@ -12,7 +12,7 @@ from rendering.engine.contract import Quality
 from rendering.engine.errors import EngineError
 from rendering.engine.face import geometry
 from rendering.engine.face.blend import box_around, outline
-from rendering.engine.face.mesh import Crop, Mesh
+from rendering.engine.face.mesh import ONE_LOOK, Crop, Mesh
 from rendering.engine.face.points import LIPS, STABLE
 from rendering.engine.face.track import Track, opening_width
 from rendering.engine.media.frame import Frame
@@ -24,12 +24,12 @@ from rendering.engine.voice.pauses import activity
 MEASURED_FRAMES = 200
 """Frames whose mouth is tracked again: enough to score, little enough not to slow a long render down."""
 STRETCHES = 4
-ONE_LOOK = (0,)
 LAGS_MS = np.arange(-240, 241, 20)
 MIN_SCORED_S = 3.0
 STILL_LEVELS = 0.05
 """Mean change of luma under which a picture counts as frozen."""
 SKIN_SIZE = 96
+MEASURED = np.concatenate([STABLE, LIPS])
 
 
 class Check:
@@ -38,33 +38,35 @@ class Check:
     def __init__(self, track: Track, order: np.ndarray, fps: float) -> None:
         self.track, self.order, self.fps = track, order, fps
         self.measured = _stretches(len(order))
-        self.opening = np.full(len(order), np.nan)
         self.kept = 0
         self._mesh = Mesh()
+        self._meshes: dict[int, np.ndarray] = {}
         self._before = _Skin()
         self._after = _Skin()
         self._still = self._longest_still = 0
         self._thumb: np.ndarray | None = None
+        self._place: _Place | None = None
 
     def before(self, frame: Frame, t: int) -> None:
         """``frame`` as the footage has it, for output frame ``t``."""
         if self.measured[t] and self.track.clear[self.order[t]]:
-            self._before.add(frame, self.track, int(self.order[t]), t)
+            self._place = _Place(self.track.steady.points[self.order[t]])
+            self._before.add(frame, self._place, t)
 
     def after(self, frame: Frame, t: int, *, drawn: bool) -> None:
         """The same frame with its mouth drawn (or not)."""
         self.kept += not drawn
         index = int(self.order[t])
         self._count_still(frame)
-        if not self.measured[t] or not self.track.clear[index]:
+        if not self.measured[t] or not self.track.clear[index] or self._place is None:
             return
-        self._after.add(frame, self.track, index, t)
+        self._after.add(frame, self._place, t)
         points = self.track.points[index]
         crop = Crop.of_points(points)
         picture = self._mesh.picture(frame, crop)
         if picture is not None:
             found, _ = self._mesh.read(picture, crop, ONE_LOOK)
-            self.opening[t] = measure_opening(found, self.track.template)
+            self._meshes[t] = found[MEASURED]
 
     def _count_still(self, frame: Frame) -> None:
         height = frame.y.shape[0]
@@ -93,16 +95,15 @@ class Check:
     def _sync(self, audio16k: np.ndarray) -> tuple[float | None, float | None]:
         """Correlation of what the base model hears with what the mouth does, at its best lag."""
         times = np.arange(len(self.order)) / self.fps
+        opening = measured_openings(self._meshes, self.track.template, len(self.order))
         heard = features(audio16k)
         active = activity(audio16k)
         speaking = np.interp(times, np.arange(len(active)) / 100, active) > 0.5
-        known = np.isfinite(self.opening) & speaking
+        known = np.isfinite(opening) & speaking
         if known.sum() < MIN_SCORED_S * self.fps:
             return None, None
         curve = load_base().curve(heard)
-        scores = [
-            correlation(read_curve(curve, times[known] + lag / 1000)[:, 0], self.opening[known]) for lag in LAGS_MS
-        ]
+        scores = [correlation(read_curve(curve, times[known] + lag / 1000)[:, 0], opening[known]) for lag in LAGS_MS]
         best = int(np.argmax(scores))
         return round(scores[best], 3), float(-LAGS_MS[best])
 
@@ -118,11 +119,16 @@ def _stretches(n: int) -> np.ndarray:
     return wanted
 
 
-def measure_opening(points: np.ndarray, template: np.ndarray) -> float:
-    """Inner-lip opening in IO of mesh ``points`` (468, 3) px, its pose taken out."""
-    pose = geometry.similarity(template[STABLE], points[None, STABLE])
-    lips = geometry.normalise(points[None, LIPS].astype(np.float64), pose)
-    return float(opening_width(lips)[0][0])
+def measured_openings(meshes: dict[int, np.ndarray], template: np.ndarray, n: int) -> np.ndarray:
+    """(n,) float64 inner-lip opening in IO, the pose taken out; NaN where ``meshes`` has no (62, 3) px of
+    :data:`MEASURED` points."""
+    opening = np.full(n, np.nan)
+    if meshes:
+        points = np.stack(list(meshes.values()))
+        stable, lips = points[:, : len(STABLE)], points[:, len(STABLE) :].astype(np.float64)
+        pose = geometry.similarity(template[STABLE], stable)
+        opening[list(meshes)] = opening_width(geometry.normalise(lips, pose))[0]
+    return opening
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -130,6 +136,29 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
     spread = float(np.sqrt((a**2).sum() * (b**2).sum()))
     return float((a * b).sum() / spread) if spread > 1e-12 else 0.0
+
+
+class _Place:
+    """Where one frame's lower face lies: worked out once, looked at before and after the mouth is drawn."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        """``points`` (468, 3) px."""
+        x, y, width, height = box_around(outline(points))
+        self.x, self.y = max(0, x), max(0, y)
+        self.right, self.bottom = self.x + width, self.y + height
+        lips = points[LIPS, :2]
+        low, high = lips.min(axis=0).astype(int), lips.max(axis=0).astype(int) + 1
+        self.mouth = np.s_[max(0, low[1] - self.y) : high[1] - self.y, max(0, low[0] - self.x) : high[0] - self.x]
+        self.anchors = points[list(_ANCHORS), :2] - [self.x, self.y]
+
+    def straightened(self, luma: np.ndarray) -> np.ndarray:
+        """Luma (h, w) u8 of the box drawn on a 96 x 96 grid that is fixed to the face, u8."""
+        shrink = max(1, int(max(luma.shape) / (1.5 * SKIN_SIZE)))
+        if shrink > 1:
+            luma = cv2.resize(luma, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+        matrix = cv2.getAffineTransform((self.anchors / shrink).astype(np.float32), _PLACES)
+        grid: np.ndarray = cv2.warpAffine(luma, matrix, (SKIN_SIZE, SKIN_SIZE), flags=cv2.INTER_LINEAR)
+        return grid
 
 
 class _Skin:
@@ -144,21 +173,16 @@ class _Skin:
         self._changes: list[float] = []
         self._edges: list[float] = []
 
-    def add(self, frame: Frame, track: Track, index: int, t: int) -> None:
-        points = track.steady.points[index]
-        x, y, width, height = box_around(outline(points))
-        x, y = max(0, x), max(0, y)
-        luma = np.ascontiguousarray(frame.y[y : y + height, x : x + width])
+    def add(self, frame: Frame, place: _Place, t: int) -> None:
+        luma = np.ascontiguousarray(frame.y[place.y : place.bottom, place.x : place.right])
         if luma.size == 0:
             return
-        lips = points[LIPS, :2]
-        low, high = lips.min(axis=0).astype(int), lips.max(axis=0).astype(int) + 1
-        mouth = luma[max(0, low[1] - y) : high[1] - y, max(0, low[0] - x) : high[0] - x]
+        mouth = luma[place.mouth]
         if min(mouth.shape) > 4:
             self._edges.append(float(cv2.Laplacian(mouth, cv2.CV_32F).var()))
-        skin = _straightened(luma, points[:, :2] - [x, y])
+        skin = place.straightened(luma)
         if self._last is not None and self._last[0] == t - 1:
-            self._changes.append(float(np.abs(skin - self._last[1])[_around_lips()].mean()))
+            self._changes.append(cv2.mean(cv2.absdiff(skin, self._last[1]), _around_lips())[0])
         self._last = (t, skin)
 
     @property
@@ -175,22 +199,13 @@ _ANCHORS = (2, 136, 365)
 _PLACES = np.array([[48, 4], [12, 74], [84, 74]], np.float32)
 
 
-def _straightened(luma: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Luma (h, w) u8 drawn on a 96 x 96 grid that is fixed to the face, float32."""
-    shrink = max(1, int(max(luma.shape) / (1.5 * SKIN_SIZE)))
-    small = cv2.resize(luma, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA) if shrink > 1 else luma
-    matrix = cv2.getAffineTransform((points[list(_ANCHORS)] / shrink).astype(np.float32), _PLACES)
-    grid: np.ndarray = cv2.warpAffine(small, matrix, (SKIN_SIZE, SKIN_SIZE), flags=cv2.INTER_LINEAR)
-    return grid.astype(np.float32)
-
-
 @functools.lru_cache(maxsize=1)
 def _around_lips() -> np.ndarray:
-    """(96, 96) bool: skin beside and below the lips."""
+    """(96, 96) uint8, 0 or 1: skin beside and below the lips."""
     rows, columns = np.mgrid[:SKIN_SIZE, :SKIN_SIZE]
     lips = ((columns - 48) / 30) ** 2 + ((rows - 40) / 24) ** 2 < 1
     face = ((columns - 48) / 44) ** 2 + ((rows - 40) / 44) ** 2 < 1
-    result: np.ndarray = face & ~lips & (rows > 12)
+    result: np.ndarray = (face & ~lips & (rows > 12)).astype(np.uint8)
     return result
 
 

@@ -28,6 +28,7 @@ MARGIN = 1.5
 
 SHIFTS = (0, 4, -4)
 """Pixels of the crop, right and down, by which the mesh's looks differ."""
+ONE_LOOK = (0,)
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,11 @@ class Crop:
         return np.array([[c, s, half - c * self.cx - s * self.cy], [-s, c, half + s * self.cx - c * self.cy]])
 
     def bounds(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """The part of the frame that the crop covers, as an even-aligned x, y, w, h (w or h may be <= 0)."""
+        """The part of a frame of even sides that the crop covers: even x, y, w, h (w or h may be <= 0)."""
         reach = self.side / 2 * (abs(cos(self.angle)) + abs(sin(self.angle))) + 2
         x0, y0 = max(0, floor(self.cx - reach)) & ~1, max(0, floor(self.cy - reach)) & ~1
-        return x0, y0, min(width, ceil(self.cx + reach)) - x0, min(height, ceil(self.cy + reach)) - y0
+        x1, y1 = min(width, ceil(self.cx + reach)), min(height, ceil(self.cy + reach))
+        return x0, y0, (x1 - x0 + 1) & ~1, (y1 - y0 + 1) & ~1
 
 
 class Mesh:
@@ -89,11 +91,10 @@ class Mesh:
         box = crop.bounds(width, height)
         if box[2] < 8 or box[3] < 8:
             return None
-        bgr = frame.bgr(box)
         x, y = float(box[0]), float(box[1])
         shrink = max(1, int(crop.side / self._net.size))
-        if shrink > 1:  # averaging first keeps the linear warp from aliasing
-            bgr = cv2.resize(bgr, (max(1, box[2] // shrink), max(1, box[3] // shrink)), interpolation=cv2.INTER_AREA)
+        # Averaging first keeps the linear warp from aliasing.
+        bgr = frame.reduced_bgr(box, shrink) if shrink > 1 else frame.bgr(box)
         sx, sy = box[2] / bgr.shape[1], box[3] / bgr.shape[0]
         back = np.array([[sx, 0, x + sx / 2 - 0.5], [0, sy, y + sy / 2 - 0.5], [0, 0, 1]])
         size = self._net.size
@@ -107,10 +108,13 @@ class Mesh:
         The mean of slightly shifted looks; three have a sixth less jitter than one, and a truer mouth.
         """
         looks, presence = [], 1.0
+        size, edge = self._net.size, max(abs(shift) for shift in shifts)
+        rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.float32)
+        rgb /= 255.0
+        wide = cv2.copyMakeBorder(rgb, edge, edge, edge, edge, cv2.BORDER_CONSTANT)
         for shift in shifts:
-            move = np.array([[1, 0, -shift], [0, 1, -shift]], np.float32)
-            view = picture if shift == 0 else cv2.warpAffine(picture, move, (self._net.size, self._net.size))
-            points, logit = self._net(view[:, :, ::-1].astype(np.float32) / 255.0)
+            start = edge + shift
+            points, logit = self._net(wide[start : start + size, start : start + size])
             looks.append(points.reshape(-1, 3).astype(np.float64) + [shift, shift, 0])
             presence = min(presence, float(1.0 / (1.0 + np.exp(-float(logit.reshape(-1)[0])))))
         local = np.mean(looks, axis=0)

@@ -58,6 +58,6 @@ class Net:
 
     def __call__(self, picture: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
         """``picture`` (size, size, 3) float32 RGB in the model's own range."""
-        self._net.set_tensor(self._input, np.ascontiguousarray(picture[None], dtype=np.float32))
+        self._net.tensor(self._input)()[0] = picture
         self._net.invoke()
         return [self._net.get_tensor(output) for output in self._outputs]

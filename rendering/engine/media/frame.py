@@ -53,6 +53,18 @@ class Frame:
         skip_y, skip_x = max(0, y - top), max(0, x - left)
         return np.ascontiguousarray(inner[skip_y : skip_y + height, skip_x : skip_x + width])
 
+    def reduced_bgr(self, box: Box, shrink: int) -> np.ndarray:
+        """A box within the picture at 1/``shrink`` of its size, (h // shrink, w // shrink, 3) u8 BGR.
+
+        ``box`` must be even-aligned. The planes are reduced before they are converted.
+        """
+        x, y, width, height = box
+        luma = self.y[y : y + height, x : x + width]
+        half = np.s_[y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
+        size = (max(1, width // shrink), max(1, height // shrink))
+        planes = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (luma, self.u[half], self.v[half]))
+        return planes_to_bgr(*planes, self._to_bgr)
+
     def small_bgr(self, height: int) -> np.ndarray:
         """The whole picture at ``height`` rows (never enlarged), (height, w, 3) u8 BGR."""
         rows = min(height, self.y.shape[0])
