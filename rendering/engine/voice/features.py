@@ -16,8 +16,8 @@ _LOW_HZ, _HIGH_HZ = 60.0, 7600.0
 _FLOOR_NATS = 12.0
 _CONTEXT_S = np.linspace(-0.32, 0.32, CONTEXT)
 _CONTEXT_WEIGHT = np.exp(-0.5 * (_CONTEXT_S / 0.13) ** 2)
-_BLOCK = 30000
-"""Frames analysed at a time: five minutes, so that an hour of sound needs no more memory than its result."""
+_BLOCK = 3000
+"""Frames analysed at a time: half a minute, so that an hour of sound needs no more memory than its result."""
 
 
 @lru_cache(maxsize=1)

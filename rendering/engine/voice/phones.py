@@ -1,21 +1,21 @@
 """Which sounds are spoken, by anybody: a phone recogniser that needs neither the text nor the language.
 
-pocketsphinx's own acoustic model, context-independent phones under a phone trigram. It was made for English; other
-languages come out as the nearest English sounds, which is near enough to see a mouth by.
+The acoustic model is pocketsphinx's (:mod:`acoustic`). It was made for English; other languages come out as the nearest
+English sounds, which is near enough to see a mouth by. Every frame keeps the probability of every sound.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 from threading import Lock
 
 import numpy as np
 
-from rendering.engine.voice import senones
+from rendering.engine.voice.acoustic import STATES, AcousticModel, load_acoustic_model
+from rendering.engine.voice.cepstra import HOP, cepstra, mel_power, streams, without_noise
 from rendering.engine.voice.features import HOP_S, RATE
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.visemes import Phoneme
@@ -29,23 +29,30 @@ IPA: dict[str, str] = {
 """The recogniser's names, in the order of the columns of ``Phones.soft``, and what they sound like."""
 COLUMNS = {name: column for column, name in enumerate(IPA)}
 
+WARPS = (0.88, 0.92, 0.96, 1.0, 1.04, 1.08, 1.12, 1.16)
+"""Vocal tract lengths tried; the one under which the sound is likeliest is kept."""
+_WARP_FRAMES = 2000
+"""Speaking frames by which the length is chosen."""
+_SHARPNESS = 0.2
+"""Power applied to the likelihoods: neighbouring frames and streams are far from independent."""
+_DECISIVE = 3.0
+"""How much sharper the likelihoods are where one sequence has to be named."""
 _LONGEST_S = 30.0
-"""A piece decoded at a time; cut in the quietest place, so that an hour of sound needs no more memory than this."""
-_WEIGHTS = {"lw": 2.0, "pip": 0.3}
-"""Of the phone trigram and of a new phone."""
+"""A piece searched at a time; cut in the quietest place, so that an hour of sound needs little more than its result."""
 _KEPT = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Phones:
-    """What was heard. ``events`` cover the whole sound in order: (start_s, end_s, IPA, "" for silence).
+    """What was heard. ``events`` cover the whole sound in order: (start_s, end_s, IPA; "" for silence and noise).
 
-    ``soft`` (T, 40) float32 at 100 Hz, rows sum to 1: how much each sound of ``IPA`` was heard in that frame.
-    It says how sure the recogniser is, and is what to learn from; ``events`` are for who needs one name.
+    ``soft`` (T, 40) float32 at 100 Hz, T as of ``features``, rows sum to 1: the probability of each sound of ``IPA``.
+    ``warp``: the speaker's vocal tract, above 1 shorter than the average.
     """
 
     events: tuple[Phoneme, ...]
     soft: np.ndarray
+    warp: float = 1.0
 
 
 _heard: OrderedDict[bytes, Phones] = OrderedDict()
@@ -53,9 +60,9 @@ _lock = Lock()
 
 
 def recognise(audio16k: np.ndarray) -> Phones:
-    """``audio16k`` (n,) float32 mono at 16 kHz -> what is spoken in it. Some 4 s of CPU per minute of sound.
+    """``audio16k`` (n,) float32 mono at 16 kHz -> what is spoken in it. About 2 s of CPU per minute of sound.
 
-    Deterministic. Asked twice for one sound, a process answers from memory (the last three sounds).
+    Deterministic. Asked again for one of its last three sounds, a process answers from memory.
     """
     audio = np.ascontiguousarray(audio16k, np.float32)
     if audio.ndim != 1:
@@ -73,64 +80,113 @@ def recognise(audio16k: np.ndarray) -> Phones:
 
 
 def _recognise(audio: np.ndarray) -> Phones:
-    frames = len(audio) // round(HOP_S * RATE) + 1
+    frames = len(audio) // HOP + 1
     soft = np.zeros((frames, len(IPA)), np.float32)
-    peak = float(np.abs(audio).max(initial=0))
-    if peak < 1e-4 or len(audio) < RATE // 10:
+    if len(audio) < RATE // 10 or float(np.abs(audio).max()) < 1e-4:
         soft[:, COLUMNS["SIL"]] = 1
         return Phones(((0.0, len(audio) / RATE, ""),), soft)
-    events: list[Phoneme] = []
-    sounds = senones.sound_of_states(_model())
-    for start, end in pieces(audio):
-        pcm = (audio[start:end] * (0.8 * 32767 / peak)).astype("<i2").tobytes()
-        first, last = start // round(HOP_S * RATE), min(end // round(HOP_S * RATE) + 1, frames)
-        segments, scores = _decode(pcm)
-        for name, begin, stop in segments:
-            inside = first + begin, min(first + stop, frames)
-            events.append((inside[0] * HOP_S, inside[1] * HOP_S, IPA.get(name, "")))
-        soft[first:last] = senones.shares(scores, sounds, COLUMNS, last - first)
-    return Phones(tuple(events), soft)
+    model = load_acoustic_model()
+    speaking = activity(audio) > 0.5
+    if speaking.sum() < 20:
+        speaking[:] = True
+    warp = _warp(model, audio, speaking)
+    heard = cepstra(without_noise(mel_power(audio, warp)))
+    heard = streams(heard, heard[speaking].mean(0))
+    columns = [COLUMNS.get(name, COLUMNS["SIL"]) for name in model.names]
+    best = np.empty(frames, np.int64)
+    cuts = _cuts(audio)
+    for start, end in pairwise(cuts):
+        likelihood = model.likelihood(heard[start:end])
+        likelihood = _SHARPNESS * (likelihood - likelihood.max((1, 2), keepdims=True))
+        probability = smoothed(model, likelihood).sum(2)
+        for phone, column in enumerate(columns):
+            soft[start:end, column] += probability[:, phone]
+        best[start:end] = np.array(columns)[likeliest(model, _DECISIVE * likelihood)]
+    edges = np.flatnonzero(np.diff(best)) + 1
+    names = list(IPA)
+    events = [
+        (float(first) * HOP_S, float(last) * HOP_S, IPA[names[best[first]]])
+        for first, last in zip([0, *edges], [*edges, frames], strict=True)
+    ]
+    return Phones(tuple(events), soft, warp)
 
 
-def _model() -> Path:
-    from pocketsphinx import get_model_path
+def _warp(model: AcousticModel, audio: np.ndarray, speaking: np.ndarray) -> float:
+    """The vocal tract length under which what is spoken is likeliest."""
+    where = np.flatnonzero(speaking)[:_WARP_FRAMES]
+    piece = audio[where[0] * HOP : (where[-1] + 1) * HOP]
+    spoken = where - where[0]
 
-    return Path(get_model_path("en-us/en-us"))
+    def fit(warp: float) -> float:
+        heard = cepstra(without_noise(mel_power(piece, warp)))
+        heard = streams(heard, heard[spoken].mean(0))[spoken]
+        return float(model.likelihood(heard[::2]).max((1, 2)).mean())
 
-
-def _decode(pcm: bytes) -> tuple[list[tuple[str, int, int]], np.ndarray]:
-    """(name, first frame, frame after the last) of each sound, and the score of every acoustic state per frame."""
-    from pocketsphinx import Decoder, get_model_path
-
-    with tempfile.TemporaryDirectory(prefix="heygem-phones-") as log:
-        # A new one for each piece: a decoder's noise estimate would carry one sound over into the next.
-        decoder = Decoder(
-            hmm=str(_model()),
-            allphone=get_model_path("en-us/en-us-phone.lm.bin"),
-            loglevel="FATAL",
-            beam=1e-20,
-            pbeam=1e-20,
-            compallsen=True,
-            senlogdir=log,
-            **_WEIGHTS,
-        )
-        decoder.start_utt()
-        decoder.process_raw(pcm, full_utt=True)
-        decoder.end_utt()
-        segments = [(found.word, found.start_frame, found.end_frame + 1) for found in decoder.seg() or ()]
-        del decoder  # closes the log
-        (path,) = Path(log).iterdir()
-        return segments, senones.read_log(path)
+    return max(WARPS, key=fit)
 
 
-def pieces(audio: np.ndarray) -> list[tuple[int, int]]:
-    """(first, end) samples of pieces of at most 30 s that together are the whole sound, cut where it is quietest."""
-    hop = round(HOP_S * RATE)
-    if len(audio) <= _LONGEST_S * RATE:
-        return [(0, len(audio))]
+def smoothed(model: AcousticModel, likelihood: np.ndarray) -> np.ndarray:
+    """Forward and backward: (T, 42, 3) log-likelihoods -> (T, 42, 3) float32 probabilities given the whole piece."""
+    fits = np.exp(likelihood).astype(np.float64)
+    stay, leave = model.stay, 1 - model.stay
+    forward = np.empty_like(fits)
+    now = np.zeros(fits.shape[1:])
+    now[:, 0] = 1 / len(now)
+    for frame, fit in enumerate(fits):
+        if frame:
+            moved = now * leave
+            now = now * stay
+            now[:, 1:] += moved[:, :-1]
+            now[:, 0] += moved[:, -1] @ model.follows
+        now = now * fit
+        now /= now.sum()
+        forward[frame] = now
+    found = np.empty(fits.shape, np.float32)
+    ahead = np.ones(fits.shape[1:])
+    for frame in range(len(fits) - 1, -1, -1):
+        product = forward[frame] * ahead
+        found[frame] = product / product.sum()
+        coming = ahead * fits[frame]
+        ahead = coming * stay
+        ahead[:, :-1] += leave[:, :-1] * coming[:, 1:]
+        ahead[:, -1] += leave[:, -1] * (model.follows @ coming[:, 0])
+        ahead /= ahead.sum()
+    return found
+
+
+def likeliest(model: AcousticModel, likelihood: np.ndarray) -> np.ndarray:
+    """The one likeliest sequence (Viterbi): (T, 42, 3) log-likelihoods -> the phone of each frame, (T,)."""
+    stay, leave = np.log(model.stay), np.log(1 - model.stay)
+    follows = np.log(model.follows) + leave[:, -1:]
+    phones = np.arange(len(stay))
+    score = np.full(stay.shape, -1e9)
+    score[:, 0] = 0
+    moved = np.zeros((len(likelihood), *stay.shape), bool)
+    before = np.zeros((len(likelihood), len(stay)), np.int16)
+    for frame, fit in enumerate(likelihood):
+        if frame:
+            entering = score[:, -1:] + follows
+            before[frame] = entering.argmax(0)
+            come = np.column_stack([entering[before[frame], phones], score[:, :-1] + leave[:, :-1]])
+            held = score + stay
+            moved[frame] = come > held
+            score = np.maximum(come, held)
+        score = score + fit
+    phone, state = divmod(int(score.argmax()), STATES)
+    found = np.empty(len(likelihood), np.int64)
+    for frame in range(len(likelihood) - 1, -1, -1):
+        found[frame] = phone
+        if moved[frame, phone, state]:
+            phone, state = (phone, state - 1) if state else (int(before[frame, phone]), STATES - 1)
+    return found
+
+
+def _cuts(audio: np.ndarray) -> list[int]:
+    """First frames of pieces of at most 30 s, and the end; cut where it is quietest."""
+    frames, longest = len(audio) // HOP + 1, round(_LONGEST_S / HOP_S)
     speaking = activity(audio)
     cuts = [0]
-    while len(audio) - cuts[-1] > _LONGEST_S * RATE:
-        begin, end = cuts[-1] + round(_LONGEST_S * RATE / 2), cuts[-1] + round(_LONGEST_S * RATE)
-        cuts.append((begin // hop + int(speaking[begin // hop : end // hop].argmin())) * hop)
-    return list(zip(cuts, [*cuts[1:], len(audio)], strict=True))
+    while frames - cuts[-1] > longest:
+        begin, end = cuts[-1] + longest // 2, cuts[-1] + longest
+        cuts.append(begin + int(speaking[begin:end].argmin()))
+    return [*cuts, frames]
