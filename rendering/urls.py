@@ -13,6 +13,7 @@ from rendering.views import (
     farm_work,
     farm_workers,
     home,
+    learning,
     presets,
     projects,
 )
@@ -53,6 +54,8 @@ urlpatterns = [
     path("presets/<str:public_id>/", presets.preset, name="preset"),
     path("presets/<str:public_id>/default/", presets.preset_default, name="preset_default"),
     path("presets/<str:public_id>/delete/", presets.preset_delete, name="preset_delete"),
+    path("t/<str:team_id>/learning/changes", learning.learning_changes, name="learning_changes"),
+    path("t/<str:team_id>/learning/act/", learning.learning_act, name="learning_act"),
     path("farm/", farm.farm, name="farm"),
     path("farm/now", farm.farm_now, name="farm_now"),
     path("farm/rates", farm.farm_rates, name="farm_rates"),

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from projects import problems
 from projects.api.serializers import IdField, Ids, media_url
+from projects.models import TeamBase
 from rendering.models import Export, Preset, RenderAttempt, RenderBatch, RenderJob, RenderVersion
 from rendering.selectors.logs import without_paths
 from rendering.selectors.shapes import BatchView, CellState
@@ -233,6 +234,32 @@ class UsageSerializer(serializers.Serializer):
     limits = LimitsSerializer()
 
 
+class TeamBaseSerializer(serializers.ModelSerializer):
+    """One making of a team's own base model."""
+
+    id = IdField()
+
+    class Meta:
+        model = TeamBase
+        fields = [
+            *["id", "state", "stage", "progress", "error_code", "engine", "identity", "footage", "presenters"],
+            *["speech_s", "figures", "created_at", "analysed_at"],
+        ]
+        read_only_fields = fields
+
+
+class LearningSerializer(serializers.Serializer):
+    """What is learnt from a team's footage, and what there is to learn from."""
+
+    learns = serializers.BooleanField(help_text="The team lets machines learn from its footage.")
+    current = TeamBaseSerializer(allow_null=True, help_text="In use for new renders; null: the built-in one is.")
+    newest = TeamBaseSerializer(allow_null=True, help_text="The last that was asked for, whatever became of it.")
+    presenters = serializers.IntegerField(help_text="Whose footage can be learnt from now.")
+    speech_s = serializers.FloatField(help_text="Seconds of speech in it.")
+    least_presenters = serializers.IntegerField()
+    least_speech_s = serializers.FloatField()
+
+
 class VersionSerializer(serializers.ModelSerializer):
     id = IdField()
     batch = serializers.CharField(source="job.batch.public_id", default=None, allow_null=True, read_only=True)
@@ -254,6 +281,7 @@ class VersionSerializer(serializers.ModelSerializer):
                 "duration_s",
                 "quality",
                 "engine",
+                "base",
                 "tier",
                 "preset",
                 "size",

@@ -20,5 +20,6 @@ urlpatterns = [
     path("farm/", farm.Farm.as_view(), name="farm"),
     path("projects/<str:public_id>/board/", work.Board.as_view(), name="project-board"),
     path("teams/<str:public_id>/usage/", work.Usage.as_view(), name="team-usage"),
+    path("teams/<str:public_id>/base/", work.Base.as_view({"get": "retrieve", "post": "start"}), name="team-base"),
     *router.urls,
 ]

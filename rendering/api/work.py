@@ -17,7 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from projects import access
 from projects.api.base import Asking, Things, actor, chosen, once
-from projects.models import Project, Role
+from projects.models import Project, Role, Team
 from projects.problems import HeyGemError
 from rendering import access as work
 from rendering import selectors
@@ -25,8 +25,9 @@ from rendering.api import filters
 from rendering.api import serializers as shapes
 from rendering.cells import CellKey
 from rendering.models import Preset, RenderBatch, RenderJob
+from rendering.selectors.bases import learning
 from rendering.selectors.usage import usage
-from rendering.services import batches, matrix, stopping
+from rendering.services import bases, batches, matrix, stopping
 
 RETRY = ("nothing_to_retry", "team_storage_spent", "render_minutes_spent", "render_minutes_short")
 """How trying again may be refused: codes of the catalogue."""
@@ -88,6 +89,29 @@ class Usage(APIView):
         """Room by kind of file, minutes rendered this month, work under way, and the limits that apply."""
         team = access.get_team_for_user(request.user, public_id)
         return Response(shapes.UsageSerializer(usage(team)).data)
+
+
+class Base(Asking, GenericViewSet):
+    """A team's own base model."""
+
+    serializer_class = shapes.LearningSerializer
+    queryset = Team.objects.none()
+    refusals = {"start": ("base_switched_off", "base_too_little", "base_being_made")}
+    made_once = ()
+
+    @extend_schema(operation_id="teams_base_retrieve", summary="A team's own base model", tags=["teams"])
+    def retrieve(self, request: Request, public_id: str) -> Response:
+        """What is learnt from the team's footage, how it did on presenters it had not met, and what is missing."""
+        team = access.get_team_for_user(request.user, public_id)
+        return Response(self.get_serializer(learning(team)).data)
+
+    @extend_schema(operation_id="teams_base_create", summary="Learn from a team's footage now", tags=["teams"])
+    @extend_schema(request=None, responses={202: shapes.LearningSerializer})
+    def start(self, request: Request, public_id: str) -> Response:
+        """Have a base model made, for managers. It happens by itself when there is enough new footage."""
+        team = access.get_team_for_user(request.user, public_id, need=Role.MANAGER)
+        bases.start(actor=actor(request), team=team)
+        return Response(self.get_serializer(learning(team)).data, status=status.HTTP_202_ACCEPTED)
 
 
 class Batches(Things):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.template import Context
 from django.template.defaultfilters import filesizeformat
 from django.utils import formats
 from django.utils.functional import Promise
@@ -13,8 +14,10 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from projects import problems
 from projects.models import Team
+from projects.views.base import mark_of
 from rendering.models import RetentionRule
 from rendering.selectors import usage as selectors
+from rendering.selectors.bases import learning
 from rendering.selectors.retention import Line, Part, Why
 from rendering.selectors.storage import Forecast
 from rendering.selectors.usage import WARN_PERCENT, Kind, Usage
@@ -98,6 +101,14 @@ def full_state(percent: int | None) -> str:
     if percent is None or percent < WARN_PERCENT:
         return "done"
     return "held" if percent < 100 else "failed"
+
+
+@register.inclusion_tag("rendering/_learning.html", takes_context=True)
+def team_learning(context: Context, team: Team) -> dict[str, Any]:
+    """Whether the team learns from its footage, and what came of it."""
+    shown = learning(team)
+    # A form needs the token of the page around it.
+    return {"learning": shown, "mark": mark_of(shown.marks), "team": team, "csrf_token": context.get("csrf_token")}
 
 
 @register.inclusion_tag("rendering/_usage.html")

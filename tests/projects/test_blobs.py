@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from projects.models import MediaBlob
+from projects.models import MediaBlob, Team
 from projects.problems import HeyGemError
 from projects.services import blobs
 from tests import factories
@@ -65,3 +66,32 @@ def test_only_what_nothing_points_at_is_removed(team, presenter, media):
     assert set(MediaBlob.objects.all()) == {used, poster, packed}
     assert not factories.path_of(unused).exists()
     assert len(files(media)) == 3
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_one_file_of_an_archive_is_taken_out_without_fetching_the_rest(
+    elsewhere: bool, team: Team, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "large.bin").write_bytes(b"x" * 3_000_000)
+    (tmp_path / "in" / "small.npz").write_bytes(b"wanted" * 1000)
+    blobs.pack(tmp_path / "in", tmp_path / "packed.zip")
+    blob = blobs.store(team, tmp_path / "packed.zip", "application/zip")
+    kept = factories.path_of(blob)
+    fetched: list[int] = []
+
+    def stream(self: object, key: str, first: int, last: int) -> Iterator[bytes]:
+        fetched.append(last + 1 - first)
+        yield kept.read_bytes()[first : last + 1]
+
+    if elsewhere:
+        monkeypatch.setattr(type(blobs.storage()), "place", lambda self, key: None)
+        monkeypatch.setattr(type(blobs.storage()), "stream", stream)
+    assert blobs.take_out(blob, "small.npz", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"wanted" * 1000
+    assert not blobs.take_out(blob, "none.npz", tmp_path / "none")
+    assert sum(fetched) < 200_000
+    monkeypatch.undo()
+    kept.unlink()
+    with pytest.raises(FileNotFoundError):
+        blobs.take_out(blob, "small.npz", tmp_path / "out")

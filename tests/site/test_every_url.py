@@ -72,6 +72,8 @@ GET    rendering:preset               302 404 403 403 200 200 200
 POST   rendering:preset               302 404 403 403 302 302 302
 POST   rendering:preset_default       302 404 403 403 302 302 302
 POST   rendering:preset_delete        302 404 403 403 302 302 302
+GET    rendering:learning_changes     302 404 403 403 403 200 200
+POST   rendering:learning_act         302 404 403 403 403 302 302
 
 GET    projects:team_new              302 200 200 200 200 200 200
 POST   projects:team_new              302 302 302 302 302 302 302
@@ -184,6 +186,8 @@ POST   api:team-list                 401 201 201 201 201 201 201
 GET    api:team-detail               401 404 200 200 200 200 200
 PATCH  api:team-detail               401 404 403 403 403 200 200
 GET    api:team-usage                401 404 200 200 200 200 200
+GET    api:team-base                 401 404 200 200 200 200 200
+POST   api:team-base                 401 404 403 403 403 422 422
 GET    api:script-versions           401 404 200 200 200 200 200
 GET    api:preset-list               401 200 200 200 200 200 200
 GET    api:preset-detail             401 404 200 200 200 200 200
@@ -326,6 +330,7 @@ class World:
         forms: dict[str, dict[str, str]] = {
             "rendering:board_render": {"all": "1"},
             "rendering:board_export": {"all": "1"},
+            "rendering:learning_act": {"act": "off"},
             "rendering:try_it": {"footage": self.things["footage"], "take": self.things["takes"]},
             "rendering:project_new": {"name": "Summer"},
             "rendering:project_settings": {"name": "Summer", "file_name_template": "{presenter}"},
