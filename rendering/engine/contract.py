@@ -85,6 +85,11 @@ class PreparedFootage:
     """Median face, x y w h in 0..1 of the picture."""
     offset_ms: float | None
     """Sound behind picture, measured on the upload; removed while learning."""
+    faces: tuple[tuple[float, float, float, float], ...] = ()
+    """The steady faces that the first frames show, x y w h in 0..1, from left to right. Where there are several, the
+    poster is one of those frames, and the middle of another one as ``PrepareOptions.face`` follows that one."""
+    presenter: int | None = None
+    """Which of ``faces`` was followed."""
     figures: dict[str, float] = field(default_factory=dict)
     """cv_open, cv_width, io_px, yaw_p90, tracked, speech_s ... what was measured."""
 

@@ -86,6 +86,11 @@ FINDINGS: dict[str, Note] = {
             "°",
         ),
         Note(
+            "several_faces",
+            _("Several faces are in the picture; one of them speaks."),
+            _("Check that the right one is marked, or choose another."),
+        ),
+        Note(
             "several_shots",
             _("The footage has cuts; longer takes use only the last long shot again."),
             _("One unbroken shot works best."),
@@ -164,6 +169,8 @@ class Seen:
     offset_ms: float
     opening_range: float
     """95th minus 5th percentile, IO."""
+    faces: int
+    """Steady ones in the first frames."""
     covered_s: float
     """With something before the mouth."""
     personal: bool
@@ -210,6 +217,7 @@ def remarks(seen: Seen) -> tuple[Finding, ...]:
     remarks = (
         ("face_gaps", seen.tracked < 1, 100 * (1 - seen.tracked)),
         ("several_shots", seen.shots > 1, float(seen.shots)),
+        ("several_faces", seen.faces > 1, float(seen.faces)),
     )
     return _noted(warnings, "warning") + _noted(remarks, "info")
 

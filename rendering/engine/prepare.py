@@ -175,6 +175,7 @@ def _follow(
                     show(frame)
 
             track = track_footage(footage, info, face=options.face, report=report, on_frame=keep)
+            pictures.several = len(track.faces) > 1
             return replace(track, covered=appearance.covered(track.ok, track.shots))
     except EngineError as error:
         if error.code != "no_face":
@@ -196,6 +197,9 @@ class _Pictures:
     def __init__(self, video: VideoInfo) -> None:
         self.tiles: list[np.ndarray] = []
         self.poster: np.ndarray | None = None
+        self.first: np.ndarray | None = None
+        self.several = False
+        """Where several faces are to be told apart, the poster is the first frame: that is where they were found."""
         self.poster_is_final = False
         self.poster_from = min(video.frames // 10, round(float(video.fps)))
         self.tile_at = {round(tile) for tile in np.linspace(0, video.frames - 1, STRIP_TILES)}
@@ -203,14 +207,17 @@ class _Pictures:
     def add(self, frame: Frame, *, seen: bool) -> None:
         if frame.index in self.tile_at:
             self.tiles.append(frame.small_bgr(STRIP_HEIGHT))
+        if self.first is None:
+            self.first = frame.small_bgr(POSTER_HEIGHT)
         wanted = seen and frame.index >= self.poster_from and not self.poster_is_final
         if self.poster is None or wanted:
             self.poster = frame.small_bgr(POSTER_HEIGHT)
             self.poster_is_final = wanted
 
     def save(self, out: Path) -> None:
-        if self.poster is not None:
-            cv2.imwrite(str(out / POSTER), self.poster, POSTER_QUALITY)
+        poster = self.first if self.several else self.poster
+        if poster is not None:
+            cv2.imwrite(str(out / POSTER), poster, POSTER_QUALITY)
         if self.tiles:
             cv2.imwrite(str(out / FILMSTRIP), np.hstack(self.tiles), [cv2.IMWRITE_JPEG_QUALITY, 85])
 
@@ -242,7 +249,7 @@ def _judge(
     figures = {name: round(float(value), 3) for name, value in figures.items() if np.isfinite(value)}
     refused = findings.refusals(seen)
     if refused:
-        return _refused(out, info, video, refused, figures)
+        return replace(_refused(out, info, video, refused, figures), **_faces(track))
     notes = findings.remarks(seen) + _media_notes(video)
     return PreparedFootage(
         engine=ENGINE_VERSION,
@@ -258,6 +265,7 @@ def _judge(
         findings=notes,
         speech_spans=spans,
         face_box=_face_box(track),
+        **_faces(track),
         offset_ms=round(model.offset_ms, 1) if info.audio is not None else None,
         figures=figures,
     )
@@ -280,6 +288,7 @@ def _seen(info: MediaInfo, video: VideoInfo, track: Track, model: VoiceModel) ->
         cv_open=model.cv_open,
         offset_ms=model.offset_ms,
         opening_range=model.opening_range,
+        faces=len(track.faces),
         covered_s=float(track.covered.sum() / fps),
         personal=model.personal,
     )
@@ -315,6 +324,11 @@ def _refused(
         offset_ms=None,
         figures=figures,
     )
+
+
+def _faces(track: Track) -> dict[str, Any]:
+    boxes = tuple(tuple(round(float(value), 4) for value in box) for box in track.faces)
+    return {"faces": boxes, "presenter": track.presenter if track.presenter >= 0 else None}
 
 
 def _face_box(track: Track) -> tuple[float, float, float, float]:
@@ -359,6 +373,7 @@ def read_prepared(folder: Path) -> PreparedFootage:
             "findings": tuple(Finding(**item) for item in stored["findings"]),
             "speech_spans": tuple((start, end) for start, end in stored["speech_spans"]),
             "face_box": tuple(box) if box is not None else None,
+            "faces": tuple(tuple(face) for face in stored.get("faces", ())),
         }
     )
 

@@ -23,6 +23,7 @@ GOOD = Seen(
     cv_open=0.6,
     offset_ms=0.0,
     opening_range=0.2,
+    faces=1,
     covered_s=0.0,
     personal=True,
 )
@@ -71,6 +72,7 @@ def test_footage_just_inside_the_gate_passes(change: dict[str, float]) -> None:
         ({"covered_s": 0.8}, "mouth_covered", "warning"),
         ({"tracked": 0.98}, "face_gaps", "info"),
         ({"shots": 2}, "several_shots", "info"),
+        ({"faces": 2}, "several_faces", "info"),
     ],
 )
 def test_what_is_worth_saying_is_said_once(change: dict[str, float], code: str, level: str) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain, islice
-from math import hypot
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,7 @@ import numpy as np
 from rendering.engine.contract import Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.face import geometry
-from rendering.engine.face.detect import Detector, Face
-from rendering.engine.face.mesh import Crop, Mesh
+from rendering.engine.face.follow import Follower
 from rendering.engine.face.points import CORNERS, LIPS, OPENING_PAIRS, STABLE
 
 if TYPE_CHECKING:
@@ -29,13 +27,10 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 OnFrame = Callable[["Frame", "Array | None"], None]
 
-MIN_PRESENCE = 0.5
 MIN_FOLLOWED = 5
 """Frames with a face below which there is nothing to describe."""
 LOOK_AHEAD = 10
 """Frames looked at before the presenter is chosen: a face must be steady, not only large."""
-DETECT_HEIGHT = 480
-"""Height of the reduced frame that the detector sees."""
 THUMB_HEIGHT = 36
 SHARP_HALF = (slice(96, 176), slice(40, 152))
 """The mouth's part of the 192-pixel mesh crop, where sharpness is measured."""
@@ -79,6 +74,10 @@ class Track:
     """Width and height of the footage."""
     covered: Array
     """(N,) bool: something passes before the mouth (``occlusion``); the frame keeps its own pixels and lends none."""
+    faces: Array
+    """(k, 4) float32: x, y, w, h in 0..1 of the steady faces that the first frames show, from left to right."""
+    presenter: int
+    """Which of :attr:`faces` is followed; -1 when the first frames show none."""
 
     def __len__(self) -> int:
         return len(self.ok)
@@ -123,6 +122,8 @@ class Track:
                     field.name: stored[field.name] for field in fields(cls) if field.name in stored
                 }
                 values.setdefault("covered", np.zeros(len(values["ok"]), bool))
+                values.setdefault("faces", np.zeros((0, 4), np.float32))
+                values["presenter"] = int(values.get("presenter", -1))
         except (KeyError, FileNotFoundError) as error:
             raise EngineError("stale_analysis", f"{path.name}: {error}") from error
         values["shots"] = [(int(start), int(stop)) for start, stop in values["shots"]]
@@ -151,87 +152,6 @@ def opening_width(lips: Array) -> tuple[Array, Array]:
     gaps = [np.linalg.norm(lips[:, where[a]] - lips[:, where[b]], axis=1) for a, b in OPENING_PAIRS]
     left, right = (lips[:, where[corner]] for corner in CORNERS)
     return np.mean(gaps, axis=0), np.linalg.norm(right - left, axis=1)
-
-
-class Follower:
-    """Holds on to one face from frame to frame, and looks for it again when it is lost."""
-
-    def __init__(self, wanted: tuple[float, float] | None) -> None:
-        self._detector = Detector()
-        self._mesh = Mesh()
-        self._wanted = wanted
-        self._crop: Crop | None = None
-        self._last: Crop | None = None
-        self._lost = 0
-
-    def choose(self, frames: list[Frame]) -> None:
-        """Settle on the presenter: the face seen most often in ``frames``, larger first, or the one wanted."""
-        groups: list[list[Face]] = []
-        for frame in frames:
-            for face in self._detect(frame, thorough=True):
-                group = next((group for group in groups if _same(group[-1], face)), None)
-                if group is None:
-                    groups.append(group := [])
-                group.append(face)
-        if not groups:
-            return
-        height, width = frames[0].y.shape
-        if self._wanted:
-            x, y = self._wanted[0] * width, self._wanted[1] * height
-            group = min(groups, key=lambda group: hypot(group[0].centre[0] - x, group[0].centre[1] - y))
-        else:
-            group = max(groups, key=lambda group: len(group) * np.median([face.w * face.h for face in group]))
-        self._last = Crop.of_face(group[0])
-
-    def __call__(self, frame: Frame, *, cut: bool) -> tuple[Array, float, Array] | None:
-        """Points (468, 3), presence and the mesh picture of this frame; None when no face is found."""
-        if cut:
-            self._crop, self._lost = None, 0
-        if self._crop is not None:
-            answer = self._read(frame, self._crop)
-            if answer is not None:
-                return answer
-            self._crop = None
-        crop = self._search(frame)
-        first = self._read(frame, crop) if crop else None
-        if first is None:
-            self._lost += 1
-            return None
-        self._lost = 0
-        return self._read(frame, Crop.of_points(first[0])) or first  # a second look, from a better crop
-
-    def _read(self, frame: Frame, crop: Crop) -> tuple[Array, float, Array] | None:
-        picture = self._mesh.picture(frame, crop)
-        if picture is None:
-            return None
-        points, presence = self._mesh.read(picture, crop)
-        if presence < MIN_PRESENCE:
-            return None
-        own = Crop.of_points(points)
-        self._crop = crop if crop.fits(own) else own
-        self._last = self._crop
-        return points, presence, picture
-
-    def _search(self, frame: Frame) -> Crop | None:
-        """The face nearest to where it was last seen, else the largest."""
-        faces = self._detect(frame, thorough=self._lost % 10 == 0)
-        if not faces:
-            return None
-        if self._last is None:
-            return Crop.of_face(max(faces, key=lambda face: face.w * face.h))
-        last = self._last
-        near = [face for face in faces if hypot(face.centre[0] - last.cx, face.centre[1] - last.cy) < last.side / 2]
-        return Crop.of_face(max(near or faces, key=lambda face: face.w * face.h))
-
-    def _detect(self, frame: Frame, *, thorough: bool) -> list[Face]:
-        height = frame.y.shape[0]
-        small = frame.small_bgr(min(height, DETECT_HEIGHT))
-        return [face.scaled(height / small.shape[0]) for face in self._detector(small, thorough=thorough)]
-
-
-def _same(a: Face, b: Face) -> bool:
-    (ax, ay), (bx, by) = a.centre, b.centre
-    return hypot(ax - bx, ay - by) < 0.5 * max(a.w, b.w)
 
 
 class CutFinder:
@@ -275,11 +195,13 @@ def track_footage(
     if info.video is None:
         raise EngineError("no_video", str(path))
     with closing(ahead(read_frames(path, info))) as frames:
-        rows, starts, thumbs = _follow(frames, face, info.video.frames, report, on_frame)
+        follower = Follower(face)
+        rows, starts, thumbs = _follow(frames, follower, info.video.frames, report, on_frame)
     if sum(row[0] is not None for row in rows) < MIN_FOLLOWED:
         raise EngineError("no_face", str(path))
     shots = list(zip(starts, [*starts[1:], len(rows)], strict=True))
-    return assemble(rows, shots, np.array(thumbs), (info.video.width, info.video.height))
+    track = assemble(rows, shots, np.array(thumbs), (info.video.width, info.video.height))
+    return replace(track, faces=follower.faces, presenter=follower.presenter)
 
 
 Row = tuple["Array | None", float, float]
@@ -287,14 +209,14 @@ Row = tuple["Array | None", float, float]
 
 def _follow(
     frames: Iterator[Frame],
-    face: tuple[float, float] | None,
+    follower: Follower,
     total: int,
     report: Report,
     on_frame: OnFrame | None,
 ) -> tuple[list[Row], list[int], list[Array]]:
     """Each frame's (points or None, presence, sharpness), the first frame of each shot, and each frame's thumb."""
     head = list(islice(frames, LOOK_AHEAD))
-    follower, cuts = Follower(face), CutFinder()
+    cuts = CutFinder()
     follower.choose(head)
     rows: list[Row] = []
     thumbs: list[Array] = []
@@ -366,6 +288,8 @@ def assemble(rows: list[Row], shots: list[tuple[int, int]], thumbs: Array, size:
         thumbs=thumbs,
         size=size,
         covered=np.zeros(len(rows), bool),
+        faces=np.zeros((0, 4), np.float32),
+        presenter=-1,
     )
 
 
