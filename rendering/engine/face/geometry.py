@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from rendering.engine.face.points import CHIN, EYES, FOREHEAD, MIRRORED, STABLE
 
@@ -94,11 +94,41 @@ def runs(ok: Array, shots: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
+SMOOTHED_AT_ONCE = 512
+"""Frames turned to double precision together."""
+
+
 def smooth(values: Array, stretches: list[tuple[int, int]], window: int, order: int = 2) -> Array:
     """Savitzky-Golay along axis 0 inside each stretch; the rest, and stretches too short for it, stay as they are."""
     result = values.copy()
     for start, stop in stretches:
         width = min(window, stop - start - (stop - start + 1) % 2)
         if width > order:
-            result[start:stop] = savgol_filter(values[start:stop], width, order, axis=0)
+            _savitzky_golay(values[start:stop], result[start:stop], width, order)
+    return result
+
+
+def _savitzky_golay(values: Array, out: Array, window: int, order: int) -> None:
+    """Fill ``out`` with ``values`` (n, ...), n >= window, each replaced by the polynomial fitted around it.
+
+    Near the ends the first and the last window's polynomial goes on. Savitzky and Golay, "Smoothing and
+    Differentiation of Data by Simplified Least Squares Procedures", Analytical Chemistry 1964.
+    """
+    fit, half, n = _fit(window, order), window // 2, len(values)
+    out[:half] = np.tensordot(fit[:half], values[:window], axes=1)
+    out[n - half :] = np.tensordot(fit[half + 1 :], values[n - window :], axes=1)
+    for start in range(0, n - window + 1, SMOOTHED_AT_ONCE):
+        piece = values[start : start + SMOOTHED_AT_ONCE + window - 1].astype(np.float64)
+        count = len(piece) - window + 1
+        total = fit[half, 0] * piece[:count]
+        for place in range(1, window):
+            total += fit[half, place] * piece[place : place + count]
+        out[start + half : start + half + count] = total
+
+
+@functools.lru_cache(maxsize=16)
+def _fit(window: int, order: int) -> Array:
+    """(window, window) float64: row k gives the least-squares polynomial's value at place k from the window's values."""
+    basis, _ = np.linalg.qr(np.vander(np.arange(window) - window // 2, order + 1, increasing=True))
+    result: Array = basis @ basis.T
     return result

@@ -16,7 +16,6 @@ import soxr
 from rendering.engine.contract import Finding, Limits, TakeInfo
 from rendering.engine.errors import EngineError
 from rendering.engine.media.container import damage_as_bad_media, opened, sound_stream
-from rendering.engine.media.loudness import LoudnessMeter
 from rendering.engine.media.probe import AudioInfo, MediaInfo, probe
 
 SPEECH_RATE = 16_000
@@ -110,6 +109,8 @@ def measure_take(path: Path, limits: Limits) -> TakeInfo:
 
     Raises ``empty_file``, ``bad_media``, ``no_audio``, ``too_short``, ``too_long``, ``silent_audio``.
     """
+    from rendering.engine.media.loudness import LoudnessMeter  # SciPy's filters take half a second to load
+
     info = probe(path, limits)
     audio = require_audio(info)
     meter = LoudnessMeter(audio.rate)

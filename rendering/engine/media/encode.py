@@ -17,7 +17,6 @@ from rendering.engine import scratch
 from rendering.engine.contract import Limits, RenderOptions
 from rendering.engine.media.audio import require_audio, resampled, sound_blocks
 from rendering.engine.media.frame import Frame, stamp
-from rendering.engine.media.loudness import LoudnessMeter
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe
 
 QUEUED_FRAMES = 6
@@ -179,6 +178,8 @@ class _Sound:
 
 def loudness_gain(path: Path, info: MediaInfo) -> float:
     """The factor that brings a take to -16 LUFS without its peak passing -1 dBFS."""
+    from rendering.engine.media.loudness import LoudnessMeter  # SciPy's filters take half a second to load
+
     meter = LoudnessMeter(require_audio(info).rate)
     peak = 1e-6
     for block in sound_blocks(path, info):

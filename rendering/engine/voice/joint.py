@@ -26,6 +26,7 @@ def _train(
 ) -> BaseModel:
     import torch
 
+    from rendering.engine.voice.adamw import AdamW
     from rendering.engine.voice.base_net import BaseNet
 
     replay_heard, replay_target = (torch.from_numpy(part) for part in load_replay())
@@ -34,8 +35,7 @@ def _train(
     truth = torch.from_numpy(np.pad(target, ((0, short), (0, 0))).T.copy().astype(np.float32))
     weight = torch.from_numpy(np.pad(known, (0, short)).astype(np.float32))
     net = BaseNet.from_model(base, dropout=0.25).train()
-    optimiser = torch.optim.AdamW(net.parameters(), lr=1.5e-3, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    optimiser = AdamW(net.parameters(), rate=1.5e-3, decay=0.05, steps=steps)
     for _ in range(steps):
         starts = random.integers(0, mine.shape[1] - LENGTH + 1, BATCH)
         rows = random.integers(0, len(replay_heard), BATCH)
@@ -49,8 +49,6 @@ def _train(
         wrong = share * (answers[:BATCH] - torch.stack([truth[:, s : s + LENGTH] for s in starts])) ** 2
         other = torch.stack([replay_target[row][:, c : c + LENGTH] for row, c in zip(rows, cuts, strict=True)])
         loss = wrong.sum() / (2 * share.sum() + 1) + torch.nn.functional.mse_loss(answers[BATCH:], other)
-        optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        schedule.step()
     return net.eval().to_model()
