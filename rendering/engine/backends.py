@@ -59,7 +59,7 @@ class Exemplar:
         self.patches = Patches(scene.analysis / "patches.bin") if scene.tier != "C" else None
         chosen = None
         if self.patches is not None:
-            library = Library.of(scene.library, scene.lips)
+            library = Library.of(scene.library, scene.lips, self.patches.inside)
             turn, moves, shots = (values(scene.track)[scene.order] for values in (head_turn, speed, shot_of))
             chosen = choose(scene.plan, turn, library, moves, shots)
         self.composer = Composer(

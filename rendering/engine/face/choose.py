@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rendering.engine.errors import EngineError
+from rendering.engine.face.inside import GREY
 from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.points import LIPS
 from rendering.engine.face.profile import library_frames
@@ -19,14 +20,31 @@ CANDIDATES = 80
 CONTINUED = 24
 """Best paths whose next frames are candidates too."""
 JUMP_COST = 1.5
+CALM_JUMP = 1.0
+"""Share by which a jump costs more where it shows most: in an open mouth that hardly moves."""
+SLOW = 0.015
+"""IO per frame up to which an opening moves slowly."""
+OPEN = 0.06
+"""IO from which a mouth shows what is inside."""
+BEND_COST, BENDABLE = 2.0, 0.03
+"""Cost of the squared logarithm of (opening + BENDABLE IO) / (the same of the plan): a closed mouth pulled open shows
+it long before its lips have gone far."""
+INSIDE_COST = 8.0
+"""Cost of a jump's mean squared change of light inside the mouth, 1 being half the range."""
 POSE_COST = 0.05 / 25
 """Cost per square degree between the lent mouth's pose and the target's."""
+TURNED, TURN_COST = 7.0, 0.05
+"""Degrees that a head may be turned away from the lent mouth's before each further one costs steeply."""
 SPEED_COST = 400.0
 CALM = 0.03
 """Speed (IO per frame) up to which a mouth is sharp; a faster one costs unless the target moves as fast."""
+DULL_COST = 0.5
 SHOT_COST = 1.0
 MAX_LIBRARY = 6000
 """Frames searched at most; a longer library is thinned evenly."""
+AT_ONCE = 128
+"""Output frames compared with the library together."""
+MIN_FITTED = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +61,17 @@ class Library:
     """(L,) float32: how fast the mouth moves through the picture, IO per frame; fast ones are smeared."""
     shot: Array
     """(L,) int: which shot of the footage a frame belongs to."""
-    weights: Array
-    """(8,) float32: how much each number of a code shows."""
+    dull: Array
+    """(L,) float32: how much less sharp (natural logarithm) than mouths as open usually are; 0 for sharp ones."""
+    inside: Array
+    """(L, 27) float32 -1..1: light between the lips (:mod:`rendering.engine.face.inside`)."""
+    lips: LipSpace
     successor: Array
     """(L,) int: place in this library of the next frame, or -1 where footage breaks off."""
 
     @classmethod
-    def of(cls, track: Track, lips: LipSpace) -> Library:
-        """The usable frames of ``track``."""
+    def of(cls, track: Track, lips: LipSpace, inside: Array | None = None) -> Library:
+        """The usable frames of ``track``. ``inside`` (N, 27) uint8: what each frame's mouth shows, if known."""
         usable = np.flatnonzero(library_frames(track))
         if len(usable) > MAX_LIBRARY:  # whole stretches are dropped, so that neighbours stay neighbours
             stretch = np.arange(len(usable)) // 60
@@ -59,15 +80,33 @@ class Library:
         place = {int(frame): index for index, frame in enumerate(usable)}
         first = {start for start, _ in track.shots}
         successor = [-1 if frame + 1 in first else place.get(int(frame) + 1, -1) for frame in usable]
+        shown = np.zeros((len(usable), 1)) if inside is None else inside[usable].astype(np.float32) / GREY - 1
         return cls(
             usable,
             lips.encode(track, 7)[usable],
             head_turn(track)[usable],
             speed(track)[usable],
             shot_of(track)[usable],
-            lips.weights,
+            _dull(track.blur[usable], track.opening[usable]),
+            shown.astype(np.float32),
+            lips,
             np.array(successor, int),
         )
+
+    def features(self, codes: Array) -> Array:
+        """(n, 9) float32 of codes (n, 8), a unit apart costs 1: each number by how much it shows, and the bend."""
+        gap = np.maximum(self.lips.opening_width(codes)[:, :1], 0)
+        bend = np.sqrt(BEND_COST) * np.log(gap + BENDABLE)
+        weighted = codes * np.sqrt(self.lips.weights / codes.shape[1])
+        return np.concatenate([weighted, bend], axis=1).astype(np.float32)
+
+
+def _dull(blur: Array, opening: Array) -> Array:
+    """How far ``blur`` (L,), a log variance, lies under its straight line over ``opening`` (L,); never negative."""
+    if len(blur) < MIN_FITTED:
+        return np.zeros(len(blur), np.float32)
+    line = np.polyfit(opening, blur, 1)
+    return np.maximum(0, np.polyval(line, opening) - blur).astype(np.float32)
 
 
 def speed(track: Track) -> Array:
@@ -95,29 +134,28 @@ def choose(
 ) -> Array:
     """Frames (n,) int whose mouths follow ``plan`` (n, 8), drawn under ``target_pose`` (n, 2: yaw, pitch in degrees).
 
-    Least cost over time: shape distance ``|code - plan|^2 / 8``, each number weighted by how much it shows, plus pose
-    distance, a cost for smeared mouths where the target is calm (``target_speed`` (n,) IO per frame) and for mouths of
-    another shot (``target_shot`` (n,)), and for every jump a fixed cost plus the distance between what would have come
-    next and what comes instead.
+    Least cost over time (Viterbi): distance of shape and bend (:meth:`Library.features`), pose distance, a cost for
+    smeared mouths where the target is calm (``target_speed`` (n,) IO per frame), for dull ones and for mouths of
+    another shot (``target_shot`` (n,)); and for every jump a fixed cost, higher where it shows, plus the distance
+    between what would have come next and what comes instead, the light inside the mouth included.
     """
     if not len(library.frames):
         raise EngineError("no_face", "no frame is good enough to lend its mouth")
     n, count = len(plan), len(library.frames)
-    weight = np.sqrt(library.weights)
-    codes, wanted = library.codes * weight, plan * weight
+    codes, wanted = library.features(library.codes), library.features(plan)
+    seen = np.concatenate([codes, np.sqrt(INSIDE_COST / library.inside.shape[1]) * library.inside], axis=1)
+    size = (seen**2).sum(axis=1)
+    jump = _jump_costs(library.lips.opening_width(plan)[:, 0])
     k, more = min(CANDIDATES, count), min(CONTINUED, count)
     following = np.where(library.successor >= 0, library.successor, np.arange(count))
     chosen = np.empty((n, k + more), int)
     back = np.zeros((n, k + more), int)
-    total = np.zeros(k + more)
+    total = np.zeros(k + more, np.float32)
     for t in range(n):
-        cost = ((codes - wanted[t]) ** 2).sum(axis=1) / plan.shape[1]
-        if np.isfinite(target_pose[t]).all():
-            cost = cost + POSE_COST * ((library.pose - target_pose[t]) ** 2).sum(axis=1)
-        if target_speed is not None and np.isfinite(target_speed[t]):
-            cost = cost + SPEED_COST * np.maximum(0, library.speed - np.maximum(target_speed[t], CALM)) ** 2
-        if target_shot is not None:  # another camera, light, or even another person
-            cost = cost + SHOT_COST * (library.shot != target_shot[t])
+        if t % AT_ONCE == 0:
+            part = slice(t, t + AT_ONCE)
+            distance = _squared_distances(wanted[part], codes)
+        cost = distance[t % AT_ONCE] + _costs_besides(library, target_pose, target_speed, target_shot, t)
         near = np.argpartition(cost, k - 1)[:k]
         if t == 0:
             chosen[0] = np.concatenate([near, near[:more]])
@@ -126,12 +164,12 @@ def choose(
         before = chosen[t - 1]
         # In a long library what comes next is rarely among the nearest: what the best paths lead to is looked at too.
         now = chosen[t] = np.concatenate([near, following[before[np.argpartition(total, more - 1)[:more]]]])
-        gap = codes[following[before]][:, None] - codes[now][None]
-        step = (gap**2).sum(axis=2) / plan.shape[1] + JUMP_COST
+        after = following[before]
+        step = size[after][:, None] + (size[now] + jump[t]) - 2 * seen[after] @ seen[now].T
         step[library.successor[before][:, None] == now[None]] = 0.0
-        reach = total[:, None] + step
-        back[t] = reach.argmin(axis=0)
-        total = reach[back[t], np.arange(k + more)] + cost[now]
+        step += total[:, None]
+        back[t] = step.argmin(axis=0)
+        total = step[back[t], np.arange(k + more)] + cost[now]
     path = np.empty(n, int)
     best = int(total.argmin())
     for t in range(n - 1, -1, -1):

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from rendering.engine.face import geometry
 from rendering.engine.face.blend import Colour, Mask, box_around, neck, outline
+from rendering.engine.face.choose import BENDABLE
 from rendering.engine.face.lips import HAND_OPENING, HAND_WIDTH, SIZE, LipSpace, head_turn
 from rendering.engine.face.paint import paint_inside
 from rendering.engine.face.points import LIPS
 from rendering.engine.face.profile import Patches, region
-from rendering.engine.face.stretch import pull
+from rendering.engine.face.stretch import STRETCHED, pull
 from rendering.engine.face.track import Track
 from rendering.engine.face.warp import Warp
 
@@ -26,6 +28,16 @@ CHOSEN_SHARE = 0.1
 """How much of the lent mouth's own shape is kept; the plan gives the rest."""
 MAX_STRETCH = 0.07
 """IO that a lip point of a lent mouth may be moved; beyond it patches look stretched."""
+MAX_BEND = 1.6
+"""Times that a lent mouth may be opened wider or closed, both openings counted with :data:`BENDABLE` IO of lips."""
+EASED = 1.0
+"""Frames (standard deviation) over which such a bound sets in and lets go."""
+MAX_PULL = 0.95 * STRETCHED
+HELD_BACK = (0.6, 0.3, 0.0)
+"""Shares of the wanted bend that are tried when a mouth would be stretched after all."""
+LIP_WINDOW = 5
+"""Frames over which lips are smoothed for drawing: with more, a lent mouth keeps quick movements that nobody sees in
+its track, and they show as trembling."""
 FADE = (1 / 3, 2 / 3)
 """Share of the new mouth in the two frames of a cross-fade."""
 STILL = 0.25
@@ -74,9 +86,19 @@ def shape(plan: Array, lent: Array, lips: LipSpace) -> Array:
     width = min(7, len(lent) - (len(lent) + 1) % 2)
     smoothed = geometry.smooth(lent, [(0, len(lent))], width)
     wanted = CHOSEN_SHARE * smoothed + (1 - CHOSEN_SHARE) * plan
+    # The plan is led towards what can be reached, a little before and after too: a bound by itself would shake it.
+    held_back = gaussian_filter1d(_within_reach(wanted, lent, lips) - wanted, EASED, axis=0)
+    return _within_reach(wanted + held_back, lent, lips).astype(np.float32)
+
+
+def _within_reach(wanted: Array, lent: Array, lips: LipSpace) -> Array:
+    """``wanted`` (n, 8) moved straight towards ``lent`` (n, 8) as far as the bounds ask."""
     reach = np.linalg.norm(lips.decode(wanted) - lips.decode(lent), axis=2).max(axis=1)
-    share = np.minimum(1.0, MAX_STRETCH / np.maximum(reach, 1e-9))
-    result: Array = (lent + share[:, None] * (wanted - lent)).astype(np.float32)
+    gap, has = (np.maximum(lips.opening_width(codes)[:, 0], 0) + BENDABLE for codes in (wanted, lent))
+    may = np.clip(gap, has / MAX_BEND, has * MAX_BEND)
+    share = np.minimum(MAX_STRETCH / np.maximum(reach, 1e-9), (may - has) / np.where(gap == has, 1e-9, gap - has))
+    share = np.where(may == gap, MAX_STRETCH / np.maximum(reach, 1e-9), share)
+    result: Array = lent + np.minimum(1.0, share)[:, None] * (wanted - lent)
     return result
 
 
@@ -117,7 +139,8 @@ class Composer:
         self._track, self._lips, self._patches = track, lips, patches
         self._order = np.asarray(order, int)
         self._chosen = self._order if chosen is None or patches is None else np.asarray(chosen, int)
-        self._lent = lent = np.nan_to_num(lips.encode(track, 7))
+        self._lent = lent = np.nan_to_num(lips.encode(track, LIP_WINDOW))
+        self._points = self._drawing_points()
         self._turned = head_turn(track)
         self._shape = plan if patches is None else shape(plan, lent[self._chosen], lips)
         self._follow = following(track, lent) if not lips.hand_made else by_hand(track)
@@ -130,6 +153,12 @@ class Composer:
         self.stretch: Array = np.full(len(self._order), np.nan, np.float32)
         """(n,) times its own size at which each drawn mouth is stretched most (:func:`pull`); NaN until drawn, and
         where nothing was lent."""
+
+    def _drawing_points(self) -> Array:
+        """(N, 468, 3) px: steady points, but lips that follow the track closely."""
+        points = self._track.steady.points.copy()
+        points[:, LIPS] = geometry.project(self._track.lips(LIP_WINDOW), self._track.steady.pose)
+        return points
 
     def compose(self, frame: Frame, t: int) -> bool:
         """Lay the mouth of output frame ``t`` into ``frame`` (footage frame ``order[t]``), in place.
@@ -184,18 +213,24 @@ class Composer:
     def _lend(self, lender: int, t: int, box: tuple[int, int, int, int]) -> Array:
         """The box filled with the mouth of frame ``lender``, bent to the shape of output frame ``t``."""
         assert self._patches is not None  # noqa: S101  (only called where there are patches)
-        source = self._track.steady.points[lender][:, :2]
-        target, moved = self._destination(lender, t)
-        warp = Warp(box, target, source[moved])
         scale = float(self._track.io[lender] / self._track.io[self._order[t]])
-        self.stretch[t] = np.fmax(self.stretch[t], pull(warp.shift, box, scale, target[: len(LIPS)]))
+        for share in (1.0, *HELD_BACK):
+            target, moved = self._destination(lender, t, share)
+            warp = Warp(box, target, self._points[lender, moved, :2])
+            stretch = pull(warp.shift, box, scale, target[: len(LIPS)])
+            if stretch <= MAX_PULL:
+                break
+        self.stretch[t] = np.fmax(self.stretch[t], stretch)
         return warp(self._patches.read(lender), self._patches.box(lender)[:2])
 
-    def _destination(self, lender: int, t: int) -> tuple[Array, Array]:
-        """Where points of the lender go, (k, 2) px in output frame ``t``, and which points (k,) they are."""
+    def _destination(self, lender: int, t: int, share: float = 1.0) -> tuple[Array, Array]:
+        """Where points of the lender go, (k, 2) px in output frame ``t``, and which points (k,) they are.
+
+        ``share`` of the way from the lender's own shape to the wanted one.
+        """
         steady, index = self._track.steady, int(self._order[t])
-        normal = geometry.normalise(steady.points[lender : lender + 1, LIPS], steady.pose_of(lender))
-        normal[0, :, :2] += self._lips.decode(self._shape[t] - self._lent[lender]) - self._lips.mean
+        normal = geometry.normalise(self._points[lender : lender + 1, LIPS], steady.pose_of(lender))
+        normal[0, :, :2] += self._lips.decode(share * (self._shape[t] - self._lent[lender])) - self._lips.mean
         normal[0, :, :2] += np.tensordot(self._turned[index] - self._turned[lender], self._lips.turn, axes=1)
         placed = geometry.project(normal, steady.pose_of(index))[0, :, :2]
         target = np.concatenate([placed, self._around(t), steady.points[index][FIXED, :2]])
@@ -220,7 +255,7 @@ class Composer:
         """Tier C: the frame's own mouth bent to the plan; what opens between the lips is painted."""
         index, io = int(self._order[t]), float(self._track.io[self._order[t]])
         target, moved = self._destination(index, t)
-        points = self._track.steady.points[index]
+        points = self._points[index]
         source = points[moved, :2]
         upper, lower = target[INNER_UPPER], target[INNER_LOWER]
         own_gap = source[INNER_LOWER] - source[INNER_UPPER]

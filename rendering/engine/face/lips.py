@@ -20,6 +20,8 @@ SIZE = 8
 HAND_OPENING, HAND_WIDTH = 0.05, 0.03
 """IO per unit of the hand-made modes: what a talking mouth's standard deviations usually are."""
 MAX_FIT_FRAMES = 20_000
+MAX_TURN = 0.006
+"""IO per degree that a turning head is believed to move a lip point: twice what long footage shows."""
 DAMPING = 0.1
 """Square degrees of head motion under which its influence on the lips is not trusted."""
 
@@ -158,7 +160,10 @@ def _turn(shapes: Array, pose: Array) -> tuple[Array, Array]:
     flat = shapes.reshape(len(shapes), -1)
     damping = DAMPING * len(shapes) * np.eye(2)
     turn = np.linalg.solve(away.T @ away + damping, away.T @ (flat - flat.mean(axis=0)))
-    return turn.reshape(2, -1, 2), middle
+    turn = turn.reshape(2, -1, 2)
+    # Who nods while talking has it the wrong way round: the jaw's opening would pass for the head's.
+    turn *= np.minimum(1, MAX_TURN / np.maximum(np.abs(turn).max(axis=(1, 2)), 1e-9))[:, None, None]
+    return turn, middle
 
 
 def _is_lower() -> Array:

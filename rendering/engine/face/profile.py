@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 from rendering.engine.errors import EngineError
+from rendering.engine.face.inside import GREY, inside
+from rendering.engine.face.inside import SIZE as INSIDE
 from rendering.engine.face.points import EYES, JAW
 from rendering.engine.face.track import Track
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 QUALITY = 95
-MAGIC = b"HGPATCH1"
+MAGIC = b"HGPATCH2"
 TAIL = struct.Struct("<8sq")
 MAX_YAW = 30.0
 CUT_MARGIN = 2
@@ -44,19 +46,23 @@ def region(points: Array) -> tuple[int, int, int, int]:
 
 
 class PatchWriter:
-    """Writes JPEGs one after another, then their index; the file is complete only once closed."""
+    """Writes JPEGs one after another, then what their mouths show and their index; complete only once closed."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
         self._index: list[tuple[int, int, int, int, int, int]] = []
+        self._inside: list[Array] = []
 
     def add(self, frame: Frame, points: Array | None) -> None:
         """Keep the lower face of ``frame``; a frame without ``points`` keeps its place in the index. In frame order."""
         if points is None:
             self._index.append((0, 0, 0, 0, 0, 0))
+            self._inside.append(np.full(INSIDE, GREY, np.uint8))
             return
         box = region(points)
-        done, data = cv2.imencode(".jpg", frame.bgr(box), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        picture = frame.bgr(box)
+        self._inside.append(inside(picture, points[:, :2] - box[:2]))
+        done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if not done:
             raise EngineError("io_error", f"frame {frame.index} could not be stored")
         self._index.append((self._file.tell(), len(data), *box))
@@ -65,6 +71,7 @@ class PatchWriter:
     def close(self) -> None:
         """Write the index and close the file."""
         if not self._file.closed:
+            self._file.write(np.array(self._inside, np.uint8).tobytes())
             self._file.write(np.array(self._index, "<i8").reshape(-1, 6).tobytes())
             self._file.write(TAIL.pack(MAGIC, len(self._index)))
             self._file.close()
@@ -90,9 +97,11 @@ class Patches:
         self._file.seek(max(0, end - TAIL.size))
         tail = self._file.read(TAIL.size)
         magic, count = TAIL.unpack(tail) if len(tail) == TAIL.size else (b"", 0)
-        if magic != MAGIC or end < TAIL.size + count * 48:
+        if magic != MAGIC or end < TAIL.size + count * (48 + INSIDE):
             raise EngineError("stale_analysis", f"{path.name} is not a complete patch file")
-        self._file.seek(end - TAIL.size - count * 48)
+        self._file.seek(end - TAIL.size - count * (48 + INSIDE))
+        self.inside = np.frombuffer(self._file.read(count * INSIDE), np.uint8).reshape(count, INSIDE)
+        """(N, 27) uint8: what each frame's mouth shows (:mod:`rendering.engine.face.inside`)."""
         self._index = np.frombuffer(self._file.read(count * 48), "<i8").reshape(count, 6)
 
     def __len__(self) -> int:
