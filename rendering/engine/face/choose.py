@@ -177,3 +177,32 @@ def choose(
         best = back[t, best]
     result: Array = library.frames[path]
     return result
+
+
+def _squared_distances(a: Array, b: Array) -> Array:
+    """(n, m) of (n, d) and (m, d)."""
+    result: Array = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    return result
+
+
+def _jump_costs(opening: Array) -> Array:
+    """(n,) float32: what a jump costs by itself where the plan's ``opening`` (n,) is this, IO."""
+    moves = np.abs(np.gradient(opening)) if len(opening) > 1 else np.zeros(len(opening))
+    shows = np.clip(opening / OPEN, 0, 1) * np.exp(-((moves / SLOW) ** 2))
+    result: Array = (JUMP_COST * (1 + CALM_JUMP * shows)).astype(np.float32)
+    return result
+
+
+def _costs_besides(
+    library: Library, target_pose: Array, target_speed: Array | None, target_shot: Array | None, t: int
+) -> Array:
+    """(L,) float32: what lending each mouth to output frame ``t`` costs, whatever its shape."""
+    cost: Array = DULL_COST * library.dull**2
+    if np.isfinite(target_pose[t]).all():
+        away = ((library.pose - target_pose[t]) ** 2).sum(axis=1)
+        cost = cost + POSE_COST * away + TURN_COST * np.maximum(0, np.sqrt(away) - TURNED) ** 2
+    if target_speed is not None and np.isfinite(target_speed[t]):
+        cost += SPEED_COST * np.maximum(0, library.speed - np.maximum(target_speed[t], CALM)) ** 2
+    if target_shot is not None:  # another camera, light, or even another person
+        cost += SHOT_COST * (library.shot != target_shot[t])
+    return cost
