@@ -37,6 +37,12 @@ class Learning:
         return problem_view(self.newest.error_code)
 
     @property
+    def note_level(self) -> str:
+        """That it did not pay, or was stopped, is no fault."""
+        is_fault = self.newest is not None and self.newest.error_code not in (bases.NO_GAIN, "cancelled")
+        return "warning" if is_fault else "info"
+
+    @property
     def presenters(self) -> int:
         return self.material.presenters
 

@@ -204,22 +204,20 @@ def _fine_tune(
 ) -> BaseModel:
     import torch
 
+    from rendering.engine.voice.adamw import AdamW
     from rendering.engine.voice.base_net import BaseNet
 
     pieces = _Pieces(library, random)
     net = BaseNet.from_model(shipped, dropout=_DROPOUT).train()
-    optimiser = torch.optim.AdamW(net.parameters(), lr=_RATE, weight_decay=_DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    optimiser = AdamW(net.parameters(), rate=_RATE, decay=_DECAY, steps=steps)
     for _ in range(steps):
         heard, target, weight = (torch.from_numpy(part) for part in pieces.draw())
         heard = heard + _JITTER * (torch.randn(*heard.shape[:2], 1) + 0.5 * torch.randn_like(heard))
         wrong = weight[:, None] * (net(heard) - target) ** 2
         parts = [wrong[part].sum() / (2 * weight[part].sum() + 1) for part in (slice(OWN), slice(OWN, None))]
         loss = parts[0] + _REPLAY_WEIGHT * parts[1]
-        optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        schedule.step()
         progress.step()
     return net.eval().to_model()
 
