@@ -22,8 +22,9 @@ from rendering.engine.voice.visemes import Phoneme
 FOLDS = 3
 MARGIN_S = 0.35
 """Not learned from on either side of the held-out part: a frame hears that much sound around it."""
-NULLS = 5
-NULL_BLOCK_S = 0.5
+NULL_AWAY_S = 0.7
+NULLS = 3
+"""Of each held-out part: nine a clip."""
 
 
 def hidden(track: Track, start: int, stop: int, margin: int) -> Track:
@@ -56,7 +57,7 @@ def own_voice(
     seed: int = 0,
     phonemes: tuple[Phoneme, ...] | None = None,
 ) -> tuple[list[Dubbed], list[float], dict[str, float]]:
-    """The dubbed pieces in order, r of plans for shuffled sound with the truth, and what learning said of itself.
+    """The dubbed pieces in order, r of plans for wrong sound with the truth, and what learning said of itself.
 
     ``studied`` has sound. ``phonemes``: its sounds, only to measure by. Raises what rendering raises.
     """
@@ -78,7 +79,7 @@ def own_voice(
         truth, order = studied.truth[start:stop], np.arange(start, stop)
         out = sound.with_suffix(".mp4")
         pieces.append(dub(studied, analysis, learned, order, sound, take, truth, out, report, said))
-        nulls += _nulls(analysis, take.audio16k, pieces[-1], seed + index)
+        nulls += _nulls(analysis, studied.audio16k, pieces[-1], start_s, seed + index)
     figures = {"cv_open": float(np.mean([s[0] for s in scores])), "offset_ms": float(np.median([s[1] for s in scores]))}
     return pieces, nulls, figures
 
@@ -89,14 +90,13 @@ def _learn(studied: Studied, learned: Track) -> Analysis:
     return dataclasses.replace(studied.analysis, lips=lips, voice=voice)
 
 
-def _nulls(analysis: Analysis, audio16k: np.ndarray, piece: Dubbed, seed: int) -> list[float]:
-    """r of the planned opening with the truth when half-second pieces of the sound are put in another order."""
-    size = round(NULL_BLOCK_S * SPEECH_RATE)
-    blocks = [audio16k[start : start + size] for start in range(0, len(audio16k), size)]
-    random = np.random.default_rng(seed)
+def _nulls(analysis: Analysis, audio16k: np.ndarray, piece: Dubbed, start_s: float, seed: int) -> list[float]:
+    """r of the truth with the opening planned for sound from elsewhere in the clip, whose end joins its beginning."""
+    total, length = len(audio16k), round(piece.take_s * SPEECH_RATE)
+    least = min(NULL_AWAY_S, total / SPEECH_RATE / 4)
     scores = []
-    for _ in range(NULLS):
-        shuffled = np.concatenate([blocks[place] for place in random.permutation(len(blocks))])
-        plan = planned_mouth(analysis, shuffled, piece.times, 1.0)
+    for away_s in np.random.default_rng(seed).uniform(least, total / SPEECH_RATE - least, NULLS):
+        wrong = np.roll(audio16k, -round((start_s + away_s) * SPEECH_RATE))[:length]
+        plan = planned_mouth(analysis, wrong, piece.times, 1.0)
         scores.append(measures.r(analysis.lips.opening_width(plan)[:, 0], piece.truth[:, 0]))
     return scores

@@ -26,7 +26,7 @@ COLUMNS = (
     Column("r_open", "open", 2, "same voice: r of the opening, closed loop"),
     Column("r_width", "width", 2, "same voice: r of the width, closed loop"),
     Column("lag", "lag", 0, "frames at which the opening agrees best; positive is late"),
-    Column("null", "null", 2, "mean r of the plan for shuffled sound"),
+    Column("null", "null", 2, "mean r of the plan for sound from elsewhere in the clip"),
     Column("other_open", "o.open", 2, "another voice: r of the opening, closed loop, mean over this face's pairs"),
     Column("other_width", "o.width", 2, "another voice: r of the width, closed loop"),
     Column("other_plan_open", "p.open", 2, "another voice: r of the planned opening, mean over all voices"),
