@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -100,8 +99,6 @@ def _listen(footage: Path, info: MediaInfo) -> tuple[np.ndarray | None, tuple[tu
         return None, ()
     audio = read_audio(footage, info=info)
     spans = speech_spans(audio)
-    # The optimiser that learning uses loads this on its first step; here it costs no waiting.
-    importlib.import_module("torch._dynamo")
     return audio, spans
 
 
@@ -334,8 +331,9 @@ def _faces(track: Track) -> dict[str, Any]:
 def _face_box(track: Track) -> tuple[float, float, float, float]:
     """Median bounds of the mesh, x y w h in 0..1."""
     size = np.array(track.size, np.float64)
-    low = np.median(track.points[track.ok][:, :, :2].min(axis=1), axis=0) / size
-    high = np.median(track.points[track.ok][:, :, :2].max(axis=1), axis=0) / size
+    meshes = (track.points[index, :, :2] for index in np.flatnonzero(track.ok))
+    bounds = np.array([(mesh.min(axis=0), mesh.max(axis=0)) for mesh in meshes])
+    low, high = np.median(bounds, axis=0) / size
     low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
     x, y, width, height = (round(float(value), 4) for value in (*low, *(high - low)))
     return x, y, width, height

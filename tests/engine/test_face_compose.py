@@ -99,7 +99,7 @@ def test_the_footages_own_speech_comes_back_nearly_as_it_was(filmed, lips):
 def test_skin_does_not_flicker_more_than_in_the_footage(filmed, lips, reversed_speech):
     old, new, last = [], [], None
     for t, (before, frame, _) in enumerate(_drawn(filmed, _composer(filmed, lips, reversed_speech))):
-        spots = filmed.track.steady.points[t, [207, 427, 199], :2].astype(int)
+        spots = filmed.track.steady.points[t][[207, 427, 199], :2].astype(int)
         now = [
             np.array([plane[y - 3 : y + 4, x - 3 : x + 4].mean() for x, y in spots]) for plane in (before[0], frame.y)
         ]

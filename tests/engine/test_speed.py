@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.signal import savgol_filter
 
 from rendering.engine.face import geometry
+from rendering.engine.face.track import STEADY_BLOCK, STEADY_BLOCKS, SteadyPoints, Track
 from rendering.engine.voice.adamw import AdamW
 
 
@@ -45,3 +47,31 @@ def test_starting_the_engine_loads_nothing_that_a_render_does_not_need():
     )
     assert "rendering.engine.prepare" in done.stdout.split()
     assert not {"torch", "scipy.signal", "scipy.stats"} & set(done.stdout.split())
+
+
+def test_points_smoothed_where_they_are_asked_for_are_those_of_the_whole_track():
+    n = 40 * STEADY_BLOCK + 5
+    points = np.random.default_rng(1).normal(size=(n, 6, 3)).cumsum(axis=0).astype(np.float32)
+    cuts = [(0, 31), (31, 33), (40, 64), (64, 69), (95, 97), (100, n)]
+    whole, steady = geometry.smooth(points, cuts, 7), SteadyPoints(points, cuts)
+    for index in (*range(140), n - 1, 5, n // 2):
+        np.testing.assert_array_equal(steady[index], whole[index])
+    np.testing.assert_array_equal(steady.of((1, 4)), whole[:, [1, 4]])
+
+
+def test_a_track_of_any_length_keeps_a_bounded_number_of_smoothed_frames():
+    steady = SteadyPoints(np.zeros((10 * STEADY_BLOCK * STEADY_BLOCKS, 1, 3), np.float32), [])
+    for index in range(0, 10 * STEADY_BLOCK * STEADY_BLOCKS, STEADY_BLOCK):
+        assert steady[index].shape == (1, 3)
+    assert len(steady._recent) == STEADY_BLOCKS
+
+
+def test_an_analysis_that_is_made_anew_leaves_the_one_in_use_whole(filmed, tmp_path: Path):
+    filmed.track.save(tmp_path / "track.npz")
+    used = Track.load(tmp_path / "track.npz")
+    assert not used.points.flags.owndata  # on disk
+    cut = Track.load(tmp_path / "track.npz")
+    object.__setattr__(cut, "points", cut.points[:3])
+    cut.save(tmp_path / "track.npz")
+    np.testing.assert_array_equal(used.points, filmed.track.points)
+    assert len(Track.load(tmp_path / "track.npz").points) == 3

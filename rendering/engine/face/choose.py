@@ -111,7 +111,7 @@ def _dull(blur: Array, opening: Array) -> Array:
 
 def speed(track: Track) -> Array:
     """(N,) float32: how far the lips move in the picture from frame to frame, IO; NaN without a face."""
-    places = track.steady.points[:, LIPS, :2].mean(axis=1) / np.nanmedian(track.io)
+    places = track.steady.points.of(LIPS)[:, :, :2].mean(axis=1) / np.nanmedian(track.io)
     result = np.full(len(track), np.nan, np.float32)
     for start, stop in track.runs:
         result[start:stop] = (

@@ -70,7 +70,7 @@ def following(track: Track, codes: Array) -> Array:
     """
     ok = track.clear & np.isfinite(codes).all(axis=1)
     scale, rotation, shift = (part[ok] for part in track.steady.pose)
-    places = geometry.normalise(track.steady.points[ok][:, AROUND], (scale, rotation, shift))[:, :, :2].reshape(
+    places = geometry.normalise(track.steady.points.of(AROUND)[ok], (scale, rotation, shift))[:, :, :2].reshape(
         int(ok.sum()), -1
     )
     turned = head_turn(track)[ok]
@@ -140,7 +140,7 @@ class Composer:
         self._order = np.asarray(order, int)
         self._chosen = self._order if chosen is None or patches is None else np.asarray(chosen, int)
         self._lent = lent = np.nan_to_num(lips.encode(track, LIP_WINDOW))
-        self._points = self._drawing_points()
+        self._lip_points: Array = geometry.project(track.lips(LIP_WINDOW), track.steady.pose).astype(np.float32)
         self._turned = head_turn(track)
         self._shape = plan if patches is None else shape(plan, lent[self._chosen], lips)
         self._follow = following(track, lent) if not lips.hand_made else by_hand(track)
@@ -154,10 +154,10 @@ class Composer:
         """(n,) times its own size at which each drawn mouth is stretched most (:func:`pull`); NaN until drawn, and
         where nothing was lent."""
 
-    def _drawing_points(self) -> Array:
-        """(N, 468, 3) px: steady points, but lips that follow the track closely."""
-        points = self._track.steady.points.copy()
-        points[:, LIPS] = geometry.project(self._track.lips(LIP_WINDOW), self._track.steady.pose)
+    def _points(self, index: int) -> Array:
+        """(468, 3) float32 px of footage frame ``index``: steady points, but lips that follow the track closely."""
+        points = self._track.steady.points[index].copy()
+        points[LIPS] = self._lip_points[index]
         return points
 
     def compose(self, frame: Frame, t: int) -> bool:
@@ -214,9 +214,10 @@ class Composer:
         """The box filled with the mouth of frame ``lender``, bent to the shape of output frame ``t``."""
         assert self._patches is not None  # noqa: S101  (only called where there are patches)
         scale = float(self._track.io[lender] / self._track.io[self._order[t]])
+        source = self._points(lender)[:, :2]
         for share in (1.0, *HELD_BACK):
             target, moved = self._destination(lender, t, share)
-            warp = Warp(box, target, self._points[lender, moved, :2])
+            warp = Warp(box, target, source[moved])
             stretch = pull(warp.shift, box, scale, target[: len(LIPS)])
             if stretch <= MAX_PULL:
                 break
@@ -229,7 +230,7 @@ class Composer:
         ``share`` of the way from the lender's own shape to the wanted one.
         """
         steady, index = self._track.steady, int(self._order[t])
-        normal = geometry.normalise(self._points[lender : lender + 1, LIPS], steady.pose_of(lender))
+        normal = geometry.normalise(self._lip_points[lender : lender + 1], steady.pose_of(lender))
         normal[0, :, :2] += self._lips.decode(share * (self._shape[t] - self._lent[lender])) - self._lips.mean
         normal[0, :, :2] += np.tensordot(self._turned[index] - self._turned[lender], self._lips.turn, axes=1)
         placed = geometry.project(normal, steady.pose_of(index))[0, :, :2]
@@ -255,7 +256,7 @@ class Composer:
         """Tier C: the frame's own mouth bent to the plan; what opens between the lips is painted."""
         index, io = int(self._order[t]), float(self._track.io[self._order[t]])
         target, moved = self._destination(index, t)
-        points = self._points[index]
+        points = self._points(index)
         source = points[moved, :2]
         upper, lower = target[INNER_UPPER], target[INNER_LOWER]
         own_gap = source[INNER_LOWER] - source[INNER_UPPER]

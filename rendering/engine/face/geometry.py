@@ -49,12 +49,14 @@ def project(shape: Array, pose: tuple[Array, Array, Array]) -> Array:
     return result
 
 
-def make_template(points: Array) -> Array:
+def make_template(points: Array, followed: Array | None = None) -> Array:
     """The clip's face at rest: (468, 3) float32, upright and frontal, eye midpoint at 0, outer eye corners 1 IO apart.
 
-    ``points`` (n, 468, 3) px: followed frames only. The median of all frames, each aligned to the last estimate.
+    ``points`` (n, 468, 3) px, of which ``followed`` (m,) are looked at, all by default. The median of the frames, each
+    aligned to the last estimate.
     """
-    points = points[:: max(1, len(points) // TEMPLATE_FRAMES)].astype(np.float64)
+    followed = np.arange(len(points)) if followed is None else followed
+    points = points[followed[:: max(1, len(followed) // TEMPLATE_FRAMES)]].astype(np.float64)
     turned = np.abs(points[:, 234, 2] - points[:, 454, 2]) / np.linalg.norm(points[:, 33] - points[:, 263], axis=1)
     template = points[int(np.argmin(turned))]
     for _ in range(3):
@@ -128,7 +130,7 @@ def _savitzky_golay(values: Array, out: Array, window: int, order: int) -> None:
 
 @functools.lru_cache(maxsize=16)
 def _fit(window: int, order: int) -> Array:
-    """(window, window) float64: row k gives the least-squares polynomial's value at place k from the window's values."""
+    """(window, window) float64: row k gives the value at place k of the polynomial fitted to the window."""
     basis, _ = np.linalg.qr(np.vander(np.arange(window) - window // 2, order + 1, increasing=True))
     result: Array = basis @ basis.T
     return result

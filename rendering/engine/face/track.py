@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from rendering.engine import scratch
 from rendering.engine.contract import Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.face import geometry
@@ -32,6 +33,11 @@ MIN_FOLLOWED = 5
 LOOK_AHEAD = 10
 """Frames looked at before the presenter is chosen: a face must be steady, not only large."""
 THUMB_HEIGHT = 36
+MAPPED = ("points", "thumbs")
+"""Arrays of a track that are large: 8 KB a frame."""
+STEADY_BLOCK, STEADY_BLOCKS = 32, 64
+"""Frames smoothed together, and how many such blocks are kept: 12 MB."""
+LIPS_AT_ONCE = 4096
 SHARP_HALF = (slice(96, 176), slice(40, 152))
 """The mouth's part of the 192-pixel mesh crop, where sharpness is measured."""
 
@@ -100,27 +106,33 @@ class Track:
     @cached_property
     def steady(self) -> Steady:
         """Points and poses smoothed for drawing (savgol 7, 2)."""
-        points = geometry.smooth(self.points, self.runs, 7)
-        return Steady(points, _poses(points, self.ok, self.template))
+        points = SteadyPoints(self.points, self.runs)
+        return Steady(points, _poses(points.of(STABLE), self.ok, self.template))
 
     def lips(self, window: int = 5) -> Array:
         """(N, 40, 3) float32 IO: pose-normalised lip points, smoothed (savgol ``window``, 2)."""
-        lips = geometry.normalise(self.points[:, LIPS], self.pose).astype(np.float32)
-        return geometry.smooth(lips, self.runs, window)
+        return geometry.smooth(_normal_lips(self.points, self.pose), self.runs, window)
 
     def save(self, path: Path) -> None:
-        """Write as .npz."""
+        """Write as .npz. A file of that name is replaced, never written to: :meth:`load` leaves the old one mapped."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        np.savez(path, **values)
+        with scratch.replacing(path) as part:
+            np.savez(part, **values)
 
     @classmethod
     def load(cls, path: Path) -> Track:
-        """Read what :meth:`save` wrote. Raises ``stale_analysis``: another version wrote other things."""
+        """Read what :meth:`save` wrote; what is large stays on disk until it is looked at.
+
+        Raises ``stale_analysis``: another version wrote other things.
+        """
         try:
             with np.load(path, allow_pickle=False) as stored:
                 values: dict[str, Any] = {
-                    field.name: stored[field.name] for field in fields(cls) if field.name in stored
+                    field.name: stored[field.name]
+                    for field in fields(cls)
+                    if field.name in stored and field.name not in MAPPED
                 }
+                values |= scratch.mapped(path, MAPPED)
                 values.setdefault("covered", np.zeros(len(values["ok"]), bool))
                 values.setdefault("faces", np.zeros((0, 4), np.float32))
                 values["presenter"] = int(values.get("presenter", -1))
@@ -131,12 +143,43 @@ class Track:
         return cls(**values)
 
 
+class SteadyPoints:
+    """Smoothed mesh points, worked out where they are asked for: a whole track's would fill the memory."""
+
+    def __init__(self, points: Array, runs: list[tuple[int, int]]) -> None:
+        """``points`` (N, 468, 3) px as measured; ``runs``: stretches to smooth within."""
+        self._points, self._runs = points, runs
+        self._recent: OrderedDict[int, Array] = OrderedDict()
+
+    def __getitem__(self, index: int) -> Array:
+        """(468, 3) float32 px of frame ``index``, NaN where the face was not followed."""
+        number = int(index) // STEADY_BLOCK
+        block = self._recent.pop(number, None)
+        if block is None:
+            block = self._block(number * STEADY_BLOCK)
+        self._recent[number] = block
+        if len(self._recent) > STEADY_BLOCKS:
+            self._recent.popitem(last=False)
+        result: Array = block[int(index) % STEADY_BLOCK]
+        return result
+
+    def _block(self, first: int) -> Array:
+        """Frames from ``first`` on. A run's piece that reaches 6 frames farther is smoothed like the whole run."""
+        last = min(first + STEADY_BLOCK, len(self._points))
+        low, high = max(0, first - 6), min(len(self._points), last + 6)
+        within = [(max(a, low) - low, min(b, high) - low) for a, b in self._runs if a < high and b > low]
+        return geometry.smooth(np.array(self._points[low:high]), within, 7)[first - low : last - low]
+
+    def of(self, places: Array | tuple[int, ...]) -> Array:
+        """(N, k, 3) float32 px of some points in every frame."""
+        return geometry.smooth(self._points[:, list(places)], self._runs, 7)
+
+
 @dataclass(frozen=True, eq=False)
 class Steady:
     """Smoothed geometry of a track; NaN where the face was not followed."""
 
-    points: Array
-    """(N, 468, 3) float32 px."""
+    points: SteadyPoints
     pose: tuple[Array, Array, Array]
     """Scale (N,), rotation (N, 3, 3), shift (N, 3)."""
 
@@ -196,15 +239,26 @@ def track_footage(
         raise EngineError("no_video", str(path))
     with closing(ahead(read_frames(path, info))) as frames:
         follower = Follower(face)
-        rows, starts, thumbs = _follow(frames, follower, info.video.frames, report, on_frame)
-    if sum(row[0] is not None for row in rows) < MIN_FOLLOWED:
+        seen, starts = _follow(frames, follower, info.video.frames, report, on_frame)
+    if np.isfinite(seen.blur).sum() < MIN_FOLLOWED:
         raise EngineError("no_face", str(path))
-    shots = list(zip(starts, [*starts[1:], len(rows)], strict=True))
-    track = assemble(rows, shots, np.array(thumbs), (info.video.width, info.video.height))
+    shots = list(zip(starts, [*starts[1:], len(seen.blur)], strict=True))
+    track = assemble(seen, shots, (info.video.width, info.video.height))
     return replace(track, faces=follower.faces, presenter=follower.presenter)
 
 
-Row = tuple["Array | None", float, float]
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What one pass over the footage leaves of each frame; fields as in :class:`Track`."""
+
+    points: Array
+    presence: Array
+    blur: Array
+    """NaN where no face was followed."""
+    thumbs: Array
+
+
+NO_POINTS = np.full((468, 3), np.nan, np.float32)
 
 
 def _follow(
@@ -213,29 +267,28 @@ def _follow(
     total: int,
     report: Report,
     on_frame: OnFrame | None,
-) -> tuple[list[Row], list[int], list[Array]]:
-    """Each frame's (points or None, presence, sharpness), the first frame of each shot, and each frame's thumb."""
+) -> tuple[Seen, list[int]]:
+    """What every frame shows, and the first frame of each shot."""
     head = list(islice(frames, LOOK_AHEAD))
     cuts = CutFinder()
     follower.choose(head)
-    rows: list[Row] = []
-    thumbs: list[Array] = []
+    points, thumbs = scratch.Rows(), scratch.Rows()
+    figures: list[tuple[float, float]] = []
     starts = [0]
     for index, frame in enumerate(_release(head, frames)):
         thumb = _thumb(frame.y)
-        thumbs.append(thumb)
+        thumbs.add(thumb)
         cut = cuts(thumb)
         if cut:
             starts.append(index)
         found = follower(frame, cut=cut)
-        if found is None:
-            rows.append((None, 0.0, np.nan))
-        else:
-            rows.append((found[0], found[1], sharpness(found[2][SHARP_HALF])))
+        points.add(NO_POINTS if found is None else found[0])
+        figures.append((0.0, np.nan) if found is None else (found[1], sharpness(found[2][SHARP_HALF])))
         if on_frame is not None:
             on_frame(frame, None if found is None else found[0])
         report("track", index + 1, max(total, index + 1))
-    return rows, starts, thumbs
+    presence, blur = np.array(figures, np.float32).T
+    return Seen(points.array(), presence, blur, thumbs.array()), starts
 
 
 def _release(head: list[Frame], rest: Iterator[Frame]) -> Iterator[Frame]:
@@ -255,18 +308,13 @@ def sharpness(bgr: Array) -> float:
     return float(np.log1p(cv2.Laplacian(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var()))
 
 
-def assemble(rows: list[Row], shots: list[tuple[int, int]], thumbs: Array, size: tuple[int, int]) -> Track:
-    """A :class:`Track` from each frame's (points or None, presence, sharpness)."""
-    ok = np.array([row[0] is not None for row in rows])
-    points = np.full((len(rows), 468, 3), np.nan, np.float32)
-    for index, row in enumerate(rows):
-        if row[0] is not None:
-            points[index] = row[0]
-    template = geometry.make_template(points[ok])
-    scale, rotation, shift = _poses(points, ok, template)
+def assemble(seen: Seen, shots: list[tuple[int, int]], size: tuple[int, int]) -> Track:
+    """A :class:`Track` from what was seen."""
+    points, ok = seen.points, np.isfinite(seen.blur)
+    template = geometry.make_template(points, np.flatnonzero(ok))
+    scale, rotation, shift = pose = _poses(points[:, STABLE], ok, template)
     yaw, pitch, roll = geometry.angles(rotation)
-    lips = geometry.normalise(points[:, LIPS], (scale, rotation, shift)).astype(np.float32)
-    lips = geometry.smooth(lips, geometry.runs(ok, shots), 5)
+    lips = geometry.smooth(_normal_lips(points, pose), geometry.runs(ok, shots), 5)
     opening, width = opening_width(lips)
     single = np.float32
     return Track(
@@ -281,22 +329,34 @@ def assemble(rows: list[Row], shots: list[tuple[int, int]], thumbs: Array, size:
         io=scale.astype(single),
         opening=opening.astype(single),
         width=width.astype(single),
-        blur=np.array([row[2] for row in rows], single),
-        presence=np.array([row[1] for row in rows], single),
+        blur=seen.blur,
+        presence=seen.presence,
         shots=shots,
         template=template,
-        thumbs=thumbs,
+        thumbs=seen.thumbs,
         size=size,
-        covered=np.zeros(len(rows), bool),
+        covered=np.zeros(len(ok), bool),
         faces=np.zeros((0, 4), np.float32),
         presenter=-1,
     )
 
 
-def _poses(points: Array, ok: Array, template: Array) -> tuple[Array, Array, Array]:
-    """Pose of every followed frame; NaN elsewhere."""
+def _poses(stable: Array, ok: Array, template: Array) -> tuple[Array, Array, Array]:
+    """Pose of every followed frame from its ``stable`` points (N, 22, 3) px; NaN elsewhere."""
     scale = np.full(len(ok), np.nan)
     rotation = np.full((len(ok), 3, 3), np.nan)
     shift = np.full((len(ok), 3), np.nan)
-    scale[ok], rotation[ok], shift[ok] = geometry.similarity(template[STABLE], points[ok][:, STABLE])
+    scale[ok], rotation[ok], shift[ok] = geometry.similarity(template[STABLE], stable[ok])
     return scale, rotation, shift
+
+
+def _normal_lips(points: Array, pose: tuple[Array, Array, Array]) -> Array:
+    """(N, 40, 3) float32 IO: pose-normalised lip points."""
+    parts = [slice(start, start + LIPS_AT_ONCE) for start in range(0, len(points), LIPS_AT_ONCE)]
+    scale, rotation, shift = pose
+    return np.concatenate(
+        [
+            geometry.normalise(points[part, LIPS], (scale[part], rotation[part], shift[part])).astype(np.float32)
+            for part in parts
+        ]
+    )

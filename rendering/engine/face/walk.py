@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import cv2
 import numpy as np
 
 from rendering.engine.face.track import Track
@@ -67,8 +68,7 @@ def motion(track: Track) -> Array:
     """(N,) float32 restlessness of head (IO per frame) and shoulders (grey levels / 20), over five frames."""
     pose = track.steady.pose[2][:, :2] / np.nanmedian(track.io)
     head = np.linalg.norm(np.diff(pose, axis=0, prepend=pose[:1]), axis=1)
-    thumbs = track.thumbs.astype(np.int16)
-    picture = np.abs(np.diff(thumbs, axis=0, prepend=thumbs[:1])).mean(axis=(1, 2)) / 20
+    picture = np.array([0.0, *(cv2.absdiff(a, b).mean() for a, b in pairwise(track.thumbs))]) / 20
     unrest = np.nan_to_num(head, nan=FAR) + picture
     result: Array = np.convolve(np.pad(unrest, 2, mode="edge"), np.ones(5) / 5, mode="valid").astype(np.float32)
     return result

@@ -58,12 +58,14 @@ class Frame:
 
         ``box`` must be even-aligned. The planes are reduced before they are converted.
         """
-        x, y, width, height = box
-        luma = self.y[y : y + height, x : x + width]
-        half = np.s_[y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
+        left, top, width, height = box
+        luma = self.y[top : top + height, left : left + width]
+        half = np.s_[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
         size = (max(1, width // shrink), max(1, height // shrink))
-        planes = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (luma, self.u[half], self.v[half]))
-        return planes_to_bgr(*planes, self._to_bgr)
+        y, u, v = (
+            cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (luma, self.u[half], self.v[half])
+        )
+        return planes_to_bgr(y, u, v, self._to_bgr)
 
     def small_bgr(self, height: int) -> np.ndarray:
         """The whole picture at ``height`` rows (never enlarged), (height, w, 3) u8 BGR."""
