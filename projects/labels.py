@@ -94,6 +94,7 @@ ACTIONS: dict[str, str | Promise] = {
     "footage.archived": _("Footage archived"),
     "footage.restored": _("Footage brought back"),
     "footage.reanalysed": _("Footage looked at again"),
+    "footage.face_chosen": _("Presenter's face chosen"),
     "script.created": _("Script added"),
     "script.renamed": _("Script renamed"),
     "script.written": _("Words written"),

@@ -245,6 +245,11 @@ register(
             409,
         ),
         Problem(
+            "no_such_face",
+            _("%(name)s does not show a face of that number."),
+            _("Choose one of the faces that are marked in its picture."),
+        ),
+        Problem(
             "storage_unavailable",
             _("The storage does not answer."),
             _("Nothing is lost: try again in a minute, and tell the operator if it stays away."),

@@ -47,6 +47,23 @@ class FindingView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FaceMark:
+    """A face in the poster, in units of which the picture is :data:`PICTURE_WIDTH` wide."""
+
+    number: int
+    """From 1, from left to right."""
+    x: int
+    y: int
+    width: int
+    height: int
+    is_presenter: bool
+    picture_height: int
+
+
+PICTURE_WIDTH = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnalysedView:
     """A footage or take as a page shows it."""
 
@@ -59,6 +76,8 @@ class AnalysedView:
     """Of the whole analysis."""
     tier: str | Promise
     """What kind of result to expect, in words; empty for takes and until it is known."""
+    faces: tuple[FaceMark, ...] = ()
+    """Where there are several and it is settled who is followed."""
 
     @property
     def settled(self) -> bool:
@@ -104,6 +123,27 @@ def analysed(item: Footage | AudioTake) -> AnalysedView:
         stage=labels.stage_label(item.stage) if item.state == AnalysisState.RUNNING else "",
         percent=labels.overall_percent(item.stage, item.progress) if item.state == AnalysisState.RUNNING else 0,
         tier=labels.TIERS.get(item.tier, "") if isinstance(item, Footage) else "",
+        faces=_faces(item) if isinstance(item, Footage) and item.is_settled else (),
+    )
+
+
+def _faces(footage: Footage) -> tuple[FaceMark, ...]:
+    """The faces to choose from; none where there is nothing to choose, or no picture to show them in."""
+    boxes = footage.faces or []
+    if len(boxes) < 2 or not (footage.width and footage.height and footage.poster):
+        return ()
+    tall = round(PICTURE_WIDTH * footage.height / footage.width)
+    return tuple(
+        FaceMark(
+            number=place + 1,
+            x=round(x * PICTURE_WIDTH),
+            y=round(y * tall),
+            width=round(width * PICTURE_WIDTH),
+            height=round(height * tall),
+            is_presenter=place == footage.presenter_face,
+            picture_height=tall,
+        )
+        for place, (x, y, width, height) in enumerate(boxes)
     )
 
 

@@ -31,6 +31,7 @@ urlpatterns = [
     path("footage/<str:public_id>/archive/", presenters.footage_archive, name="footage_archive"),
     path("footage/<str:public_id>/restore/", presenters.footage_restore, name="footage_restore"),
     path("footage/<str:public_id>/analyse/", presenters.footage_analyse, name="footage_analyse"),
+    path("footage/<str:public_id>/face/", presenters.footage_face, name="footage_face"),
     path("t/<str:team_id>/scripts/", scripts.scripts, name="scripts"),
     path("t/<str:team_id>/scripts/new/", scripts.script_new, name="script_new"),
     path("t/<str:team_id>/scripts/changes", scripts.scripts_changes, name="scripts_changes"),

@@ -19,7 +19,7 @@ def fingerprint(
     """SHA-256 over the footage's and the take's bytes, a preset's snapshot and the engine's version.
 
     ``base`` is the identity of the team's own base model, if one is used. Both blobs should be loaded. Names, teams and
-    ids are no part of it: the same file uploaded again is the same.
+    ids are no part of it: the same file uploaded again is the same, unless another of its faces was chosen.
     """
     parts: dict[str, Any] = {
         "engine": engine,
@@ -27,6 +27,8 @@ def fingerprint(
         "take": take.blob.sha256,
         "options": {name: _plain(value) for name, value in options.items()},
     }
+    if footage.chosen_face:
+        parts["face"] = [_plain(value) for value in footage.chosen_face]
     if base:  # what was made without one keeps its fingerprint
         parts["base"] = base
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

@@ -32,6 +32,7 @@ from rendering.engine.contract import (
 from rendering.engine.errors import EngineError
 
 STEPS = 10
+FACES = ((0.1, 0.2, 0.2, 0.4), (0.6, 0.2, 0.2, 0.4))
 LARGE = 12 << 20
 """Bytes of a video in the mode ``large``."""
 
@@ -74,6 +75,7 @@ def misbehave(mode: str) -> None:
 
 def prepare(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     work(PREPARE_STAGES, *mode_of(args["footage"]), report)
+    chosen = args["options"].get("face")
     folder = Path(args["out"])
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("poster.jpg", "filmstrip.jpg"):
@@ -97,6 +99,8 @@ def prepare(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
             findings=(),
             speech_spans=((0.5, 19.5),),
             face_box=(0.3, 0.2, 0.4, 0.5),
+            faces=FACES,
+            presenter=int(bool(chosen) and chosen[0] > 0.5),
             offset_ms=0.0,
             figures={"cv_open": 0.6, "speech_s": 19.0, "lesson_s": 19.0},
         )

@@ -70,6 +70,8 @@ class Footage:
     duration_s: float | None
     has_audio: bool | None
     tier: str
+    faces: Json
+    presenter_face: int | None
     url: str | None
     poster_url: str | None
     archived_at: datetime | None

@@ -115,6 +115,10 @@ class HeyGem:
     def analyse_footage(self, public_id: str) -> a.Footage:
         return self._one(e.FOOTAGE_ANALYSE, public_id)
 
+    def choose_face(self, public_id: str, face: int) -> a.Footage:
+        """``face``: its place in the footage's ``faces``, from 0. The footage is looked at again."""
+        return self._one(e.FOOTAGE_FACE, public_id, face=face)
+
     def archive_footage(self, public_id: str) -> a.Footage:
         return self._one(e.FOOTAGE_ARCHIVE, public_id)
 

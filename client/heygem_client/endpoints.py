@@ -60,6 +60,7 @@ PRESENTER_RESTORE = _act(f"{API}/presenters/{{public_id}}/restore/", a.Presenter
 FOOTAGES = _list(f"{API}/footage/", a.Footage, "team", "presenter", "state", "archived")
 FOOTAGE = _get(f"{API}/footage/{{public_id}}/", a.Footage)
 FOOTAGE_ANALYSE = _act(f"{API}/footage/{{public_id}}/analyse/", a.Footage)
+FOOTAGE_FACE = _act(f"{API}/footage/{{public_id}}/face/", a.Footage, "face")
 FOOTAGE_ARCHIVE = _act(f"{API}/footage/{{public_id}}/archive/", a.Footage)
 FOOTAGE_RESTORE = _act(f"{API}/footage/{{public_id}}/restore/", a.Footage)
 

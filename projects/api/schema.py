@@ -22,6 +22,7 @@ VERBS = {
     "archive": "Put {a} {thing} away",
     "restore": "Bring {a} {thing} back",
     "analyse": "Look at {a} {thing} again",
+    "face": "Choose the presenter's face in {a} {thing}",
     "write": "Write the words of {a} {thing}",
     "versions": "List the words of {a} {thing}",
     "add": "Put presenters and scripts on the board of {a} {thing}",

@@ -107,9 +107,30 @@ class PresenterChange(serializers.Serializer):
     notes = serializers.CharField(max_length=NOTES_LIMIT, required=False, allow_blank=True)
 
 
+class Box(serializers.ListField):
+    child = serializers.FloatField()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_length=4, max_length=4, **options)
+
+
+class Boxes(serializers.ListField):
+    child = Box()
+
+
+class FaceChoice(serializers.Serializer):
+    face = serializers.IntegerField(min_value=0, max_value=99, help_text="Place in the footage's ``faces``, from 0.")
+
+
 class FootageSerializer(serializers.ModelSerializer):
     id = IdField()
     presenter = IdField("presenter")
+    faces = serializers.SerializerMethodField(
+        help_text="x, y, width and height, in 0..1 of the poster, of each steady face, from left to right."
+    )
+    presenter_face = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="Which of the faces is taken for the presenter's, from 0."
+    )
     url = serializers.SerializerMethodField()
     poster_url = serializers.SerializerMethodField()
 
@@ -117,8 +138,12 @@ class FootageSerializer(serializers.ModelSerializer):
         model = Footage
         fields = [
             *["id", "presenter", "name", *ANALYSIS, "width", "height", "fps", "duration_s", "has_audio", "tier"],
-            *["url", "poster_url", "archived_at", "created_at"],
+            *["faces", "presenter_face", "url", "poster_url", "archived_at", "created_at"],
         ]
+
+    @extend_schema_field(Boxes)
+    def get_faces(self, footage: Footage) -> list[list[float]]:
+        return footage.faces or []
 
     def get_url(self, footage: Footage) -> str | None:
         return media_url(footage.blob, footage.name)

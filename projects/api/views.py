@@ -91,7 +91,8 @@ class FootageOfPresenters(Archived):
     serializer_class = shapes.FootageSerializer
     filterset_class = filters.FootageFilter
     queryset = Footage.objects.select_related("presenter", "blob", "poster").defer("speech_spans", "figures")
-    refusals = {"analyse": ("still_analysing",)}
+    asks = {"face": shapes.FaceChoice}
+    refusals = {"analyse": ("still_analysing",), "face": ("no_such_face", "still_analysing")}
     team_path = "presenter__team"
     noun = "footage"
     find = access.get_footage_for_user
@@ -102,6 +103,13 @@ class FootageOfPresenters(Archived):
     def analyse(self, request: Request, public_id: str) -> Response:
         """Look at it again."""
         return self.act(footage_services.reanalyse_footage)
+
+    @action(detail=True, methods=["post"])
+    def face(self, request: Request, public_id: str) -> Response:
+        """Of its faces, this one is the presenter's: it is looked at again, at that one."""
+        found = access.get_footage_for_user(request.user, public_id, need=Role.CREATOR)
+        footage_services.choose_face(actor=actor(request), footage=found, number=self.asked()["face"])
+        return self.shown(self.get_object())
 
 
 class Scripts(Archived, Made):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
@@ -51,12 +53,46 @@ def restore_footage(*, actor: User, footage: Footage) -> Footage:
 def reanalyse_footage(*, actor: User, footage: Footage) -> Footage:
     """Look at settled footage again. Raises ``HeyGemError('still_analysing')`` while it is being looked at."""
     require(actor, footage.presenter.team, Role.CREATOR)
+    _look_again(footage)
+    audit.record(action="footage.reanalysed", actor=actor, team=footage.presenter.team, subject=footage)
+    return footage
+
+
+@transaction.atomic
+def choose_face(*, actor: User, footage: Footage, number: int) -> Footage:
+    """Of the faces that the analysis saw, ``number`` (from 0) is the presenter's: look again, at that one.
+
+    The one that is followed already stays as it is. Raises ``HeyGemError``: ``no_such_face``, and ``still_analysing``
+    while the footage is being looked at.
+    """
+    require(actor, footage.presenter.team, Role.CREATOR)
+    # Locked: boxes and choice must be of the same analysis.
+    seen = Footage.objects.select_for_update().get(pk=footage.pk)
+    faces = seen.faces or []
+    if not 0 <= number < len(faces):
+        raise HeyGemError("no_such_face", name=footage.name)
+    if number == seen.presenter_face and seen.is_settled:
+        return footage
+    x, y, width, height = faces[number]
+    _look_again(footage, chosen_face=[round(x + width / 2, 4), round(y + height / 2, 4)])
+    audit.record(
+        action="footage.face_chosen", actor=actor, team=footage.presenter.team, subject=footage, face=number + 1
+    )
+    return footage
+
+
+def _look_again(footage: Footage, **changes: Any) -> None:
     settled = Footage.objects.filter(pk=footage.pk).exclude(state__in=[AnalysisState.WAITING, AnalysisState.RUNNING])
     if not settled.update(
-        state=AnalysisState.WAITING, stage="", progress=0, attempts=0, error_code="", findings=[], analysed_at=None
+        **changes,
+        state=AnalysisState.WAITING,
+        stage="",
+        progress=0,
+        attempts=0,
+        error_code="",
+        findings=[],
+        analysed_at=None,
     ):
         raise HeyGemError("still_analysing", name=footage.name)
-    audit.record(action="footage.reanalysed", actor=actor, team=footage.presenter.team, subject=footage)
     wake_analysers()
     footage.refresh_from_db()
-    return footage

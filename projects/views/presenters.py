@@ -182,3 +182,14 @@ def footage_analyse(request: HttpRequest, public_id: str) -> HttpResponse:
     found = access.get_footage_for_user(request.user, public_id, need=Role.CREATOR)
     footage_services.reanalyse_footage(actor=signed_in(request), footage=found)
     return back(request, reverse("projects:presenter", args=[found.presenter.public_id]))
+
+
+@login_required
+@require_POST
+def footage_face(request: HttpRequest, public_id: str) -> HttpResponse:
+    """One of the faces in it is the presenter's: look at it again, at that one."""
+    found = access.get_footage_for_user(request.user, public_id, need=Role.CREATOR)
+    # Without a choice there is no such face.
+    chosen = number(request.POST.get("face")) - 1
+    footage_services.choose_face(actor=signed_in(request), footage=found, number=chosen)
+    return back(request, reverse("projects:presenter", args=[found.presenter.public_id]))

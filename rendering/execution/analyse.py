@@ -168,7 +168,8 @@ class Look:
     def _prepare(self, footage: Footage) -> None:
         with work.folder() as around, self._at_hand(footage) as path:
             folder = around / "analysis"
-            args = {"footage": str(path), "out": str(folder), "options": {"preview": True}}
+            options = {"preview": True, "face": footage.chosen_face}
+            args = {"footage": str(path), "out": str(folder), "options": options}
             found = self.child.run("prepare", args, report=self.hear, poll=self.poll)
             findings = list(found["findings"])
             refused = [finding["code"] for finding in findings if finding["level"] == "refused"]
@@ -274,5 +275,7 @@ def _footage_fields(found: dict[str, Any]) -> dict[str, Any]:
         **{name: found[name] for name in same},
         "tier": found["tier"] or "",
         "figures": figures,
+        "faces": found["faces"],
+        "presenter_face": found["presenter"],
         "analysis_engine": found["engine"],
     }

@@ -198,9 +198,10 @@ class Attempt:
         )
 
     def _fingerprint(self, used: str) -> str:
-        """Of another video than the job asked for: the base that it names could not be used. Else empty."""
+        """Of another video than the job may have asked for: the base that it names could not be used, or somebody chose
+        another face since. Else empty."""
         job = self.job
-        if used == (job.base.identity if job.base else ""):
+        if not job.footage.chosen_face and used == (job.base.identity if job.base else ""):
             return ""
         return fingerprint(job.footage, job.take, job.batch.preset, base=used)
 

@@ -55,6 +55,8 @@ def stale_because(version: RenderVersion, cell: Cell) -> tuple[str, ...]:
         reasons.append("take")
     if version.engine != ENGINE_VERSION:
         reasons.append("engine")
+    if not reasons and cell.footage.chosen_face:  # the same file, and yet another video
+        reasons.append("face")
     return tuple(reasons)
 
 

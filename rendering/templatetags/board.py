@@ -102,6 +102,7 @@ def stale_words(reasons: tuple[str, ...]) -> str:
     words = {
         "footage": _("the footage has changed"),
         "take": _("the take has changed"),
+        "face": _("another face was chosen"),
         "engine": _("a newer engine is installed"),
     }
     return _(", ").join(words[reason] for reason in reasons if reason in words)

@@ -57,6 +57,28 @@ def test_a_match_that_cannot_be_scored_is_not_shown_as_a_score(alice, presenter)
     assert "0.61" not in shown(browser(alice), "presenter", presenter.public_id)
 
 
+def test_of_several_faces_one_is_chosen_on_the_page(bob, victor, presenter):
+    faces = [[0.1, 0.2, 0.2, 0.4], [0.6, 0.25, 0.2, 0.3]]
+    poster = factories.blob(presenter.team, b"poster", "image/jpeg")
+    found = factories.footage(presenter, faces=faces, presenter_face=0, poster=poster)
+    page = shown(browser(bob), "presenter", presenter.public_id)
+    assert "Face 1 is followed" in page
+    assert "Follow face 2" in page
+    assert '<rect x="600" y="444" width="200" height="533"' in page
+    assert "Follow face" not in shown(browser(victor), "presenter", presenter.public_id)
+    address = reverse("projects:footage_face", args=[found.public_id])
+    assert browser(bob).post(address, {"face": "2"}).status_code == 302
+    found.refresh_from_db()
+    assert (found.chosen_face, found.state) == ([0.7, 0.4], AnalysisState.WAITING)
+    assert "Who is the presenter?" not in shown(browser(bob), "presenter", presenter.public_id)
+
+
+def test_nothing_is_asked_where_one_face_is_seen(bob, presenter):
+    poster = factories.blob(presenter.team, b"poster", "image/jpeg")
+    factories.footage(presenter, faces=[[0.1, 0.2, 0.2, 0.4]], presenter_face=0, poster=poster)
+    assert "Who is the presenter?" not in shown(browser(bob), "presenter", presenter.public_id)
+
+
 def test_a_file_with_nothing_in_it_to_play_gets_no_player(alice, presenter):
     footage = factories.footage(presenter, AnalysisState.REFUSED, error_code="bad_media", width=None, height=None)
     footage.blob.content_type = "video/mp4"

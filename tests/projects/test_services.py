@@ -132,3 +132,38 @@ def test_readers_and_reviewers_change_nothing(team, project, presenter, script, 
         code_of(projects.archive_project, actor=reader, project=project),
     ]
     assert set(refused) == {"not_allowed"}
+
+
+FACES = [[0.1, 0.2, 0.2, 0.4], [0.6, 0.25, 0.2, 0.3]]
+
+
+def test_choosing_a_face_has_the_footage_looked_at_again_at_that_face(bob, presenter):
+    made = factories.footage(presenter, AnalysisState.WARNINGS, faces=FACES, presenter_face=0)
+    chosen = footage.choose_face(actor=bob, footage=made, number=1)
+    assert chosen.chosen_face == [0.7, 0.4]
+    assert (chosen.state, chosen.findings) == (AnalysisState.WAITING, [])
+    event = AuditEvent.objects.get(action="footage.face_chosen")
+    assert (event.subject, event.detail["face"]) == (made.public_id, 2)
+    assert [ticket.task["func"] for ticket in OrmQ.objects.all()] == ["rendering.tasks.analyse"]
+    assert code_of(footage.choose_face, actor=bob, footage=made, number=0) == "still_analysing"
+
+
+def test_the_face_that_is_followed_already_costs_no_second_look(bob, presenter):
+    made = factories.footage(presenter, faces=FACES, presenter_face=1)
+    assert footage.choose_face(actor=bob, footage=made, number=1).state == AnalysisState.READY
+    assert not OrmQ.objects.exists()
+
+
+@pytest.mark.parametrize("number", [-1, 2])
+def test_a_face_that_was_not_seen_cannot_be_chosen(bob, presenter, number):
+    made = factories.footage(presenter, faces=FACES, presenter_face=0)
+    assert code_of(footage.choose_face, actor=bob, footage=made, number=number) == "no_such_face"
+    alone = factories.footage(presenter)
+    assert code_of(footage.choose_face, actor=bob, footage=alone, number=0) == "no_such_face"
+
+
+def test_a_viewer_may_not_choose_a_face(victor, presenter):
+    made = factories.footage(presenter, faces=FACES, presenter_face=0)
+    assert code_of(footage.choose_face, actor=victor, footage=made, number=1) == "not_allowed"
+    made.refresh_from_db()
+    assert made.chosen_face is None

@@ -63,6 +63,16 @@ def test_footage_is_looked_at_once_and_what_was_found_is_kept(presenter: Present
     assert analyse.run_ticket() == "nothing to do"
 
 
+def test_the_engine_is_told_which_face_was_chosen(presenter: Presenter) -> None:
+    footage = waiting_footage(presenter)
+    footage.chosen_face = [0.7, 0.4]
+    footage.save(update_fields=["chosen_face"])
+    assert "done" in analyse.run_ticket()
+    footage.refresh_from_db()
+    assert footage.faces == [[0.1, 0.2, 0.2, 0.4], [0.6, 0.2, 0.2, 0.4]]
+    assert footage.presenter_face == 1
+
+
 def test_takes_go_before_footage(presenter: Presenter, script: Script) -> None:
     waiting_footage(presenter)
     take = waiting_take(script)

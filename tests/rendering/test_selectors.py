@@ -160,6 +160,17 @@ def test_a_cell_goes_out_of_date_with_newer_footage_a_newer_take_or_a_newer_engi
     assert the_cell(single).stale_because == ("engine",)
 
 
+def test_a_video_of_another_face_is_out_of_date(bob: User, single: Project) -> None:
+    start_batch(actor=bob, project=single)
+    version = making.succeed_next()
+    Footage.objects.update(chosen_face=[0.7, 0.4])
+    cell = the_cell(single)
+    assert (cell.state, cell.stale_because) == (CellState.STALE, ("face",))
+    assert version.footage is not None
+    factories.footage(version.deliverable.presenter, blob=version.footage.blob)
+    assert the_cell(single).state == CellState.DONE, "the same file, with no other face chosen"
+
+
 def test_the_same_file_uploaded_again_leaves_a_cell_as_it_is(bob: User, single: Project) -> None:
     start_batch(actor=bob, project=single)
     version = making.succeed_next()

@@ -104,6 +104,7 @@ GET    projects:footage               302 404 302 302 302 302 302
 POST   projects:footage_archive       302 404 403 403 302 302 302
 POST   projects:footage_restore       302 404 403 403 302 302 302
 POST   projects:footage_analyse       302 404 403 403 302 302 302
+POST   projects:footage_face          302 404 403 403 302 302 302
 GET    projects:scripts               302 404 200 200 200 200 200
 POST   projects:script_new            302 404 403 403 302 302 302
 GET    projects:scripts_changes       302 404 200 200 200 200 200
@@ -176,6 +177,7 @@ POST   api:take-restore              401 404 403 403 200 200 200
 POST   api:project-archive           401 404 403 403 200 200 200
 POST   api:project-restore           401 404 403 403 200 200 200
 POST   api:footage-analyse           401 404 403 403 200 200 200
+POST   api:footage-face              401 404 403 403 200 200 200
 POST   api:take-analyse              401 404 403 403 200 200 200
 POST   api:script-write              401 404 403 403 200 200 200
 POST   api:project-add               401 404 403 403 200 200 200
@@ -342,6 +344,7 @@ class World:
             "projects:tokens": {"name": "Robot", "scope": "read", "days": "30"},
             "projects:member_role": {"role": "reviewer"},
             "projects:team_token_act": {"act": "shut_out"},
+            "projects:footage_face": {"face": "1"},
             "projects:script_new": {"title": "New"},
             "projects:script_write": {"language": "en", "text": "New words."},
             "projects:script_edit": {"title": "Renamed"},
@@ -365,6 +368,7 @@ class World:
             "api:farm-batch-act": {"act": "hold"},
             "api:farm-team-act": {"act": "pause"},
             "api:farm-team-detail": {"weight": 2},
+            "api:footage-face": {"face": 0},
             "api:script-list": {"team": team, "title": "New"},
             "api:script-detail": {"title": "Renamed"},
             "api:script-write": {"language": "en", "text": "New words."},
@@ -410,6 +414,8 @@ def world(team, alice, mona, bob, rita, victor, charlie, settings) -> World:
     version = making.version(project, cell.presenter, cell.script)
     invitation, token = teams.invite(actor=alice, team=team, role=Role.VIEWER)
     footage = project.presenters.first().footage.get()
+    footage.faces, footage.presenter_face = [[0.1, 0.2, 0.2, 0.3], [0.6, 0.2, 0.2, 0.3]], 1
+    footage.save(update_fields=["faces", "presenter_face"])
     take = project.scripts.first().versions.get().takes.get()
     upload = uploads.start(actor=alice, team=team, purpose="footage", name="a.mp4", size=9, target={})
     export = Export.objects.create(team=team, project=project, created_by=alice, name="a.zip")
