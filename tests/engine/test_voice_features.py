@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rendering.engine.voice.features import CONTEXT, DIMENSIONS, at_times, context, features
+from rendering.engine.voice.features import DIMENSIONS, at_times, features
 from rendering.engine.voice.pauses import activity
 
 
@@ -32,13 +32,6 @@ def test_stereo_is_refused_loudly(tone):
 def test_a_moment_between_two_rows_is_between_them():
     values = np.array([[0.0], [1.0], [2.0]])
     assert at_times(values, np.array([-1, 0.005, 0.02, 9])).ravel() == pytest.approx([0, 0.5, 2, 2])
-
-
-def test_context_weighs_the_moment_itself_most(tone):
-    heard = np.ones((100, DIMENSIONS), np.float32)
-    around = context(heard, np.array([0.5])).reshape(CONTEXT, DIMENSIONS)
-    assert around[CONTEXT // 2] == pytest.approx(1)
-    assert around[0, 0] < 0.1
 
 
 def test_speech_is_told_from_pauses_and_silence_holds_none(tone):

@@ -1,4 +1,4 @@
-"""What is heard, as numbers: log-mel bands at 100 Hz, and the context of a moment."""
+"""What is heard, as numbers: log-mel bands at 100 Hz."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ RATE = 16000
 HOP_S = 0.01
 BANDS = 40
 DIMENSIONS = BANDS + 1
-CONTEXT = 17
 _WINDOW, _HOP, _FFT = 400, 160, 512
 _LOW_HZ, _HIGH_HZ = 60.0, 7600.0
 _FLOOR_NATS = 12.0
-_CONTEXT_S = np.linspace(-0.32, 0.32, CONTEXT)
-_CONTEXT_WEIGHT = np.exp(-0.5 * (_CONTEXT_S / 0.13) ** 2)
 _BLOCK = 3000
 """Frames analysed at a time: half a minute, so that an hour of sound needs no more memory than its result."""
 
@@ -72,11 +69,3 @@ def at_times(values: np.ndarray, times_s: np.ndarray, rate: float = 1 / HOP_S) -
     share = (place - left)[:, None].astype(np.float32)
     right = np.minimum(left + 1, len(values) - 1)
     return (values[left] * (1 - share) + values[right] * share).astype(np.float32)
-
-
-def context(heard: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """The sound around each of ``times_s`` (n,): 17 moments over +-320 ms, the far ones weighing less. (n, 697)."""
-    times = np.asarray(times_s, np.float64)
-    moments = (times[:, None] + _CONTEXT_S[None]).reshape(-1)
-    around = at_times(heard, moments).reshape(len(times), CONTEXT, heard.shape[1])
-    return (around * _CONTEXT_WEIGHT[None, :, None].astype(np.float32)).reshape(len(times), -1)

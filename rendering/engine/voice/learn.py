@@ -7,19 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from rendering.engine.contract import Report, silent
+from rendering.engine.errors import EngineError
 from rendering.engine.voice import ridge
 from rendering.engine.voice.base import FRAME_S, BaseModel, Weights, halve, load_base, read_curve
-from rendering.engine.voice.features import at_times, context, features
+from rendering.engine.voice.features import at_times, features
 from rendering.engine.voice.joint import fine_tune
 from rendering.engine.voice.pauses import activity
 
 LAGS_MS = np.arange(-240, 241, 20)
+_USUAL_LAG_MS = 80.0
+"""sd of what uploads are usually off by: without evidence, sound and picture are taken to be together."""
+_INDEPENDENT_HZ = 12.0
+"""Moments of a mouth that say something new, per second."""
+_QUICK_S = 0.4
+"""Slower movement says little about the lag."""
+_DRIFT_S = 0.8
+"""Slower movement of the mouth (a smile that comes and goes, a laugh, the head's turn) is not of the words."""
+_SLOW_S = 2.0
+"""Slower movement does not count as the presenter's amplitude either: one laugh would make every word a shout."""
+OPENING_STEPS = np.linspace(0.01, 0.99, 21)
 MIN_SPEECH_S = 3.0
 """Less aligned speech than this teaches nothing: the base model is used alone."""
-NO_EVIDENCE, FULL_EVIDENCE = 0.2, 0.45
-"""cv_open + 1.5 offset_score: wrong sound reaches .0-.36, the right one .43-1.3. In between the trust grows."""
+NO_EVIDENCE, EVIDENCE = 0.1, 1.4
+"""Trust grows from none at .1 to full at .1 + 1.4 / sqrt(seconds of speech): chance shrinks with length."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +62,15 @@ class VoiceModel:
     shape_sd: np.ndarray
     shape_low: np.ndarray
     shape_high: np.ndarray
-    """(2,): opening and width while speaking, IO: mean, sd, 1st and 99th percentile."""
+    """(2,): opening and width while speaking, IO: mean, sd less slow drift, 1st and 99th percentile."""
+    opening_steps: np.ndarray
+    """(21,): quantiles of the opening while speaking at :data:`OPENING_STEPS`, as mean 0 and sd 1."""
     lift: np.ndarray
     """(3, 8): a mouth from (opening, width, 1)."""
     read: np.ndarray
     """(9, 2): opening and width from (mouth, 1)."""
     own_sd: np.ndarray
-    """(3, 2): sd of what ridge, base and joint say of the library's own speech."""
+    """(3, 2): sd of what ridge (held out), base and joint say of the library's own speech."""
     ridge: ridge.Ridge | None = None
     joint: Weights | None = None
 
@@ -70,25 +85,26 @@ class VoiceModel:
             name: value for name, value in self.__dict__.items() if name not in {"ridge", "joint"} and value is not None
         }
         if self.ridge is not None:
-            values |= {f"ridge.{name}": value.astype(np.float32) for name, value in asdict(self.ridge).items()}
-            values["ridge.centres"] = values["ridge.centres"].astype(np.float16)
+            values |= {f"ridge.{name}": value for name, value in asdict(self.ridge).items()}
         if self.joint is not None:
             values |= {f"joint.{name}": value for name, value in self.joint.items()}
         np.savez(path, **values)
 
     @classmethod
     def load(cls, path: Path) -> VoiceModel:
-        """Read what :meth:`save` wrote."""
+        """Read what :meth:`save` wrote. Raises ``stale_analysis``."""
         with np.load(path, allow_pickle=False) as stored:
             values = {name: stored[name] for name in stored.files}
         plain: dict[str, Any] = {}
         for field in fields(cls):
             if field.name in values:
                 plain[field.name] = values[field.name] if values[field.name].ndim else values[field.name].item()
-        own = {name[6:]: value.astype(np.float32) for name, value in values.items() if name.startswith("ridge.")}
-        plain["ridge"] = ridge.Ridge(**own) if own else None
+        own = {name[6:]: value for name, value in values.items() if name.startswith("ridge.")}
         plain["joint"] = {name[6:]: value for name, value in values.items() if name.startswith("joint.")} or None
-        return cls(**plain)
+        try:
+            return cls(**plain, ridge=ridge.Ridge(**own) if own else None)
+        except TypeError as error:  # what an earlier version wrote
+            raise EngineError("stale_analysis", f"{path}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -99,32 +115,51 @@ class Offset:
 
 
 def find_offset(base: BaseModel, heard: np.ndarray, shape: np.ndarray, ok: np.ndarray, fps: float) -> Offset:
-    """The lag at which the base model agrees best with the measured mouth.
+    """The lag that the base model's agreement with the measured mouth speaks for, and what uploads usually have.
 
     ``shape`` (N, 2) opening and width, ``ok`` (N,). Positive: sound behind picture. Trusted when the agreement stands
-    well above what shifts of more than half a second, which cannot be true, reach by chance.
+    above what shifts of more than half a second, which cannot be true, reach by chance.
     """
     times = np.arange(len(shape)) / fps
     rough = np.concatenate([np.arange(-3000, -599, 60), np.arange(600, 3001, 60)])
 
     curve = base.curve(heard)
+    seen = without_drift(shape, ok, fps, _QUICK_S)[ok]
 
     def agreement(lag_ms: float) -> float:
-        said = read_curve(curve, times + lag_ms / 1000)
-        scores = [_r(said[ok, column], shape[ok, column]) for column in range(2)]
+        said = without_drift(read_curve(curve, times + lag_ms / 1000), ok, fps, _QUICK_S)[ok]
+        scores = [_r(said[:, column], seen[:, column]) for column in range(2)]
         return float(0.7 * scores[0] + 0.3 * scores[1])
 
     scores = np.array([agreement(float(lag)) for lag in LAGS_MS])
     chance = np.array([agreement(float(lag)) for lag in rough])
-    best = int(scores.argmax())
-    score = float(scores[best])
-    trusted = score > max(0.2, chance.mean() + 3.0 * chance.std()) and ok.sum() / fps >= 6
-    return Offset(float(LAGS_MS[best]), score, bool(trusted))
+    # Log-likelihood of a correlation r over n independent frames: -n/2 log(1 - r^2).
+    independent = _INDEPENDENT_HZ * ok.sum() / fps
+    likely = -0.5 * independent * np.log1p(-(np.clip(scores, 0, 0.99) ** 2)) - 0.5 * (LAGS_MS / _USUAL_LAG_MS) ** 2
+    weight = np.exp(likely - likely.max())
+    score = float(scores[likely.argmax()])
+    trusted = score > max(0.15, chance.mean() + 2.0 * chance.std())
+    return Offset(float(round((weight * LAGS_MS).sum() / weight.sum())), score, bool(trusted))
 
 
 def _r(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
     return float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum() + 1e-12))
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    result: np.ndarray = (values - values.mean()) / max(float(values.std()), 1e-4)
+    return result
+
+
+def without_drift(values: np.ndarray, ok: np.ndarray, fps: float, over_s: float = _DRIFT_S) -> np.ndarray:
+    """``values`` (N, k) less what changes over seconds; 0 where not ``ok`` (N,)."""
+    known = ok.astype(float)[:, None]
+    values = np.where(ok[:, None], values, 0.0)
+    slow = gaussian_filter1d(values, over_s * fps, axis=0, mode="constant")
+    slow /= np.maximum(gaussian_filter1d(known, over_s * fps, axis=0, mode="constant"), 1e-6)
+    result: np.ndarray = (values - slow) * known
+    return result
 
 
 def learn(
@@ -162,20 +197,32 @@ def learn(
         report("learn", 1, 4)
         times = times + (offset.ms / 1000 if offset.trusted else 0.0)
         speaking = at_times(activity(audio16k)[:, None], times)[:, 0] > 0.5
-    told = _library(shape, lips, ok, speaking, lift)
+    told = _library(shape, lips, ok, speaking, fps, lift)
     told |= {
         "offset_ms": offset.ms if offset.trusted else 0.0,
         "offset_score": offset.score,
         "speech_s": float((ok & speaking).sum() / fps),
     }
-    if heard is None or told["speech_s"] < MIN_SPEECH_S:
+    if audio16k is None or heard is None or told["speech_s"] < MIN_SPEECH_S:
         own_sd = np.ones((3, 2), np.float32)
         return VoiceModel(cv_open=0.0, cv_width=0.0, trust=0.0, own_sd=own_sd, **told)
-    return _personal(base, heard, times, shape, lips, ok, speaking, told, seed, report)
+    spoken = _Spoken(shape, lips, ok & speaking, times, fps)
+    return _personal(base, heard, ridge.listen(audio16k), spoken, told, offset.score * offset.trusted, seed, report)
+
+
+@dataclass(frozen=True, eq=False)
+class _Spoken:
+    """What was seen while somebody spoke: (N, 2), (N, 8), (N,) bool, (N,) s on the sound's clock."""
+
+    shape: np.ndarray
+    lips: np.ndarray
+    known: np.ndarray
+    times: np.ndarray
+    fps: float
 
 
 def _library(
-    shape: np.ndarray, lips: np.ndarray, ok: np.ndarray, speaking: np.ndarray, lift: np.ndarray | None
+    shape: np.ndarray, lips: np.ndarray, ok: np.ndarray, speaking: np.ndarray, fps: float, lift: np.ndarray | None
 ) -> dict[str, Any]:
     """Everything of a model that needs no sound: ranges, the resting mouth, and the way between shape and lips."""
     seen = ok & speaking if (ok & speaking).sum() > 25 else ok
@@ -190,6 +237,7 @@ def _library(
         lift = np.linalg.solve(design.T @ design + little, design.T @ lips[ok])
     read = np.linalg.lstsq(np.hstack([lips[ok], ones]), shape[ok], rcond=None)[0]
     low, high = np.percentile(shape[ok, 0], [5, 95])
+    lively = without_drift(shape, seen, fps, _SLOW_S)[seen]
     single = np.float32
     return {
         "opening_range": float(high - low),
@@ -198,7 +246,8 @@ def _library(
         "mouth_high": np.percentile(lips[ok], 99, axis=0).astype(single),
         "rest": np.median(lips[resting], axis=0).astype(single),
         "shape_mean": shape[seen].mean(0).astype(single),
-        "shape_sd": shape[seen].std(0).astype(single),
+        "shape_sd": lively.std(0).astype(single),
+        "opening_steps": np.quantile(_scaled(lively[:, 0]), OPENING_STEPS).astype(single),
         "shape_low": np.percentile(shape[ok], 1, axis=0).astype(single),
         "shape_high": np.percentile(shape[ok], 99, axis=0).astype(single),
         "lift": lift.astype(single),
@@ -209,43 +258,51 @@ def _library(
 def _personal(
     base: BaseModel,
     heard: np.ndarray,
-    times: np.ndarray,
-    shape: np.ndarray,
-    lips: np.ndarray,
-    ok: np.ndarray,
-    speaking: np.ndarray,
+    sounds: np.ndarray,
+    spoken: _Spoken,
     told: dict[str, Any],
+    agreement: float,
     seed: int,
     report: Report,
 ) -> VoiceModel:
     """The presenter's own ridge and joint net, and how far they can be trusted."""
-    chosen = np.flatnonzero(ok)
+    known, times = spoken.known, spoken.times
+    target = without_drift(np.hstack([spoken.shape, spoken.lips]), known, spoken.fps)
+    chosen = np.flatnonzero(known)
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), ridge.MAX_FRAMES)).astype(int)]
-    around = context(heard, times[chosen])
-    held_out = ridge.cross_predict(around, shape[chosen])
-    scores = ridge.block_scores(held_out, shape[chosen])
+    own, held_out = ridge.learn(sounds, times[chosen], target[chosen])
+    scores = ridge.block_scores(held_out[:, :2], target[chosen, :2])
     report("learn", 2, 4)
-    evidence = scores[0] + 1.5 * told["offset_score"]
-    own = ridge.fit(around, lips[chosen].astype(np.float32))
-    at_50 = np.arange(len(halve(heard))) * FRAME_S + FRAME_S / 4
-    clock = at_50 - (times[0] - 0.0)
-    fps = 1 / (times[1] - times[0])
-    z = (shape - told["shape_mean"]) / np.maximum(told["shape_sd"], 1e-4)
-    target = at_times(np.where(ok[:, None], z, 0.0), clock, fps)
-    weight = (at_times(ok[:, None].astype(np.float32), clock, fps)[:, 0] > 0.99) & (clock >= 0)
-    weight &= clock <= (len(ok) - 1) / fps
-    joint = fine_tune(base, halve(heard), target, weight, seed=seed)
+    joint = _joint(base, heard, spoken, target[:, :2] / np.maximum(target[known, :2].std(0), 1e-4), seed)
     report("learn", 3, 4)
-    spoken = ok & speaking
-    opinions = [held_out[speaking[chosen]], base.predict(heard, times[spoken]), joint.predict(heard, times[spoken])]
+    opinions = [held_out[:, :2], base.predict(heard, times[known]), joint.predict(heard, times[known])]
     own_sd = np.stack([opinion.std(0) if len(opinion) > 1 else np.ones(2) for opinion in opinions])
     report("learn", 4, 4)
     return VoiceModel(
         cv_open=float(scores[0]),
         cv_width=float(scores[1]),
-        trust=float(np.clip((evidence - NO_EVIDENCE) / (FULL_EVIDENCE - NO_EVIDENCE), 0, 1)),
+        trust=_trust(scores, agreement, told["speech_s"]),
         own_sd=np.maximum(own_sd, 1e-4).astype(np.float32),
         ridge=own,
         joint=joint.weights,
         **told,
     )
+
+
+def _trust(scores: np.ndarray, agreement: float, speech_s: float) -> float:
+    """0..1: how sure it is that this sound is of this mouth, from the held-out ``scores`` (2,) of the presenter's own
+    model and the base model's ``agreement`` with the mouth, 0 where it does not stand out.
+
+    Wrong sound (every clip under every other's) has evidence of .0 +- .8 / sqrt(s), right sound .2-1.3.
+    """
+    evidence = scores[0] + 0.5 * scores[1] + 1.5 * agreement
+    return float(np.clip((evidence - NO_EVIDENCE) * np.sqrt(speech_s) / EVIDENCE, 0, 1))
+
+
+def _joint(base: BaseModel, heard: np.ndarray, spoken: _Spoken, target: np.ndarray, seed: int) -> BaseModel:
+    """The base model fine-tuned on ``target`` (N, 2), sd 1 where known."""
+    at_50 = halve(heard)
+    clock = np.arange(len(at_50)) * FRAME_S + FRAME_S / 4 - spoken.times[0]
+    weight = at_times(spoken.known[:, None].astype(np.float32), clock, spoken.fps)[:, 0] > 0.99
+    weight &= (clock >= 0) & (clock <= (len(target) - 1) / spoken.fps)
+    return fine_tune(base, at_50, at_times(target, clock, spoken.fps), weight, seed=seed)

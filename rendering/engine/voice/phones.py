@@ -47,11 +47,14 @@ class Phones:
     """What was heard. ``events`` cover the whole sound in order: (start_s, end_s, IPA; "" for silence and noise).
 
     ``soft`` (T, 40) float32 at 100 Hz, T as of ``features``, rows sum to 1: the probability of each sound of ``IPA``.
-    ``warp``: the speaker's vocal tract, above 1 shorter than the average.
+    ``shares`` (T, 40) float32, rows sum to 1: how well each sound fits that frame alone, whatever is before and after;
+    less sure than ``soft`` and richer, for what learns its own context. ``warp``: the speaker's vocal tract, above 1
+    shorter than the average.
     """
 
     events: tuple[Phoneme, ...]
     soft: np.ndarray
+    shares: np.ndarray
     warp: float = 1.0
 
 
@@ -81,10 +84,10 @@ def recognise(audio16k: np.ndarray) -> Phones:
 
 def _recognise(audio: np.ndarray) -> Phones:
     frames = len(audio) // HOP + 1
-    soft = np.zeros((frames, len(IPA)), np.float32)
+    soft, shares = np.zeros((2, frames, len(IPA)), np.float32)
     if len(audio) < RATE // 10 or float(np.abs(audio).max()) < 1e-4:
         soft[:, COLUMNS["SIL"]] = 1
-        return Phones(((0.0, len(audio) / RATE, ""),), soft)
+        return Phones(((0.0, len(audio) / RATE, ""),), soft, soft)
     model = load_acoustic_model()
     speaking = activity(audio) > 0.5
     if speaking.sum() < 20:
@@ -98,9 +101,11 @@ def _recognise(audio: np.ndarray) -> Phones:
     for start, end in pairwise(cuts):
         likelihood = model.likelihood(heard[start:end])
         likelihood = _SHARPNESS * (likelihood - likelihood.max((1, 2), keepdims=True))
-        probability = smoothed(model, likelihood).sum(2)
+        probability, fit = smoothed(model, likelihood).sum(2), np.exp(likelihood).sum(2)
+        fit /= fit.sum(1, keepdims=True)
         for phone, column in enumerate(columns):
             soft[start:end, column] += probability[:, phone]
+            shares[start:end, column] += fit[:, phone]
         best[start:end] = np.array(columns)[likeliest(model, _DECISIVE * likelihood)]
     edges = np.flatnonzero(np.diff(best)) + 1
     names = list(IPA)
@@ -108,7 +113,7 @@ def _recognise(audio: np.ndarray) -> Phones:
         (float(first) * HOP_S, float(last) * HOP_S, IPA[names[best[first]]])
         for first, last in zip([0, *edges], [*edges, frames], strict=True)
     ]
-    return Phones(tuple(events), soft, warp)
+    return Phones(tuple(events), soft, shares, warp)
 
 
 def _warp(model: AcousticModel, audio: np.ndarray, speaking: np.ndarray) -> float:
