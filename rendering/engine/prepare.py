@@ -36,6 +36,7 @@ from rendering.engine.media.preview import plays_in_browsers, preview_writer
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe_footage
 from rendering.engine.voice.learn import VoiceModel, learn
 from rendering.engine.voice.lessons import lesson_of
+from rendering.engine.voice.phones import recognise
 
 ANALYSIS, TRACK, LIPS, VOICE, PATCHES = "analysis.json", "track.npz", "lips.npz", "voice.npz", "patches.bin"
 LESSON = "lesson.npz"
@@ -99,6 +100,7 @@ def _listen(footage: Path, info: MediaInfo) -> tuple[np.ndarray | None, tuple[tu
         return None, ()
     audio = read_audio(footage, info=info)
     spans = speech_spans(audio)
+    recognise(audio)  # remembered: learning asks for it again
     return audio, spans
 
 
