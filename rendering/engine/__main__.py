@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import functools
 import hashlib
 import json
@@ -127,6 +128,7 @@ def render_command(options: argparse.Namespace) -> int:
     from rendering.engine.findings import FINDINGS
     from rendering.engine.prepare import read_prepared
     from rendering.engine.render import render
+    from rendering.engine.voice.align import HALF_FOLLOWED
 
     if not options.out.parent.is_dir():
         return _complain(f"{options.out.parent}: no such folder.")
@@ -141,9 +143,14 @@ def render_command(options: argparse.Namespace) -> int:
         out=options.out,
         options=_render_options(options),
         base=options.base or own_base(),
+        text=_read_text(options.text),
+        language=options.language,
     )
     result = render(request, report=bar)
     bar.end()
+    followed = result.quality.text_followed
+    if followed is not None and followed < HALF_FOLLOWED:
+        print(f"note: the take does not say {options.text}; lips follow the sound alone.", file=sys.stderr)
     if result.base:
         print(f"note: with your own base model {result.base} ({request.base}).", file=sys.stderr)
     elif options.base is not None:
@@ -159,6 +166,14 @@ def render_command(options: argparse.Namespace) -> int:
         seconds = sum(result.seconds.values())
         print(f"{options.out}: {result.frames} frames, {result.duration_s:.2f} s, made in {seconds:.1f} s")
     return 0
+
+
+def _read_text(path: Path | None) -> str:
+    """The words of a text file. Raises ``OSError``, also for one that holds none."""
+    try:
+        return path.read_text("utf-8-sig") if path else ""
+    except UnicodeDecodeError as error:
+        raise OSError(errno.EILSEQ, "not a text file in UTF-8", str(path)) from error
 
 
 def _render_options(options: argparse.Namespace) -> RenderOptions:
@@ -354,6 +369,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_preset(sub)
     sub.add_argument("--face", **face)  # type: ignore[arg-type]
     sub.add_argument("--base", type=Path, metavar="FOLDER", help="a base model that train-base --footage made")
+    sub.add_argument("--text", type=Path, metavar="FILE", help="what the take says: lips close where it has p, b, m")
+    sub.add_argument("--language", default="en", help="of the text: en, zh, ... (default en)")
     sub.add_argument("--fresh", action="store_true", help="analyse the footage again even if that was done before")
     sub.add_argument("--json", action="store_true", help="print the result with its quality figures as JSON")
     sub = add("prepare", prepare_command, "analyse footage into a folder; prints the verdict as JSON")

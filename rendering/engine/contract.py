@@ -126,6 +126,14 @@ class RenderRequest:
     base: Path | None = None
     """Folder written by ``train-base --footage``: the team's own base model. None, or one that is missing, damaged or
     of another version of the engine, leaves the work to the shipped one."""
+    text: str = ""
+    """What the take says, if that is known: it is found in the sound, and lips close where it has p, b, m. A text that
+    the take does not say is left aside; see ``Quality.text_followed``."""
+    language: str = "en"
+    """Of ``text``: BCP 47, or the name of an espeak-ng voice."""
+    phonemes: tuple[tuple[float, float, str], ...] = ()
+    """Where the times are known too (synthesised takes): (start_s, end_s, IPA; "" for silence), in order. They need no
+    ``text``, and win over it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +150,8 @@ class Quality:
     longest_freeze_s: float
     frames_kept: int
     """Frames that kept their own pixels: no face could be followed, or something passed before the mouth."""
+    text_followed: float | None = None
+    """Share of the take's speech that says the request's text, 0..1; under .5 the text was not used. None: no text."""
 
 
 @dataclass(frozen=True, kw_only=True)

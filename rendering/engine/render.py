@@ -29,10 +29,12 @@ from rendering.engine.media.encode import VideoWriter
 from rendering.engine.media.frames import FrameWalk, ahead
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe, probe_footage
 from rendering.engine.prepare import Analysis, read_analysis, save_poster
+from rendering.engine.voice.align import align
 from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.base_team import read_team_base
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.plan import plan, plan_shape
+from rendering.engine.voice.visemes import Phoneme
 
 POSTER_S = 1.0
 """When the poster is taken; earlier in a very short take."""
@@ -63,7 +65,8 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     take = _listen(request, report)
     lap("listen")
     frames = output_frames(take.duration_s, video, request.options)
-    scene = _plan(request, analysis, take, frames, float(video.fps), report, base)
+    said = known_sounds(request, take)
+    scene = _plan(request, analysis, take, frames, float(video.fps), report, base, said.phonemes)
     maker = backends.make(request.options.backend, scene)
     report("lip-sync", 1, 1)
     lap("lip-sync")
@@ -74,7 +77,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     report("check", 0, 1)
     _, written = probe_footage(request.out, Limits(max_seconds=float("inf")))
     confirm(request.out, written, video, frames)
-    quality = check.quality(take.audio16k)
+    quality = replace(check.quality(take.audio16k), text_followed=said.followed)
     report("check", 1, 1)
     lap("check")
     return RenderResult(
@@ -117,6 +120,24 @@ def _listen(request: RenderRequest, report: Report) -> Take:
     return take
 
 
+@dataclass(frozen=True)
+class Said:
+    """What is known of a take's sounds; ``followed`` as in :class:`Quality`."""
+
+    phonemes: tuple[Phoneme, ...] = ()
+    followed: float | None = None
+
+
+def known_sounds(request: RenderRequest, take: Take) -> Said:
+    """The sounds of the take where their times are known, else its text found in the sound."""
+    if request.phonemes:
+        return Said(request.phonemes, 1.0)
+    if not request.text.strip():
+        return Said()
+    found = align(take.audio16k, request.text, request.language)
+    return Said(found.phonemes, round(found.followed, 3))
+
+
 def output_frames(take_s: float, video: VideoInfo, options: RenderOptions) -> int:
     """How many frames the deliverable has: the take's length to the frame, or the footage's where it goes on."""
     frames = max(1, round(take_s * float(video.fps)))
@@ -131,6 +152,7 @@ def _plan(
     fps: float,
     report: Report,
     base: BaseModel | None,
+    phonemes: tuple[Phoneme, ...],
 ) -> backends.Scene:
     report("lip-sync", 0, 1)
     tier = analysis.prepared.tier
@@ -142,25 +164,30 @@ def _plan(
         tier=tier,
         analysis=request.analysis,
         order=walk(analysis.track, frames, fps),
-        plan=planned_mouth(analysis, take.audio16k, np.arange(frames) / fps, request.options.amplitude, base),
+        plan=planned_mouth(analysis, take.audio16k, np.arange(frames) / fps, request.options.amplitude, base, phonemes),
         library=analysis.track,
     )
 
 
 def planned_mouth(
-    analysis: Analysis, audio16k: np.ndarray, times: np.ndarray, amplitude: float, base: BaseModel | None = None
+    analysis: Analysis,
+    audio16k: np.ndarray,
+    times: np.ndarray,
+    amplitude: float,
+    base: BaseModel | None = None,
+    phonemes: tuple[Phoneme, ...] = (),
 ) -> np.ndarray:
     """(n, 8) float32 in the lip space at ``times`` (n,) seconds of the take; at rest after its end.
 
-    ``base`` takes the place of the shipped base model.
+    ``base`` takes the place of the shipped base model. ``phonemes``: the take's sounds, where they are known.
     """
     # A take that breaks off in mid-word still ends in silence.
     missing = round((float(times[-1]) + TAIL_S) * SPEECH_RATE) - len(audio16k)
     audio16k = np.pad(audio16k, (0, max(0, missing)))
     if analysis.prepared.tier != "C":
-        return plan(analysis.voice, audio16k, times, amplitude=amplitude, base=base)
+        return plan(analysis.voice, audio16k, times, amplitude=amplitude, base=base, phonemes=phonemes)
     # The presenter's own mouths say nothing here: general lip motion, in the hand-made modes.
-    shape = plan_shape(analysis.voice, audio16k, times, amplitude=amplitude, base=base)
+    shape = plan_shape(analysis.voice, audio16k, times, amplitude=amplitude, base=base, phonemes=phonemes)
     speaking = activity(audio16k)
     talking = np.interp(times, np.arange(len(speaking)) / 100, speaking)[:, None]
     measures = np.stack([analysis.track.opening, analysis.track.width], axis=1)
@@ -206,5 +233,8 @@ def request_from_json(values: Mapping[str, Any]) -> RenderRequest:
         poster=Path(values["poster"]) if values.get("poster") else None,
         options=RenderOptions(**values.get("options", {})),
         base=Path(values["base"]) if values.get("base") else None,
+        text=values.get("text", ""),
+        language=values.get("language") or "en",
+        phonemes=tuple((start, end, sound) for start, end, sound in values.get("phonemes", ())),
     )
     return replace(request, limits=Limits(**values["limits"])) if "limits" in values else request

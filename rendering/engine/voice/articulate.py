@@ -1,4 +1,8 @@
-"""Known sounds and the mouth: where lips must meet, and whether they did."""
+"""Known sounds and the mouth: what they make of a plan, where lips must meet, and whether they did.
+
+Lips close on p, b, m; the lower lip comes to the teeth on f, v; o, u, w round. Each comes and goes as lips do: over
+some 60 ms, held as long as the sound lasts.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,77 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rendering.engine.voice.visemes import CLOSURES, TABLE, Phoneme, symbols
+from rendering.engine.voice.visemes import CLOSURES, LEAD_S, PAUSE, TABLE, Phoneme, closures, mouth, parts, symbols
+
+LIPS_S = 0.028
+"""How fast lips come and go: standard deviation of the flanks, seconds."""
+HELD_S = 0.05
+"""A closure is held this long at least, or pictures 40 ms apart would miss it."""
+TEETH = 0.4
+"""Opening of f and v: the share of the way from closed lips to the presenter's usual opening."""
+ROUNDED = 0.7
+"""How far o, u, w take the mouth from where the plan has it to where the sound would."""
+_EASE_S = 0.04
+_BLOCK, _AROUND_BLOCK_S = 500, 3.0
+"""Moments at a time, and how far around them sounds count: all sounds of an hour at once would fill the memory."""
+_ROUND = -0.6
+"""Width targets of the table up to this are rounded sounds."""
+
+
+def opinion(phonemes: Sequence[Phoneme], times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What known sounds say of the mouth at ``times_s`` (n,): (n, 2) opening and width in the units of
+    :func:`.visemes.mouth`, and how far they are known there, (n, 1) 0..1: ``phonemes`` may leave stretches out."""
+    times = np.asarray(times_s, np.float64)
+    if not phonemes:
+        return np.zeros((len(times), 2), np.float32), np.zeros((len(times), 1), np.float32)
+    start, end = np.array([piece[:2] for piece in phonemes]).T
+    last = np.clip(np.searchsorted(start, times, "right") - 1, 0, len(start) - 1)
+    coming = np.minimum(last + 1, len(start) - 1)
+    away = np.minimum(np.maximum(times - end[last], start[last] - times), np.abs(start[coming] - times))
+    known = np.clip(1 - np.maximum(away, 0) / _EASE_S, 0, 1)
+    said = np.zeros((len(times), 2), np.float32)
+    for first in range(0, len(times), _BLOCK):
+        block = times[first : first + _BLOCK]
+        near = slice(*np.searchsorted(start, [block[0] - _AROUND_BLOCK_S, block[-1] + _AROUND_BLOCK_S]))
+        if near.start < near.stop:
+            said[first : first + _BLOCK] = mouth(phonemes[near], block, rest=PAUSE)
+    return said, known[:, None].astype(np.float32)
+
+
+def articulate(
+    shape: np.ndarray, times_s: np.ndarray, phonemes: Sequence[Phoneme], shut: float, usual: np.ndarray, low: np.ndarray
+) -> np.ndarray:
+    """``shape`` (n, 2), opening and width at ``times_s`` (n,), with what ``phonemes`` demand of the lips.
+
+    ``shut``: opening of closed lips; ``usual``, ``low`` (2,): the presenter's mean and least; all in the unit of
+    ``shape``. Only p, b, m, f, v and rounded sounds change anything.
+    """
+    shape = np.array(shape, np.float64)
+    pieces = parts(phonemes)
+    rounded = ROUNDED * _near(times_s, [piece[:2] for piece in pieces if piece[2].width <= _ROUND])
+    teeth = _near(times_s, [piece[:2] for piece in pieces if piece[2] is TABLE["f"]])
+    narrow = usual[1] + 0.75 * (low[1] - usual[1])
+    shape[:, 1] += rounded * (np.minimum(shape[:, 1], narrow) - shape[:, 1])
+    shape[:, 0] += teeth * (np.minimum(shape[:, 0], shut + TEETH * (usual[0] - shut)) - shape[:, 0])
+    shape[:, 0] += closing(phonemes, times_s) * (np.minimum(shape[:, 0], shut) - shape[:, 0])
+    return shape
+
+
+def closing(phonemes: Sequence[Phoneme], times_s: np.ndarray) -> np.ndarray:
+    """(n,) 0..1: how far lips are on their way to a closure of ``phonemes`` at ``times_s`` (n,)."""
+    return _near(times_s, closures(phonemes))
+
+
+def _near(times_s: np.ndarray, spans: Sequence[tuple[float, float]]) -> np.ndarray:
+    """(n,) 0..1: 1 while lips do what is asked in ``spans``, easing in and out; lips are :data:`.LEAD_S` ahead."""
+    times = np.asarray(times_s, np.float64) + LEAD_S
+    found = np.zeros(len(times))
+    for start, end in spans:
+        middle, half = (start + end) / 2, max(end - start, HELD_S) / 2
+        here = slice(*np.searchsorted(times, [middle - half - 5 * LIPS_S, middle + half + 5 * LIPS_S]))
+        away = np.maximum(np.abs(times[here] - middle) - half, 0)
+        found[here] = np.maximum(found[here], np.exp(-0.5 * (away / LIPS_S) ** 2))
+    return found
 
 
 class Closures(NamedTuple):
@@ -19,8 +93,6 @@ class Closures(NamedTuple):
     open_asked: int
 
 
-SHUT_SHARE = 0.1
-"""Share of a presenter's range of opening within which the lips count as closed; see :func:`shut_level`."""
 SLACK_S = 0.04
 """One frame at 25 a second: lips meet that much before or after the sound of a closure."""
 AROUND_S = 0.08
@@ -28,16 +100,6 @@ AROUND_S = 0.08
 _APART = 0.25
 """Sounds whose target opens farther than this keep the lips visibly apart: vowels, glides, l, r, velars."""
 _GRID_S = 0.005
-
-
-def shut_level(opening: np.ndarray) -> float:
-    """The opening up to which a presenter's lips count as closed, in the unit of ``opening`` (N,), their own frames.
-
-    A tenth of the way from the 1st to the 95th percentile. The mesh never reads 0 on lips that meet: on real
-    presenters .004 to .022 IO. Where a word recogniser told the sounds, 16 of 21 of their own closures lay under it.
-    """
-    low, high = np.percentile(opening[np.isfinite(opening)], [1, 95])
-    return float(low + SHUT_SHARE * (high - low))
 
 
 def closures_met(opening: np.ndarray, times_s: np.ndarray, phonemes: Sequence[Phoneme], shut_level: float) -> Closures:
