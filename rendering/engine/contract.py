@@ -168,6 +168,10 @@ class RenderResult:
     quality: Quality
     seconds: dict[str, float]
     """Wall-clock seconds by stage."""
+    busy: dict[str, float] = field(default_factory=dict)
+    """Within ``compose``, which they share: seconds that ``decode``, ``draw`` and ``encode`` were at work."""
+    analysis_kept: bool = False
+    """The process still had the analysis in memory and did not read it again."""
     base: str = ""
     """Which base model of a team's own was used, 16 hex digits; empty: the shipped one."""
 

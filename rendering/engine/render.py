@@ -26,9 +26,10 @@ from rendering.engine.errors import EngineError
 from rendering.engine.face.walk import walk
 from rendering.engine.media.audio import MIN_TAKE_S, SPEECH_RATE, read_audio, require_audio
 from rendering.engine.media.encode import VideoWriter
-from rendering.engine.media.frames import FrameWalk, ahead
+from rendering.engine.media.frames import FrameWalk, Timed, ahead
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe, probe_footage
-from rendering.engine.prepare import Analysis, read_analysis, save_poster
+from rendering.engine.prepare import Analysis, save_poster
+from rendering.engine.recent import RECENT
 from rendering.engine.voice.align import align
 from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.base_team import read_team_base
@@ -54,7 +55,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         began = now
 
     report("prepare", 0, 1)
-    analysis = read_analysis(request.analysis)
+    analysis, kept = RECENT.get(request.analysis)
     team_base = read_team_base(request.base) if request.base is not None else None
     base, identity = team_base or (None, "")
     info, video = probe_footage(request.footage, request.limits)
@@ -72,7 +73,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     lap("lip-sync")
     check = Check(analysis.track, scene.order, float(video.fps))
     with contextlib.closing(maker):
-        compose(request, info, video, take, scene.order, maker, check, report)
+        busy = compose(request, info, video, take, scene.order, maker, check, report)
     lap("compose")
     report("check", 0, 1)
     _, written = probe_footage(request.out, Limits(max_seconds=float("inf")))
@@ -92,6 +93,8 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         duration_s=float(frames / video.fps),
         quality=quality,
         seconds=seconds,
+        busy=busy,
+        analysis_kept=kept,
         base=identity,
     )
 
@@ -204,23 +207,30 @@ def compose(
     maker: backends.MouthMaker,
     check: Check,
     report: Report,
-) -> None:
-    """Decode, draw and encode side by side; memory does not grow with the number of frames."""
-    total = len(order)
-    walked = FrameWalk(request.footage, info, (int(index) for index in order))
+) -> dict[str, float]:
+    """Decode, draw and encode side by side; memory does not grow with the number of frames.
+
+    Returns the seconds that each of the three was at work and did not wait for the others.
+    """
+    total, drawing = len(order), 0.0
+    walked = Timed(FrameWalk(request.footage, info, (int(index) for index in order)))
     writer = VideoWriter(
         request.out, video, request.audio, request.options, float(total / video.fps), audio_info=take.info
     )
     poster_at = min(total // 3, round(POSTER_S * float(video.fps)))
     with writer, contextlib.closing(ahead(walked)) as frames:
         for t, frame in enumerate(frames):
+            began = time.monotonic()
             check.before(frame, t)
             drawn = maker.compose(frame, t)
             check.after(frame, t, drawn=drawn)
             if t == poster_at and request.poster is not None:
                 save_poster(request.poster, frame)
+            drawing += time.monotonic() - began
             writer.write(frame)
             report("compose", t + 1, total)
+    busy = {"decode": walked.seconds, "draw": drawing, "encode": writer.busy_s}
+    return {name: round(seconds, 3) for name, seconds in busy.items()}
 
 
 def request_from_json(values: Mapping[str, Any]) -> RenderRequest:

@@ -1,15 +1,24 @@
 """What was made faster still gives the same: cheaper steps beside the ones they stand for."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+import soundfile
 import torch
 from scipy.signal import savgol_filter
 
+from rendering.engine.contract import RENDER_STAGES, RenderOptions, RenderRequest
+from rendering.engine.errors import EngineError
 from rendering.engine.face import geometry
 from rendering.engine.face.track import STEADY_BLOCK, STEADY_BLOCKS, SteadyPoints, Track
+from rendering.engine.prepare import ANALYSIS, prepare
+from rendering.engine.recent import RecentAnalyses
+from rendering.engine.render import render
 from rendering.engine.voice.adamw import AdamW
 
 
@@ -75,3 +84,50 @@ def test_an_analysis_that_is_made_anew_leaves_the_one_in_use_whole(filmed, tmp_p
     cut.save(tmp_path / "track.npz")
     np.testing.assert_array_equal(used.points, filmed.track.points)
     assert len(Track.load(tmp_path / "track.npz").points) == 3
+
+
+@pytest.fixture(scope="module")
+def analysed(filmed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(filmed.video, tmp_path_factory.mktemp("analysed")).folder
+
+
+def test_a_warm_process_reads_an_analysis_once(analysed: Path, tmp_path: Path):
+    folder = shutil.copytree(analysed, tmp_path / "one")
+    recent = RecentAnalyses()
+    first, kept = recent.get(folder)
+    assert not kept
+    assert recent.get(folder) == (first, True)
+    os.utime(folder / ANALYSIS, (1, 1))  # made anew
+    again, kept = recent.get(folder)
+    assert not kept
+    assert again is not first
+
+
+def test_only_the_last_few_analyses_are_kept(analysed: Path, tmp_path: Path):
+    recent = RecentAnalyses(kept=2)
+    folders = [shutil.copytree(analysed, tmp_path / str(number)) for number in range(3)]
+    for folder in folders:
+        recent.get(folder)
+    assert len(recent) == 2
+    assert [recent.get(folder)[1] for folder in (folders[2], folders[1], folders[0])] == [True, True, False]
+    shutil.rmtree(folders[0])
+    with pytest.raises(EngineError, match="stale_analysis"):
+        recent.get(folders[0])
+
+
+def test_a_second_render_is_the_same_and_says_where_its_time_went(filmed, analysed: Path, tmp_path: Path):
+    take = tmp_path / "take.wav"
+    soundfile.write(take, 0.1 * np.random.default_rng(0).normal(size=16_000), 16_000)
+    results, videos = [], []
+    for number in range(2):
+        out = tmp_path / f"{number}.mp4"
+        options = RenderOptions(speed="ultrafast")
+        request = RenderRequest(footage=filmed.video, analysis=analysed, audio=take, out=out, options=options)
+        results.append(render(request))
+        videos.append(out.read_bytes())
+    assert videos[0] == videos[1]
+    assert results[1].analysis_kept
+    for result in results:
+        assert result.seconds.keys() == set(RENDER_STAGES)
+        assert result.busy.keys() == {"decode", "draw", "encode"}
+        assert all(0 < seconds <= result.seconds["compose"] for seconds in result.busy.values())

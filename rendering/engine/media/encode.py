@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -49,6 +50,8 @@ class VideoWriter:
         self.info, self.options = info, options
         self.frames = max(1, round(duration_s * float(info.fps)))
         self.written = 0
+        self.busy_s = 0.0
+        """Seconds in which the encoder had something to do."""
         self._audio = (
             None if audio_path is None else _Sound(audio_path, audio_info or probe(audio_path, Limits()), options)
         )
@@ -102,10 +105,12 @@ class VideoWriter:
             sound = self._audio.start(container) if self._audio is not None else None
             number = 0
             while (frame := self._waiting.get()) is not None:
+                began = time.monotonic()
                 container.mux(video.encode(stamp(frame, self.info, number)))
                 number += 1
                 if sound is not None:
                     sound.encode_until(container, number / float(self.info.fps))
+                self.busy_s += time.monotonic() - began
             container.mux(video.encode(None))
             if sound is not None:
                 sound.finish(container)

@@ -6,6 +6,7 @@ import os
 import queue
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,21 @@ def runs(order: Iterable[int]) -> Iterator[range]:
             first, last, step = number, number, 0
     if first is not None:
         yield range(first, last + (step or 1), step or 1)
+
+
+class Timed:
+    """The same frames, and the seconds that reading them has taken."""
+
+    def __init__(self, frames: Iterable[Frame]) -> None:
+        self.frames = frames
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        began = time.monotonic()
+        for frame in self.frames:
+            self.seconds += time.monotonic() - began
+            yield frame
+            began = time.monotonic()
 
 
 def ahead(frames: Iterable[Frame], depth: int = 4) -> Generator[Frame, None, None]:
