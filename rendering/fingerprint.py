@@ -16,10 +16,11 @@ __all__ = ["ENGINE_VERSION", "fingerprint"]
 def fingerprint(
     footage: Footage, take: AudioTake, options: Mapping[str, Any], engine: str = ENGINE_VERSION, base: str = ""
 ) -> str:
-    """SHA-256 over the footage's and the take's bytes, a preset's snapshot and the engine's version.
+    """SHA-256 over the footage's and the take's bytes, the take's words, a preset's snapshot and the engine's version.
 
-    ``base`` is the identity of the team's own base model, if one is used. Both blobs should be loaded. Names, teams and
-    ids are no part of it: the same file uploaded again is the same, unless another of its faces was chosen.
+    ``base`` is the identity of the team's own base model, if one is used. Both blobs and the take's script version
+    should be loaded. Names, teams and ids are no part of it: the same file uploaded again is the same, unless another
+    of its faces was chosen or other words are given with it.
     """
     parts: dict[str, Any] = {
         "engine": engine,
@@ -29,6 +30,8 @@ def fingerprint(
     }
     if footage.chosen_face:
         parts["face"] = [_plain(value) for value in footage.chosen_face]
+    if take.script_version.text.strip():  # lips close where the words have p, b, m
+        parts["text"] = [take.script_version.language, take.script_version.text]
     if base:  # what was made without one keeps its fingerprint
         parts["base"] = base
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

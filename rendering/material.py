@@ -31,12 +31,12 @@ def footage_by_presenter(presenter_ids: Iterable[int]) -> dict[int, Footage]:
 def takes_by_script(script_ids: Iterable[int]) -> dict[tuple[int, str], AudioTake]:
     """For each (script, language) the newest take that is not refused, also while it waits; else the newest refused.
 
-    One query; ``blob`` and ``script_version`` are loaded, the waveform is not.
+    One query; ``blob`` and ``script_version``, words and all, are loaded; the waveform is not.
     """
     rows = (
         AudioTake.objects.filter(script_version__script_id__in=list(script_ids), archived_at=None)
         .select_related("blob", "script_version")
-        .defer("waveform", "speech_spans", "script_version__text")
+        .defer("waveform", "speech_spans")
         .order_by("-pk")
     )
     best: dict[tuple[int, str], AudioTake] = {}

@@ -19,6 +19,7 @@ from typing import Any
 from rendering.engine import memory, scratch, serve
 from rendering.engine.contract import (
     ENGINE_VERSION,
+    TEXT_FOLLOWED,
     Limits,
     PrepareOptions,
     RenderOptions,
@@ -128,7 +129,6 @@ def render_command(options: argparse.Namespace) -> int:
     from rendering.engine.findings import FINDINGS
     from rendering.engine.prepare import read_prepared
     from rendering.engine.render import render
-    from rendering.engine.voice.align import HALF_FOLLOWED
 
     if not options.out.parent.is_dir():
         return _complain(f"{options.out.parent}: no such folder.")
@@ -149,7 +149,7 @@ def render_command(options: argparse.Namespace) -> int:
     result = render(request, report=bar)
     bar.end()
     followed = result.quality.text_followed
-    if followed is not None and followed < HALF_FOLLOWED:
+    if followed is not None and followed < TEXT_FOLLOWED:
         print(f"note: the take does not say {options.text}; lips follow the sound alone.", file=sys.stderr)
     if result.base:
         print(f"note: with your own base model {result.base} ({request.base}).", file=sys.stderr)

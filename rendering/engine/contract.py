@@ -9,6 +9,9 @@ from typing import Any, Literal, Protocol
 ENGINE_VERSION = "1.0"
 """Part of every fingerprint: raised when the same inputs would give another picture."""
 
+TEXT_FOLLOWED = 0.5
+"""Share of a take's speech that has to say the given text, or the text is not what is said and is left aside."""
+
 Tier = Literal["A", "B", "C"]
 """A: patches + presenter's own voice model + base. B: patches + base. C: warp and paint (the mouth never opens)."""
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from django.utils.translation import gettext_lazy
 
 from projects.problems import Problem
-from rendering.engine.contract import ENGINE_VERSION
+from rendering.engine.contract import ENGINE_VERSION, TEXT_FOLLOWED
 from rendering.engine.errors import FAILURES
 from rendering.engine.findings import FINDINGS
 
-__all__ = ["ENGINE_VERSION", "engine_problems"]
+__all__ = ["ENGINE_VERSION", "TEXT_FOLLOWED", "engine_problems"]
 
 
 def engine_problems() -> Iterator[Problem]:

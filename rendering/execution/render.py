@@ -166,6 +166,8 @@ class Attempt:
             "out": str(folder / "video.mp4"),
             "poster": str(folder / "poster.jpg"),
             "options": self.job.batch.preset,
+            "text": take.script_version.text,
+            "language": take.script_version.language,
             **({"base": str(base)} if base is not None else {}),
         }
 

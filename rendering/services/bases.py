@@ -215,7 +215,7 @@ def let_go() -> int:
 def _forget(gone: QuerySet[TeamBase]) -> None:
     """Jobs that wait with one of these go on with the built-in one, and say so in their fingerprint."""
     waiting = RenderJob.objects.filter(state__in=[JobState.QUEUED, JobState.HELD], base__in=gone)
-    for job in waiting.select_related("batch", "footage__blob", "take__blob"):
+    for job in waiting.select_related("batch", "footage__blob", "take__blob", "take__script_version"):
         mark = fingerprint(job.footage, job.take, job.batch.preset)
         RenderJob.objects.filter(pk=job.pk).update(base=None, fingerprint=mark)
     gone.delete()

@@ -215,7 +215,8 @@ def know_material(item: Footage | AudioTake) -> int:
     waiting = RenderJob.objects.filter(state__in=[JobState.QUEUED, JobState.HELD])
     of_item = waiting.filter(footage=item) if isinstance(item, Footage) else waiting.filter(take=item)
     done = 0
-    for job in of_item.select_related("team", "batch", "deliverable", "footage__blob", "take__blob", "base"):
+    loaded = of_item.select_related("team", "batch", "deliverable", "footage__blob", "base")
+    for job in loaded.select_related("take__blob", "take__script_version"):
         footage, take = (item, job.take) if isinstance(item, Footage) else (job.footage, item)
         base = job.base.identity if job.base else ""
         job.fingerprint = fingerprint(footage, take, job.batch.preset, base=base)

@@ -8,6 +8,7 @@ from django import template
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
+from rendering.execution.catalogue import TEXT_FOLLOWED
 from rendering.models import RenderVersion
 from rendering.selectors import BatchView, CellState, CellView, Counts, JobView, stage_label
 from rendering.selectors.logs import log_for_team
@@ -75,6 +76,10 @@ def quality_figures(version: RenderVersion) -> list[Figure]:
         offset = round(quality["offset_ms"])
         meaning = _("in time") if abs(offset) <= 40 else _("sound late") if offset > 0 else _("sound early")
         figures.append(Figure(_("Sound against mouth"), f"{offset:+d} ms" if offset else "0 ms", meaning))
+    if quality.get("text_followed") is not None:
+        said = quality["text_followed"]
+        meaning = _("lips close on p, b and m") if said >= TEXT_FOLLOWED else _("not what the take says; not used")
+        figures.append(Figure(_("Words found in the take"), f"{100 * said:.0f} %", meaning))
     for key, label, low, high, worse, better in (
         ("flicker", _("Flicker"), 0.9, 1.1, _("more than filmed"), _("less than filmed")),
         ("sharpness", _("Sharpness of the mouth"), 0.85, 1.15, _("sharper than filmed"), _("softer than filmed")),

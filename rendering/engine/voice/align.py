@@ -13,6 +13,7 @@ import numpy as np
 from scipy.fft import dct
 from scipy.ndimage import gaussian_filter1d
 
+from rendering.engine.contract import TEXT_FOLLOWED
 from rendering.engine.errors import EngineError
 from rendering.engine.voice.features import BANDS, HOP_S, log_mel
 from rendering.engine.voice.pauses import activity
@@ -27,11 +28,11 @@ PHONES_SHARE, CEPSTRA_SHARE = 1.0, 0.5
 """Weights of the squared distances of standardised log phone probabilities and of standardised cepstra."""
 _LEAST = 3e-3
 """Probability under which a phone is not heard at all."""
+MAX_LETTERS_S = 40.0
+"""Letters that nobody says in a second: what a longer text has more than that cannot be in the take."""
 ALIKE = 0.05
 """How much nearer the take must be to the text than to the text's words in reverse order, 1 being the distance of two
 unrelated moments: what is said reached .06 to .30 over three seconds, wrong texts -.11 to .04."""
-HALF_FOLLOWED = 0.5
-"""Share of the speech that has to follow the text, or the text is not what is said."""
 _JUDGED_S = 1.5
 """Half-width of the bell over which likeness is judged."""
 _PIECE, _KEPT_PART = 4000, 2500
@@ -68,7 +69,7 @@ class Alignment:
     @property
     def trusted(self) -> bool:
         """Whether the take says the text; otherwise there are no phones."""
-        return self.followed >= HALF_FOLLOWED
+        return self.followed >= TEXT_FOLLOWED
 
 
 def align(audio16k: np.ndarray, text: str, language: str) -> Alignment:
@@ -82,10 +83,8 @@ def align(audio16k: np.ndarray, text: str, language: str) -> Alignment:
     if talking.sum() * HOP_S < _PAUSE_S or not text.strip():
         return nothing
     try:
-        said = _at_the_pace_of(talking, text, language)
-    except EngineError as error:
-        if error.code != "silent_audio":
-            raise
+        said = _at_the_pace_of(talking, text[: round(MAX_LETTERS_S * len(talking) * HOP_S) + 200], language)
+    except EngineError:
         return nothing
     take, spoken = _on_one_scale(_Sound.of(audio16k), _Sound.of(said.audio))
     path = _warp(take, spoken, _Places.of(said, len(spoken)))
@@ -93,7 +92,7 @@ def align(audio16k: np.ndarray, text: str, language: str) -> Alignment:
     nearer = distance(take, other, _warp(take, other, between)) - distance(take, spoken, path)
     alike = nearer >= ALIKE
     followed = float(alike[take.talking].mean()) if take.talking.any() else 0.0
-    if followed < HALF_FOLLOWED:
+    if followed < TEXT_FOLLOWED:
         return Alignment((), (), (), followed)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], alike, [False]]).astype(int)))
     spans = tuple((float(a) * HOP_S, float(b) * HOP_S) for a, b in zip(edges[::2], edges[1::2], strict=True))
