@@ -6,6 +6,7 @@ Stern, PNCC, 2012), 13 liftered cosine coefficients without their mean, differen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -25,10 +26,11 @@ _MOST_GAIN = 20.0
 _NEIGHBOURS = 4
 
 
-def mel_power(audio: np.ndarray, warp: float = 1.0) -> np.ndarray:
-    """``audio`` (n,) float32 mono at 16 kHz -> (n // 160 + 1, 25) float32, frame i centred on i * 10 ms.
+def mel_power(audio: np.ndarray, warps: Sequence[float] = (1.0,)) -> np.ndarray:
+    """``audio`` (n,) float32 mono at 16 kHz -> (T, w, 25) float32, T = n // 160 + 1, frame i centred on i * 10 ms.
 
-    ``warp``, .85 to 1.16, stretches the filters' frequencies: above 1 for a vocal tract shorter than the average.
+    Each of the w ``warps``, .85 to 1.16, stretches the filters' frequencies: above 1 for a vocal tract shorter than the
+    average.
     """
     peak = float(np.percentile(np.abs(audio), 99.95)) if len(audio) else 0.0
     scaled = np.pad(np.asarray(audio, np.float32) * (_LEVEL / max(peak, 1e-4)), (_WINDOW // 2 - 5, _WINDOW))
@@ -36,10 +38,11 @@ def mel_power(audio: np.ndarray, warp: float = 1.0) -> np.ndarray:
     frames = len(audio) // HOP + 1
     windows = np.lib.stride_tricks.sliding_window_view(emphasised, _WINDOW)[::HOP][:frames]
     taper = np.hamming(_WINDOW).astype(np.float32)
-    power = np.empty((frames, FILTERS), np.float32)
+    power = np.empty((frames, len(warps), FILTERS), np.float32)
     for start in range(0, frames, _BLOCK):
         spectrum = np.abs(np.fft.rfft(windows[start : start + _BLOCK] * taper, _FFT)).astype(np.float32) ** 2
-        power[start : start + _BLOCK] = spectrum @ _filters(warp).T
+        for index, warp in enumerate(warps):
+            power[start : start + _BLOCK, index] = spectrum @ _filters(warp).T
     return power
 
 
@@ -57,11 +60,11 @@ def _filters(warp: float) -> np.ndarray:
 
 
 def without_noise(power: np.ndarray) -> np.ndarray:
-    """``power`` (T, 25) with what is always there taken out, band by band."""
+    """``power`` (T, w, 25) with what is always there taken out, band by band."""
     near = np.abs(np.subtract.outer(np.arange(FILTERS), np.arange(FILTERS))) <= _NEIGHBOURS
     spread = (near / near.sum(1, keepdims=True)).T
     smooth, noise, floor = power[0].astype(np.float64), power[0] / _MOST_GAIN, power[0] / _MOST_GAIN
-    peak = np.zeros(FILTERS)
+    peak = np.zeros(power.shape[1:])
     gains = np.empty_like(power)
     for frame, now in enumerate(power):
         smooth = _POWER_MEMORY * smooth + (1 - _POWER_MEMORY) * now
@@ -77,12 +80,11 @@ def without_noise(power: np.ndarray) -> np.ndarray:
 
 def _envelope(held: np.ndarray, now: np.ndarray) -> np.ndarray:
     """A lower envelope: rises slowly, falls at once."""
-    share = np.where(now >= held, _RISE, _FALL)
-    return share * held + (1 - share) * now
+    return now + np.where(now >= held, _RISE, _FALL) * (held - now)
 
 
 def cepstra(power: np.ndarray) -> np.ndarray:
-    """``power`` (T, 25) -> (T, 13) float32."""
+    """``power`` (..., 25) -> (..., 13) float32."""
     order = np.arange(_CEPSTRA)
     cosines = np.sqrt(2 / FILTERS) * np.cos(np.pi * order[:, None] * (np.arange(FILTERS) + 0.5) / FILTERS)
     cosines[0] *= np.sqrt(0.5)

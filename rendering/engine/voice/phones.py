@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from threading import Lock
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from rendering.engine.voice.acoustic import STATES, AcousticModel, load_acoustic_model
 from rendering.engine.voice.cepstra import HOP, cepstra, mel_power, streams, without_noise
@@ -31,8 +33,8 @@ COLUMNS = {name: column for column, name in enumerate(IPA)}
 
 WARPS = (0.88, 0.92, 0.96, 1.0, 1.04, 1.08, 1.12, 1.16)
 """Vocal tract lengths tried; the one under which the sound is likeliest is kept."""
-_WARP_FRAMES = 2000
-"""Speaking frames by which the length is chosen."""
+_WARP_FRAMES, _WARP_STEP = 2000, 3
+"""The length is chosen by every third of the first speaking frames."""
 _SHARPNESS = 0.2
 """Power applied to the likelihoods: neighbouring frames and streams are far from independent."""
 _DECISIVE = 3.0
@@ -75,11 +77,17 @@ def recognise(audio16k: np.ndarray) -> Phones:
         if key in _heard:
             _heard.move_to_end(key)
             return _heard[key]
-        found = _recognise(audio)
+        with _cores().limit(limits=1):  # matrices this small lose time when they are shared out
+            found = _recognise(audio)
         _heard[key] = found
         while len(_heard) > _KEPT:
             _heard.popitem(last=False)
     return found
+
+
+@lru_cache(maxsize=1)
+def _cores() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _recognise(audio: np.ndarray) -> Phones:
@@ -93,11 +101,11 @@ def _recognise(audio: np.ndarray) -> Phones:
     if speaking.sum() < 20:
         speaking[:] = True
     warp = _warp(model, audio, speaking)
-    heard = cepstra(without_noise(mel_power(audio, warp)))
+    heard = cepstra(without_noise(mel_power(audio, (warp,)))[:, 0])
     heard = streams(heard, heard[speaking].mean(0))
     columns = [COLUMNS.get(name, COLUMNS["SIL"]) for name in model.names]
     best = np.empty(frames, np.int64)
-    cuts = _cuts(audio)
+    cuts = pieces(audio)
     for start, end in pairwise(cuts):
         likelihood = model.likelihood(heard[start:end])
         likelihood = _SHARPNESS * (likelihood - likelihood.max((1, 2), keepdims=True))
@@ -122,12 +130,13 @@ def _warp(model: AcousticModel, audio: np.ndarray, speaking: np.ndarray) -> floa
     piece = audio[where[0] * HOP : (where[-1] + 1) * HOP]
     spoken = where - where[0]
 
-    def fit(warp: float) -> float:
-        heard = cepstra(without_noise(mel_power(piece, warp)))
-        heard = streams(heard, heard[spoken].mean(0))[spoken]
-        return float(model.likelihood(heard[::2]).max((1, 2)).mean())
+    tried = cepstra(without_noise(mel_power(piece, WARPS)))
 
-    return max(WARPS, key=fit)
+    def fit(index: int) -> float:
+        heard = streams(tried[:, index], tried[spoken, index].mean(0))[spoken]
+        return float(model.likelihood(heard[::_WARP_STEP]).max((1, 2)).mean())
+
+    return WARPS[max(range(len(WARPS)), key=fit)]
 
 
 def smoothed(model: AcousticModel, likelihood: np.ndarray) -> np.ndarray:
@@ -186,7 +195,7 @@ def likeliest(model: AcousticModel, likelihood: np.ndarray) -> np.ndarray:
     return found
 
 
-def _cuts(audio: np.ndarray) -> list[int]:
+def pieces(audio: np.ndarray) -> list[int]:
     """First frames of pieces of at most 30 s, and the end; cut where it is quietest."""
     frames, longest = len(audio) // HOP + 1, round(_LONGEST_S / HOP_S)
     speaking = activity(audio)
