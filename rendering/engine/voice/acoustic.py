@@ -6,8 +6,9 @@ The files' layouts are those of Huggins-Daines et al., PocketSphinx, ICASSP 2006
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ _FLATTENED = 0.3
 """Power applied to the chances of English sequences."""
 _BLOCK = 2000
 """Frames evaluated at a time."""
+_THREADS = 2
+"""A render waits for what is heard with nothing else to do yet."""
 _STEP_NATS = 1024 * np.log(1.0001)
 """One step of the stored mixture weights, which are rounded logarithms."""
 
@@ -46,16 +49,22 @@ class AcousticModel:
         for start in range(0, len(streams), _BLOCK):
             block = streams[start : start + _BLOCK]
             terms = np.concatenate([block**2, block], 2).astype(np.float32)
-            for phone, (weights, share) in enumerate(zip(self.mixtures, self.share, strict=True)):
-                total: np.ndarray | float = 1.0
-                level: np.ndarray | float = 0.0
-                for stream in range(3):
-                    density = terms[:, stream] @ self.linear[phone, stream] + self.constant[phone, stream]
-                    highest = density.max(1, keepdims=True)
-                    total = total * (np.exp(density - highest) @ weights[stream])
-                    level = level + highest
-                found[start : start + _BLOCK, phone] = np.log(total @ share + 1e-37) + level
+            into = found[start : start + _BLOCK]
+            with ThreadPoolExecutor(_THREADS) as pool:
+                for _ in pool.map(partial(self._score, terms, into), range(len(self.names))):
+                    pass
         return found
+
+    def _score(self, terms: np.ndarray, into: np.ndarray, phone: int) -> None:
+        """Fill ``into`` (T, 42, 3) for one phone, from ``terms`` (T, 3, 26)."""
+        total: np.ndarray | float = 1.0
+        level: np.ndarray | float = 0.0
+        for stream in range(3):
+            density = terms[:, stream] @ self.linear[phone, stream] + self.constant[phone, stream]
+            highest = density.max(1, keepdims=True)
+            total = total * (np.exp(density - highest) @ self.mixtures[phone][stream])
+            level = level + highest
+        into[:, phone] = np.log(total @ self.share[phone] + 1e-37) + level
 
 
 @lru_cache(maxsize=1)
