@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,11 +27,16 @@ ENDINGS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".
 PHONES = ".phones.json"
 """``CLIP.phones.json`` beside ``CLIP.mp4``: [[start_s, end_s, IPA or ""], ...] on the sound's clock."""
 WORDS = ".txt"
-"""``CLIP.txt``: what is said."""
+"""``CLIP.LANGUAGE.txt``: what is said; the language as a tag, ``en`` or ``zh-hans``."""
 _WITHOUT = ("evaluate", "serve", "sheet", "check", "render", "demo", "puppet", "backends")
 """Parts of the engine that change no analysis."""
 _KEPT_S = 7 * 86400.0
 _ENGINE = Path(__file__).resolve().parents[1]
+
+
+class Words(NamedTuple):
+    text: str
+    language: str
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,11 @@ class Clip:
         return read_phonemes(beside) if beside.exists() else None
 
     @property
-    def words(self) -> str | None:
+    def words(self) -> Words | None:
         """The text, where it is known beforehand."""
-        beside = self.path.with_suffix(WORDS)
-        return beside.read_text().strip() if beside.exists() else None
+        for beside in sorted(self.path.parent.glob(f"{glob.escape(self.path.stem)}.*{WORDS}")):
+            return Words(beside.read_text().strip(), beside.name.removesuffix(WORDS).rpartition(".")[2])
+        return None
 
 
 def read_phonemes(path: Path) -> tuple[Phoneme, ...]:

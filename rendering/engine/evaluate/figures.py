@@ -9,7 +9,9 @@ import numpy as np
 from rendering.engine.evaluate import measures
 from rendering.engine.evaluate.clips import Studied
 from rendering.engine.evaluate.filming import Dubbed
+from rendering.engine.evaluate.own_voice import OwnVoice
 from rendering.engine.evaluate.table import Row, numbers
+from rendering.engine.voice.align import align
 from rendering.engine.voice.articulate import Closures, closures_met
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.phones import recognise
@@ -26,6 +28,11 @@ def sounds(studied: Studied) -> tuple[tuple[Phoneme, ...] | None, str]:
         return given, "given"
     if studied.audio16k is None:
         return None, ""
+    words = studied.clip.words
+    if words is not None:
+        aligned = align(studied.audio16k, words.text, words.language)
+        if aligned.trusted:
+            return aligned.phonemes, "aligned"
     return recognise(studied.audio16k).events, "heard"
 
 
@@ -36,8 +43,13 @@ def pooled(pieces: Sequence[Dubbed], part: Callable[[Dubbed], np.ndarray]) -> np
     return np.concatenate(parts)
 
 
-def of_own(studied: Studied, pieces: Sequence[Dubbed], nulls: Sequence[float], how: str) -> Row:
+KNOWN = ("given", "aligned")
+"""Sounds that an engine may be told."""
+
+
+def of_own(studied: Studied, own: OwnVoice, how: str) -> Row:
     """Figures of the same voice, over all pieces together."""
+    pieces = own.pieces
     made, truth = pooled(pieces, lambda piece: piece.made), pooled(pieces, lambda piece: piece.truth)
     plan = pooled(pieces, lambda piece: piece.plan)
     lag = measures.best_lag(made[:, 0], truth[:, 0], studied.fps)
@@ -48,12 +60,32 @@ def of_own(studied: Studied, pieces: Sequence[Dubbed], nulls: Sequence[float], h
         "r_plan_width": measures.r(plan[:, 1], truth[:, 1]),
         "lag": lag.frames,
         "r_at_lag": lag.r,
-        "null": float(np.nanmean(nulls)) if np.isfinite(nulls).any() else float("nan"),
+        "last_open": measures.r(pieces[-1].made[:, 0], pieces[-1].truth[:, 0]),
+        "last_width": measures.r(pieces[-1].made[:, 1], pieces[-1].truth[:, 1]),
+        "null": float(np.nanmean(own.nulls)) if np.isfinite(own.nulls).any() else float("nan"),
+        "cv_open": float(np.mean([score for score, _ in own.learned])),
+        "offset_ms": float(np.median([offset for _, offset in own.learned])),
         "amplitude": float(np.nanstd(made[:, 0]) / max(np.nanstd(truth[:, 0]), 1e-9)),
         "jitter": _jitter(pieces),
         **_closures(studied, pieces, how),
+        **{f"told_{key}": value for key, value in _told(studied, own.told, how).items()},
         **_rest(pieces),
         **_quality(pieces),
+    }
+
+
+def _told(studied: Studied, pieces: Sequence[Dubbed], how: str) -> Row:
+    """The same voice again, by an engine that knows the sounds."""
+    if not pieces:
+        return {}
+    made, truth = pooled(pieces, lambda piece: piece.made), pooled(pieces, lambda piece: piece.truth)
+    closed = _closures(studied, pieces, how)
+    return {
+        "open": measures.r(made[:, 0], truth[:, 0]),
+        "width": measures.r(made[:, 1], truth[:, 1]),
+        "closed": closed.get("closed"),
+        "false": closed.get("false"),
+        "jitter": _jitter(pieces),
     }
 
 

@@ -73,14 +73,20 @@ def dub(
     out: Path,
     report: Report,
     phonemes: Sequence[Phoneme] | None = None,
+    *,
+    told: bool = False,
 ) -> Dubbed:
-    """Render ``take`` over the footage frames ``order`` (n,) with mouths of ``library``; track the result again."""
+    """Render ``take`` over the footage frames ``order`` (n,) with mouths of ``library``; track the result again.
+
+    ``phonemes``: the take's sounds, to measure by; with ``told`` the engine may use them too.
+    """
     fps = studied.fps
     times = np.arange(len(order)) / fps
     request = RenderRequest(
         footage=studied.clip.path, analysis=studied.folder, audio=take_path, out=out, options=RenderOptions()
     )
-    plan = planned_mouth(analysis, take.audio16k, times, 1.0)
+    known = tuple(phonemes) if told and phonemes else ()
+    plan = planned_mouth(analysis, take.audio16k, times, 1.0, phonemes=known)
     tier = analysis.prepared.tier or "C"
     scene = backends.Scene(
         track=analysis.track,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,30 @@ NULLS = 3
 """Of each held-out part: nine a clip."""
 
 
+@dataclass(frozen=True)
+class OwnVoice:
+    """One clip dubbed with its own sound."""
+
+    pieces: list[Dubbed] = field(default_factory=list)
+    """In order."""
+    told: list[Dubbed] = field(default_factory=list)
+    """The same, the sounds being known to the engine; empty where that was not asked for."""
+    nulls: list[float] = field(default_factory=list)
+    """r of plans for wrong sound with the truth."""
+    learned: list[tuple[float, float]] = field(default_factory=list)
+    """What learning said of itself each time: held-out r of the opening, offset in ms."""
+
+
 def hidden(track: Track, start: int, stop: int, margin: int) -> Track:
     """``track`` as if nobody had been seen in frames ``start`` to ``stop`` and ``margin`` frames around them."""
     low, high, total = max(0, start - margin), min(stop + margin, len(track)), len(track)
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(track):
-        value = getattr(track, field.name)
+    for part in dataclasses.fields(track):
+        value = getattr(track, part.name)
         if isinstance(value, np.ndarray) and value.ndim and len(value) == total and value.dtype.kind == "f":
             value = value.copy()
             value[low:high] = np.nan
-        values[field.name] = value
+        values[part.name] = value
     values["ok"] = track.ok.copy()
     values["ok"][low:high] = False
     return Track(**values)
@@ -56,20 +71,20 @@ def own_voice(
     *,
     seed: int = 0,
     phonemes: tuple[Phoneme, ...] | None = None,
-) -> tuple[list[Dubbed], list[float], dict[str, float]]:
-    """The dubbed pieces in order, r of plans for wrong sound with the truth, and what learning said of itself.
+    told: bool = False,
+) -> OwnVoice:
+    """Dub the thirds of ``studied``, which has sound.
 
-    ``studied`` has sound. ``phonemes``: its sounds, only to measure by. Raises what rendering raises.
+    ``phonemes``: its sounds, to measure by; with ``told`` each third is made once more by an engine that knows them.
+    Raises what rendering raises.
     """
     if studied.audio16k is None:
         raise ValueError("a clip without sound has no voice of its own")
-    pieces: list[Dubbed] = []
-    nulls: list[float] = []
-    scores: list[tuple[float, float]] = []
+    result = OwnVoice()
     for index, (start, stop) in enumerate(folds(len(studied.analysis.track), studied.fps)):
         learned = hidden(studied.analysis.track, start, stop, round(MARGIN_S * studied.fps))
         analysis = _learn(studied, learned)
-        scores.append((analysis.voice.cv_open, analysis.voice.offset_ms))
+        result.learned.append((analysis.voice.cv_open, analysis.voice.offset_ms))
         # The footage's own error is taken out: what is asked is whether sound in place gets a mouth in place.
         late_s = analysis.voice.offset_ms / 1000
         start_s, end_s = start / studied.fps + late_s, stop / studied.fps + late_s
@@ -78,10 +93,12 @@ def own_voice(
         said = None if phonemes is None else measures.shifted(phonemes, start_s, end_s)
         truth, order = studied.truth[start:stop], np.arange(start, stop)
         out = sound.with_suffix(".mp4")
-        pieces.append(dub(studied, analysis, learned, order, sound, take, truth, out, report, said))
-        nulls += _nulls(analysis, studied.audio16k, pieces[-1], start_s, seed + index)
-    figures = {"cv_open": float(np.mean([s[0] for s in scores])), "offset_ms": float(np.median([s[1] for s in scores]))}
-    return pieces, nulls, figures
+        scene = (studied, analysis, learned, order, sound, take, truth)
+        result.pieces.append(dub(*scene, out, report, said))
+        if told:
+            result.told.append(dub(*scene, out.with_suffix(".told.mp4"), report, said, told=True))
+        result.nulls.extend(_nulls(analysis, studied.audio16k, result.pieces[-1], start_s, seed + index))
+    return result
 
 
 def _learn(studied: Studied, learned: Track) -> Analysis:

@@ -189,8 +189,9 @@ def _study(job: _Job, temporary: Path) -> Row:
 def _own(job: _Job, temporary: Path) -> Row:
     studied = study(job.clip)
     phones, how = figures.sounds(studied)
-    pieces, nulls, told = own_voice(studied, _place(job, temporary), silent, seed=job.seed, phonemes=phones)
-    return figures.of_own(studied, pieces, nulls, how) | told
+    told = how in figures.KNOWN
+    own = own_voice(studied, _place(job, temporary), silent, seed=job.seed, phonemes=phones, told=told)
+    return figures.of_own(studied, own, how)
 
 
 def _plans(job: _Job, temporary: Path) -> Row:
