@@ -74,6 +74,11 @@ FINDINGS: dict[str, Note] = {
             "s",
         ),
         Note(
+            "caption_over_chin",
+            _("A caption lies over the chin; what is under it stays as it was filmed."),
+            _("Use footage without burnt-in captions, and add them to the finished video."),
+        ),
+        Note(
             "small_face",
             _("The face is small in the picture, so the mouth shows little detail."),
             _("Film closer, or in a higher resolution."),
@@ -171,6 +176,8 @@ class Seen:
     """95th minus 5th percentile, IO."""
     faces: int
     """Steady ones in the first frames."""
+    captions: int
+    """Lines of text over the lower face."""
     covered_s: float
     """With something before the mouth."""
     personal: bool
@@ -211,6 +218,7 @@ def remarks(seen: Seen) -> tuple[Finding, ...]:
         ("short_footage", seen.duration_s < SCORED_FOOTAGE_S, seen.duration_s),
         ("sound_offset", abs(seen.offset_ms) > NOTED_OFFSET_MS, seen.offset_ms),
         ("mouth_covered", seen.covered_s > 0, seen.covered_s),
+        ("caption_over_chin", seen.captions > 0, None),
         ("small_face", seen.io_px < SMALL_IO_PX, seen.io_px),
         ("turned_face", seen.yaw_p90 > TURNED_YAW_P90, seen.yaw_p90),
     )

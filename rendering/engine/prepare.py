@@ -26,6 +26,7 @@ from rendering.engine.contract import (
     to_json,
 )
 from rendering.engine.errors import EngineError
+from rendering.engine.face.captions import CaptionFinder
 from rendering.engine.face.lips import LipSpace
 from rendering.engine.face.occlusion import Appearance
 from rendering.engine.face.profile import PatchWriter, library_frames
@@ -158,7 +159,7 @@ def _follow(
     footage: Path, out: Path, info: MediaInfo, video: VideoInfo, options: PrepareOptions, report: Report
 ) -> Track | None:
     """Track the face and, in the same pass, keep patches and pictures. None when no face is seen."""
-    pictures, appearance = _Pictures(video), Appearance()
+    pictures, appearance, captions = _Pictures(video), Appearance(), CaptionFinder()
     (out / PREVIEW).unlink(missing_ok=True)
     try:
         with PatchWriter(out / PATCHES) as patches, contextlib.ExitStack() as beside:
@@ -170,12 +171,15 @@ def _follow(
                 pictures.add(frame, seen=points is not None)
                 patches.add(frame, points)
                 appearance.add(frame, points)
+                captions.add(frame, points)
                 if show is not None:
                     show(frame)
 
             track = track_footage(footage, info, face=options.face, report=report, on_frame=keep)
             pictures.several = len(track.faces) > 1
-            return replace(track, covered=appearance.covered(track.ok, track.shots))
+            lines = captions.boxes()
+            covered = appearance.covered(track.ok, track.shots, lines)
+            return replace(track, covered=covered, captions=lines)
     except EngineError as error:
         if error.code != "no_face":
             raise
@@ -289,6 +293,7 @@ def _seen(info: MediaInfo, video: VideoInfo, track: Track, model: VoiceModel) ->
         opening_range=model.opening_range,
         faces=len(track.faces),
         covered_s=float(track.covered.sum() / fps),
+        captions=len(track.captions),
         personal=model.personal,
     )
 

@@ -24,6 +24,7 @@ GOOD = Seen(
     offset_ms=0.0,
     opening_range=0.2,
     faces=1,
+    captions=0,
     covered_s=0.0,
     personal=True,
 )
@@ -70,6 +71,7 @@ def test_footage_just_inside_the_gate_passes(change: dict[str, float]) -> None:
         ({"duration_s": 12.0}, "short_footage", "warning"),
         ({"opening_range": 0.03, "personal": False}, "still_mouth", "warning"),
         ({"covered_s": 0.8}, "mouth_covered", "warning"),
+        ({"captions": 1}, "caption_over_chin", "warning"),
         ({"tracked": 0.98}, "face_gaps", "info"),
         ({"shots": 2}, "several_shots", "info"),
         ({"faces": 2}, "several_faces", "info"),

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from rendering.engine.face import geometry
+from rendering.engine.face import captions, geometry
 from rendering.engine.face.blend import Colour, Mask, box_around, neck, outline
 from rendering.engine.face.choose import BENDABLE
 from rendering.engine.face.lips import HAND_OPENING, HAND_WIDTH, SIZE, LipSpace, head_turn
@@ -148,6 +148,7 @@ class Composer:
         self._jump = jumps(self._chosen) if patches is not None else np.zeros(len(self._order), bool)
         # A mouth that rests open shows teeth of its own; painted ones would be a second row.
         self._teeth = float(np.clip(1.5 - np.nanmedian(track.opening) / 0.04, 0, 1))
+        self._captions = captions.corners(track.captions)
         self._colour = Colour()
         self._old: tuple[int, Colour] | None = None
         self.stretch: Array = np.full(len(self._order), np.nan, np.float32)
@@ -191,8 +192,20 @@ class Composer:
         alpha = Mask(throat, whole, io).full() if gives_way else np.zeros(canvas.shape[:2], np.float32)
         canvas[inside] = cv2.blendLinear(picture, own, inner, 1 - inner)
         alpha[inside] = np.maximum(alpha[inside], inner)
+        if len(self._captions):
+            alpha *= self._beside_captions(t, whole, io)
         frame.blend(whole, canvas, alpha * self._weight[t])
         return True
+
+    def _beside_captions(self, t: int, box: tuple[int, int, int, int], io: float) -> Array:
+        """(h, w) float32 over the box: 0 where this frame, or a frame that lends, has a caption, else 1."""
+        here = self._track.steady.points[int(self._order[t])][FIXED, :2]
+        lenders = {int(self._chosen[t])} | ({self._old[0]} if self._old else set())
+        there = [
+            captions.carried(self._captions, self._track.steady.points[lender][FIXED, :2], here)
+            for lender in sorted(lenders)
+        ]
+        return captions.beside(np.concatenate([self._captions, *there]), box, io)
 
     def _around(self, t: int) -> Array:
         """Where the points around the mouth go in output frame ``t``, (k, 2) px: its own, moved with the mouth."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+NO_BOXES = np.zeros((0, 4), np.float32)
 GRID = 24
 """Cells along each side of the small picture."""
 MARGIN = 0.06
@@ -33,11 +34,14 @@ FLOOR = 4.0
 """Levels of residual that are compression and grain in any cell."""
 OUTLIER = 6.0
 """Robust standard deviations beyond which a cell is no stranger still."""
-JOIN = 2.3
+JOIN = 2.5
 """Strangeness up to which a frame is her own."""
-ENTER, STAY = 1.6, 1.2
+WARY = 2
+"""Frames on either side of a strange one that are not taken for her own."""
+ENTER, STAY = 2.2, 1.3
 """Oddity at which something is surely before the mouth, and down to which it still is. Nine clips of real speech reach
-1.5 at most (mouths open as wide as never again); hands, microphones and cups drawn over them 1.6 to 5.1."""
+1.9 at most (a mouth as wide open as never again); of 29 hands, microphones and cups drawn over them 27 reach 2.5 and
+more, and a dark microphone before a dark beard 1.6 and 1.8: that one is not seen."""
 MIN_FRAMES = 2
 """A single frame is a flash or a compression fault, not a hand."""
 BRIDGE = 3
@@ -59,11 +63,13 @@ class Appearance:
         self._template: Array | None = None
         self._corners = np.zeros((3, 3))
         self._cells: list[Array | None] = []
+        self._corners_at: list[Array | None] = []
 
     def add(self, frame: Frame, points: Array | None) -> None:
         """Take the next frame; ``points`` (468, 3) px, None without a face."""
         if points is None:
             self._cells.append(None)
+            self._corners_at.append(None)
             return
         if self._template is None:
             self._template = geometry.make_template(points[None])
@@ -71,12 +77,31 @@ class Appearance:
         pose = geometry.similarity(self._template[STABLE], points[None, STABLE])
         corners = geometry.project(self._corners[None], pose)[0, :, :2]
         self._cells.append(_sampled(frame, corners))
+        self._corners_at.append(corners.astype(np.float32))
 
-    def covered(self, ok: Array, shots: list[tuple[int, int]]) -> Array:
-        """(N,) bool: frames with something before the mouth, of those that were followed (``ok`` (N,) bool)."""
+    def covered(self, ok: Array, shots: list[tuple[int, int]], captions: Array = NO_BOXES) -> Array:
+        """(N,) bool: frames with something before the mouth, of those that were followed (``ok`` (N,) bool).
+
+        ``captions`` (k, 4) x, y, w, h px: what is not judged, because it comes and goes without hiding anything.
+        """
         if self._template is None:
             return np.zeros(len(ok), bool)
-        return covered(oddity(self.pictures(), self.inside(), ok, shots)) & ok
+        blind = self._within(captions) if len(captions) else None
+        return covered(oddity(self.pictures(), self.inside(), ok, shots, blind)) & ok
+
+    def _within(self, boxes: Array) -> Array:
+        """(N, 24, 24) bool: cells whose middle lies in one of ``boxes`` (k, 4) px."""
+        share = (np.arange(GRID) + 0.5) / GRID
+        result = np.zeros((len(self._cells), GRID, GRID), bool)
+        for index, corners in enumerate(self._corners_at):
+            if corners is None:
+                continue
+            origin, right, down = corners
+            across, along = share[None, :, None] * (right - origin), share[:, None, None] * (down - origin)
+            x, y = np.moveaxis(origin + across + along, 2, 0)
+            for left, top, width, height in boxes:
+                result[index] |= (x > left) & (x < left + width) & (y > top) & (y < top + height)
+        return result
 
     def pictures(self) -> Array:
         """(N, 24, 24, 3) uint8; zeros where no face was followed."""
@@ -170,7 +195,9 @@ def _judged(values: Array, blind: Array | None) -> Array:
     own = alike >= np.median(alike)
     for dimensions, may_join in GROWTH:
         strange = _strangeness(values, own, dimensions)
-        own = (strange < JOIN) & (alike >= np.quantile(alike, 1 - may_join))
+        # Beside a strange frame a hand is half in the picture: enough to teach what a hand looks like.
+        near_strange = ndimage.binary_dilation(strange >= JOIN, np.ones(2 * WARY + 1))
+        own = ~near_strange & (alike >= np.quantile(alike, 1 - may_join))
         if own.sum() < MIN_JUDGED // 2:
             return np.zeros(len(values), np.float32)
     result: Array = _strangeness(values, own, GROWTH[-1][0]) * np.sqrt(np.maximum(0, 1 - alike))

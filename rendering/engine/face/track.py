@@ -84,6 +84,8 @@ class Track:
     """(k, 4) float32: x, y, w, h in 0..1 of the steady faces that the first frames show, from left to right."""
     presenter: int
     """Which of :attr:`faces` is followed; -1 when the first frames show none."""
+    captions: Array
+    """(k, 4) float32 x, y, w, h px: lines of text over the lower face (``captions``); they are left as they are."""
 
     def __len__(self) -> int:
         return len(self.ok)
@@ -135,6 +137,7 @@ class Track:
                 values |= scratch.mapped(path, MAPPED)
                 values.setdefault("covered", np.zeros(len(values["ok"]), bool))
                 values.setdefault("faces", np.zeros((0, 4), np.float32))
+                values.setdefault("captions", np.zeros((0, 4), np.float32))
                 values["presenter"] = int(values.get("presenter", -1))
         except (KeyError, FileNotFoundError) as error:
             raise EngineError("stale_analysis", f"{path.name}: {error}") from error
@@ -338,6 +341,7 @@ def assemble(seen: Seen, shots: list[tuple[int, int]], size: tuple[int, int]) ->
         covered=np.zeros(len(ok), bool),
         faces=np.zeros((0, 4), np.float32),
         presenter=-1,
+        captions=np.zeros((0, 4), np.float32),
     )
 
 
