@@ -81,7 +81,7 @@ def test_footage_is_analysed_and_its_analysis_is_in_the_bucket(team: Team, prese
     footage.refresh_from_db()
     assert footage.analysis is not None
     with zipfile.ZipFile(io.BytesIO(stored(footage.analysis))) as packed:
-        assert packed.namelist() == ["track.npz"]
+        assert packed.namelist() == ["lesson.npz", "track.npz"]
 
 
 def test_nothing_is_claimed_while_the_storage_is_away(team: Team, presenter: Presenter, s3: Faults) -> None:
