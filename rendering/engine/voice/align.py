@@ -42,7 +42,7 @@ _REACH = 1.6
 # Costs; 1 is the distance of two moments that have nothing to do with each other.
 _STAY, _SKIP = 0.03, (0.0, 0.015, 0.08)
 """Per frame, of standing still in the synthesised speech, and of moving on by one, two or three frames."""
-_QUIET, _TALKING = 0.03, 1.0
+_QUIET, _TALKING = 0.005, 1.0
 """Per frame that the take spends between two words, silent or talking."""
 _OVER_PAUSE = 0.08
 """Of passing over a pause that the text has and the take has not."""
@@ -160,13 +160,16 @@ class _Places:
 
     @classmethod
     def of(cls, said: Speech, frames: int) -> _Places:
-        ends = np.unique(np.clip([round(end / HOP_S) - 1 for _, end, _ in said.words], 0, frames - 1))
+        # The synthesiser's words and sounds begin some milliseconds apart: a word ends where a sound does.
+        sounds = np.array([end for _, end, _ in said.phonemes] or [0.0])
+        snapped = np.array([sounds[np.abs(sounds - end).argmin()] for _, end, _ in said.words])
+        ends = np.unique(np.clip(np.round(snapped / HOP_S).astype(int) - 1, 0, frames - 1))
         pauses = [
             (max(round(start / HOP_S) - 1, 0), min(round(end / HOP_S), frames - 1))
             for start, end, sound in said.phonemes
             if not sound and end - start > 0.03
         ]
-        return cls(ends.astype(int), np.array(pauses, int).reshape(-1, 2))
+        return cls(ends, np.array(pauses, int).reshape(-1, 2))
 
     def within(self, start: int, stop: int) -> _Places:
         ends = self.word_ends[(self.word_ends >= start) & (self.word_ends < stop)] - start
@@ -251,8 +254,15 @@ class _Clock:
     def __init__(self, path: np.ndarray) -> None:
         self._place, self._frame = np.unique(path, return_index=True)
 
-    def _at(self, seconds: float) -> float:
-        return float(np.interp(seconds / HOP_S, self._place, self._frame)) * HOP_S
+    def _begin(self, frame: int) -> float:
+        """When the take comes to ``frame`` of the synthesised speech, or past it."""
+        at = min(int(np.searchsorted(self._place, frame)), len(self._frame) - 1)
+        return float(self._frame[at]) * HOP_S
+
+    def _end(self, frame: int) -> float:
+        """When the take has said ``frame``; a word waits in its last frame, and that waiting is a pause."""
+        at = max(int(np.searchsorted(self._place, frame, "right")) - 1, 0)
+        return float(self._frame[at] + 1) * HOP_S
 
     def events(
         self, events: list[tuple[float, float, str]], spans: tuple[tuple[float, float], ...]
@@ -260,9 +270,10 @@ class _Clock:
         """``events`` whose middle lies in ``spans``, with a pause where the take makes one."""
         found: list[Phoneme] = []
         for start, end, name in events:
-            begin, stop = self._at(start), self._at(max(end - HOP_S, start)) + HOP_S
+            first, last = round(start / HOP_S), max(round(end / HOP_S) - 1, round(start / HOP_S))
+            begin, stop = self._begin(first), self._end(last)
             middle = (begin + stop) / 2
-            if stop <= begin or not any(first <= middle < final for first, final in spans):
+            if stop <= begin or not any(early <= middle < late for early, late in spans):
                 continue
             if found and begin - found[-1][1] < _PAUSE_S:
                 found[-1] = (found[-1][0], max(begin, found[-1][0]), found[-1][2])
