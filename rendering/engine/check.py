@@ -17,8 +17,7 @@ from rendering.engine.face.points import LIPS, STABLE
 from rendering.engine.face.track import Track, opening_width
 from rendering.engine.media.frame import Frame
 from rendering.engine.media.probe import VideoInfo
-from rendering.engine.voice.base import load_base, read_curve
-from rendering.engine.voice.features import features
+from rendering.engine.voice.base import hear, load_base, read_curve
 from rendering.engine.voice.pauses import activity
 
 MEASURED_FRAMES = 200
@@ -96,7 +95,7 @@ class Check:
         """Correlation of what the base model hears with what the mouth does, at its best lag."""
         times = np.arange(len(self.order)) / self.fps
         opening = measured_openings(self._meshes, self.track.template, len(self.order))
-        heard = features(audio16k)
+        heard = hear(audio16k)
         active = activity(audio16k)
         speaking = np.interp(times, np.arange(len(active)) / 100, active) > 0.5
         known = np.isfinite(opening) & speaking

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from rendering.engine.voice.base import WEIGHTS, base_figures, load_base
+from rendering.engine.voice.base import HEARD, WEIGHTS, base_figures, hear, load_base
 from rendering.engine.voice.base_train import REPLAY, train_base
-from rendering.engine.voice.features import features
 from rendering.engine.voice.speak import speak
 from rendering.engine.voice.visemes import mouth
 
@@ -33,7 +32,7 @@ def test_the_weights_are_small_and_their_making_is_written_down():
 def test_it_hears_how_far_a_voice_it_never_met_opens_the_mouth(language, text):
     said = speak(text, language, variant="f5")
     times = np.arange(0.2, said.duration_s - 0.2, 0.04)
-    answer = load_base().predict(features(said.audio), times)
+    answer = load_base().predict(hear(said.audio), times)
     truth = mouth(said.phonemes, times)
     assert r(answer[:, 0], truth[:, 0]) > 0.55
     assert r(answer[:, 1], truth[:, 1]) > 0.55
@@ -44,18 +43,18 @@ def test_numpy_and_torch_say_the_same():
     from rendering.engine.voice.base_net import BaseNet
 
     model = load_base()
-    heard = np.random.default_rng(0).normal(size=(70, 41)).astype(np.float32)
+    heard = np.random.default_rng(0).normal(size=(70, HEARD)).astype(np.float32)
     with torch.no_grad():
         answer = BaseNet.from_model(model).eval()(torch.from_numpy(heard.T[None]))[0].numpy().T
     assert np.allclose(answer, model.forward(heard), atol=1e-4)
-    with pytest.raises(ValueError, match="41"):
+    with pytest.raises(ValueError, match="83"):
         model.forward(heard[:, :40])
 
 
 def test_training_again_from_one_seed_reaches_the_same_score(tmp_path):
-    made = [train_base(tmp_path / name, seed=1, minutes=1.0, steps=12) for name in ("a", "b")]
+    made = [train_base(tmp_path / name, seed=1, minutes=0.6, steps=12) for name in ("a", "b")]
     scores = [figures["r_opening_unheard_voices"] for figures in made]
     assert scores[0] == pytest.approx(scores[1], abs=0.03)
     assert scores[0] > 0.2
-    assert load_base(tmp_path / "a" / "base.npz").weights["in.w"].shape == (64, 41)
+    assert load_base(tmp_path / "a" / "base.npz").weights["in.w"].shape == (64, HEARD)
     assert (tmp_path / "a" / "base.json").exists()

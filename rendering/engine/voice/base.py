@@ -9,8 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from rendering.engine.voice.features import DIMENSIONS, HOP_S, at_times
+from rendering.engine.voice.features import DIMENSIONS, HOP_S, at_times, features
+from rendering.engine.voice.phones import IPA, recognise
+from rendering.engine.voice.visemes import probable_mouth
 
+HEARD = DIMENSIONS + len(IPA) + 2
+"""Columns of :func:`hear`."""
+_UNHEARD = 1e-3
+"""Sounds less likely than this say nothing, and zeros pack small."""
 CHANNELS = 64
 DILATIONS = (1, 2, 4, 8)
 FRAME_S = 0.02
@@ -21,8 +27,20 @@ FIGURES = Path(__file__).with_name("base.json")
 Weights = dict[str, np.ndarray]
 
 
+def hear(audio16k: np.ndarray) -> np.ndarray:
+    """``audio16k`` (n,) float32 mono at 16 kHz -> what the base model goes by, (T, 83) float32 at 100 Hz.
+
+    41 columns of :func:`features`; for each of the 40 sounds twice the root of its probability (:func:`recognise`); and
+    what the viseme rule says of those sounds, opening and width (:func:`probable_mouth`).
+    """
+    sounds = recognise(audio16k).soft
+    rule = probable_mouth(sounds, list(IPA.values()), rate=1 / HOP_S)
+    likely = np.where(sounds > _UNHEARD, sounds, 0)
+    return np.concatenate([features(audio16k), 2 * np.sqrt(likely), rule], 1)
+
+
 def halve(heard: np.ndarray) -> np.ndarray:
-    """Features (T, 41) at 100 Hz -> (ceil(T/2), 41) at 50 Hz, pairs averaged."""
+    """(T, 83) of :func:`hear` at 100 Hz -> (ceil(T/2), 83) at 50 Hz, pairs averaged."""
     if len(heard) % 2:
         heard = np.concatenate([heard, heard[-1:]])
     return 0.5 * (heard[0::2] + heard[1::2])
@@ -30,35 +48,38 @@ def halve(heard: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A temporal convolution net: 41 -> 64 channels, four residual layers (kernel 3, dilations 1 2 4 8), 64 -> 2.
+    """Two opinions added: a temporal convolution net's, and the viseme rule's on the sounds recognised.
 
-    ``weights``: ``in.w`` (64, 41), ``in.b``, ``k.w`` (64, 64, 3), ``k.b`` for k in 0..3, ``out.w`` (2, 64), ``out.b``.
+    The net: 83 -> 64 channels, four residual layers (kernel 3, dilations 1 2 4 8), 64 -> 2. ``weights``: ``in.w``
+    (64, 83), ``in.b``, ``k.w`` (64, 64, 3), ``k.b`` for k in 0..3, ``out.w`` (2, 64), ``out.b``, and ``rule`` (2,), by
+    which the last two columns of what is heard are multiplied.
     """
 
     weights: Weights
 
     def predict(self, heard: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-        """Features (T, 41) at 100 Hz -> (n, 2) float32 at ``times_s``: opening and width, about mean 0 and sd 1."""
+        """(T, 83) of :func:`hear` -> (n, 2) float32 at ``times_s``: opening and width, about mean 0 and sd 1."""
         return read_curve(self.curve(heard), times_s)
 
     def curve(self, heard: np.ndarray) -> np.ndarray:
-        """Features (T, 41) at 100 Hz -> (t, 2) float32 at 50 Hz, for :func:`read_curve`: one pass, many questions."""
+        """(T, 83) of :func:`hear` -> (t, 2) float32 at 50 Hz, for :func:`read_curve`: one pass, many questions."""
         return self.forward(halve(heard))
 
     def forward(self, frames: np.ndarray) -> np.ndarray:
-        """Features (t, 41) at 50 Hz -> (t, 2) float32."""
-        if frames.ndim != 2 or frames.shape[1] != DIMENSIONS:
-            raise ValueError(f"features (t, {DIMENSIONS}) expected, got {frames.shape}")
+        """(t, 83) of :func:`halve` -> (t, 2) float32."""
+        if frames.ndim != 2 or frames.shape[1] != HEARD:
+            raise ValueError(f"features (t, {HEARD}) expected, got {frames.shape}")
         hidden = np.maximum(frames @ self.weights["in.w"].T + self.weights["in.b"], 0)
         for layer, dilation in enumerate(DILATIONS):
             kernel = self.weights[f"{layer}.w"]
             padded = np.pad(hidden, ((dilation, dilation), (0, 0)))
             taps = [padded[tap * dilation : tap * dilation + len(hidden)] @ kernel[:, :, tap].T for tap in range(3)]
             hidden = hidden + np.maximum(taps[0] + taps[1] + taps[2] + self.weights[f"{layer}.b"], 0)
-        return (hidden @ self.weights["out.w"].T + self.weights["out.b"]).astype(np.float32)
+        rule = frames[:, -2:] * self.weights["rule"]
+        return (hidden @ self.weights["out.w"].T + self.weights["out.b"] + rule).astype(np.float32)
 
     def save(self, path: Path) -> None:
-        """Write as .npz in half precision (about 106 KB)."""
+        """Write as .npz in half precision (about 115 KB)."""
         halved: dict[str, Any] = {name: value.astype(np.float16) for name, value in self.weights.items()}
         np.savez(path, **halved)
 

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rendering.engine.voice.base import CHANNELS, DILATIONS, BaseModel
-from rendering.engine.voice.features import DIMENSIONS
+from rendering.engine.voice.base import CHANNELS, DILATIONS, HEARD, BaseModel
 
 
 @contextmanager
@@ -27,20 +26,23 @@ def repeatable(seed: int) -> Iterator[None]:
 
 
 class BaseNet(nn.Module):
-    """(batch, 41, t) at 50 Hz -> (batch, 2, t)."""
+    """(batch, 83, t) at 50 Hz -> (batch, 2, t). ``rule`` stays as it is: 0 until the net has learnt by itself."""
+
+    rule: torch.Tensor
 
     def __init__(self, dropout: float = 0.1) -> None:
         super().__init__()
-        self.first = nn.Conv1d(DIMENSIONS, CHANNELS, 1)
+        self.first = nn.Conv1d(HEARD, CHANNELS, 1)
         self.layers = nn.ModuleList(nn.Conv1d(CHANNELS, CHANNELS, 3, padding=d, dilation=d) for d in DILATIONS)
         self.last = nn.Conv1d(CHANNELS, 2, 1)
         self.dropout = nn.Dropout1d(dropout)
+        self.register_buffer("rule", torch.zeros(2))
 
     def forward(self, heard: torch.Tensor) -> torch.Tensor:
         hidden = torch.relu(self.first(heard))
         for layer in self.layers:
             hidden = hidden + self.dropout(torch.relu(layer(hidden)))
-        answer: torch.Tensor = self.last(hidden)
+        answer: torch.Tensor = self.last(hidden) + heard[:, -2:] * self.rule[:, None]
         return answer
 
     def to_model(self) -> BaseModel:
@@ -53,6 +55,7 @@ class BaseNet(nn.Module):
         for index, layer in enumerate(self.layers):
             weights |= {f"{index}.w": plain(layer.weight), f"{index}.b": plain(layer.bias)}
         weights |= {"out.w": plain(self.last.weight)[:, :, 0], "out.b": plain(self.last.bias)}
+        weights["rule"] = plain(self.rule)
         return BaseModel(weights)
 
     @classmethod
@@ -67,4 +70,5 @@ class BaseNet(nn.Module):
                 layer.bias.copy_(torch.from_numpy(weights[f"{index}.b"]))
             net.last.weight.copy_(torch.from_numpy(weights["out.w"][:, :, None]))
             net.last.bias.copy_(torch.from_numpy(weights["out.b"]))
+            net.rule.copy_(torch.from_numpy(weights["rule"]))
         return net

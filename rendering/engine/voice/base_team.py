@@ -21,6 +21,7 @@ from rendering.engine.contract import ENGINE_VERSION, Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.voice.base import BaseModel, load_base
 from rendering.engine.voice.base_train import load_replay
+from rendering.engine.voice.features import DIMENSIONS
 from rendering.engine.voice.lessons import Lesson
 
 WEIGHTS, FIGURES = "base.npz", "base.json"
@@ -38,7 +39,7 @@ PIECE = 100
 """Frames: 2 s."""
 _RATE, _DECAY, _DROPOUT = 1e-3, 0.05, 0.25
 _JITTER = 0.3
-"""sd of the noise on the features, per band and, at half that, per frame: few microphones were heard."""
+"""sd of the noise on the mel bands, per band and, at half that, per frame: few microphones were heard."""
 _REPLAY_WEIGHT = 0.1
 """With 1, synthesised mouths pull the answers back to what they were."""
 _STEPS, _STEPS_AT_S, _MOST_STEPS = 300, 80.0, 1500
@@ -189,6 +190,7 @@ def _levelled(model: BaseModel, shipped: BaseModel, library: Library) -> BaseMod
     weights = dict(model.weights)
     weights["out.w"] = weights["out.w"] * scale[:, None]
     weights["out.b"] = (weights["out.b"] - mean) * scale + wanted_mean
+    weights["rule"] = weights["rule"] * scale
     return BaseModel(weights)
 
 
@@ -212,7 +214,9 @@ def _fine_tune(
     optimiser = AdamW(net.parameters(), rate=_RATE, decay=_DECAY, steps=steps)
     for _ in range(steps):
         heard, target, weight = (torch.from_numpy(part) for part in pieces.draw())
-        heard = heard + _JITTER * (torch.randn(*heard.shape[:2], 1) + 0.5 * torch.randn_like(heard))
+        bands = heard[:, :DIMENSIONS]
+        noise = torch.randn(*bands.shape[:2], 1) + 0.5 * torch.randn_like(bands)
+        heard = torch.cat([bands + _JITTER * noise, heard[:, DIMENSIONS:]], 1)
         wrong = weight[:, None] * (net(heard) - target) ** 2
         parts = [wrong[part].sum() / (2 * weight[part].sum() + 1) for part in (slice(OWN), slice(OWN, None))]
         loss = parts[0] + _REPLAY_WEIGHT * parts[1]
@@ -236,7 +240,7 @@ class _Pieces:
         self.replay = load_replay()
 
     def draw(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Heard (8, 41, 100), target (8, 2, 100), weight (8, 100), float32; the team's own first."""
+        """Heard (8, 83, 100), target (8, 2, 100), weight (8, 100), float32; the team's own first."""
         cuts = []
         for index in self.random.choice(len(self.lessons), OWN, p=self.share):
             heard, target, weight = self.lessons[index]
@@ -252,7 +256,7 @@ class _Pieces:
 
 
 def _padded(lesson: Lesson) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Heard (41, t), target (2, t) and weight (t,), float32, of at least one piece's length."""
+    """Heard (83, t), target (2, t) and weight (t,), float32, of at least one piece's length."""
     short = max(0, PIECE - len(lesson.heard))
     heard, target = (np.pad(part, ((0, short), (0, 0))).T.copy() for part in (lesson.heard, lesson.target))
     return heard, target, np.pad(lesson.known, (0, short)).astype(np.float32)

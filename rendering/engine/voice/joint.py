@@ -14,7 +14,7 @@ STEPS, BATCH, LENGTH = 200, 6, 100
 def fine_tune(
     base: BaseModel, heard: np.ndarray, target: np.ndarray, known: np.ndarray, *, steps: int = STEPS, seed: int = 0
 ) -> BaseModel:
-    """``heard`` (t, 41), ``target`` (t, 2) mean 0 sd 1, ``known`` (t,) bool, all at 50 Hz. A few seconds of CPU."""
+    """``heard`` (t, 83), ``target`` (t, 2) mean 0 sd 1, ``known`` (t,) bool, all at 50 Hz. A few seconds of CPU."""
     from rendering.engine.voice.base_net import repeatable
 
     with repeatable(seed):

@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter1d
 from rendering.engine.contract import Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.voice import ridge
-from rendering.engine.voice.base import FRAME_S, BaseModel, Weights, halve, load_base, read_curve
-from rendering.engine.voice.features import at_times, features
+from rendering.engine.voice.base import FRAME_S, BaseModel, Weights, halve, hear, load_base, read_curve
+from rendering.engine.voice.features import at_times
 from rendering.engine.voice.joint import fine_tune
 from rendering.engine.voice.pauses import activity
 
@@ -189,7 +189,7 @@ def learn(
     times = np.arange(len(ok)) / fps
     report("learn", 0, 4)
     base = base or load_base()
-    heard = features(audio16k) if audio16k is not None and len(audio16k) > 1600 else None
+    heard = hear(audio16k) if audio16k is not None and len(audio16k) > 1600 else None
     speaking = np.zeros(len(ok), bool)
     offset = Offset(0.0, 0.0, False)
     if heard is not None and audio16k is not None:

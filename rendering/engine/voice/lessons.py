@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from rendering.engine.contract import ENGINE_VERSION
-from rendering.engine.voice.base import FRAME_S, halve
-from rendering.engine.voice.features import DIMENSIONS, RATE, at_times, features
+from rendering.engine.voice.base import FRAME_S, HEARD, halve, hear
+from rendering.engine.voice.features import RATE, at_times
 from rendering.engine.voice.learn import MIN_SPEECH_S, VoiceModel
 
 MIN_TRUST = 0.5
@@ -27,7 +27,7 @@ class Lesson:
     """The sound of one clip and what the mouth did meanwhile, on the sound's clock at 50 Hz, their offset taken out."""
 
     heard: np.ndarray
-    """(t, 41) float32: features, pairs averaged."""
+    """(t, 83) float32: what the base model goes by, pairs averaged."""
     shape: np.ndarray
     """(t, 2) float32: opening and width, IO."""
     known: np.ndarray
@@ -59,7 +59,7 @@ def load_lesson(path: Path) -> Lesson | None:
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as stored:
-        if str(stored["engine"]) != ENGINE_VERSION or stored["heard"].shape[1:] != (DIMENSIONS,):
+        if str(stored["engine"]) != ENGINE_VERSION or stored["heard"].shape[1:] != (HEARD,):
             return None
         heard, shape = (stored[name].astype(np.float32) for name in ("heard", "shape"))
         return Lesson(heard, shape, stored["known"], float(stored["speech_s"]))
@@ -85,7 +85,7 @@ def lesson_of(
     """
     if audio16k is None or why_none(voice, has_audio=True) is not None:
         return None
-    heard = halve(features(audio16k[: int(MAX_SECONDS * RATE)]))
+    heard = halve(hear(audio16k[: int(MAX_SECONDS * RATE)]))
     clock = np.arange(len(heard)) * FRAME_S + FRAME_S / 4 - voice.offset_ms / 1000
     seen = ok & np.isfinite(opening_width).all(1)
     known = at_times(seen[:, None].astype(np.float32), clock, fps)[:, 0] > 0.99

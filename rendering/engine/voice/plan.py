@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtr
 
 from rendering.engine.voice import articulate, ridge, visemes
-from rendering.engine.voice.base import BaseModel, load_base
-from rendering.engine.voice.features import at_times, features
+from rendering.engine.voice.base import BaseModel, hear, load_base
+from rendering.engine.voice.features import at_times
 from rendering.engine.voice.learn import OPENING_STEPS, VoiceModel
 from rendering.engine.voice.pauses import activity
 
@@ -92,7 +92,7 @@ class _Take:
 
 
 def _listen(model: VoiceModel, audio16k: np.ndarray, times: np.ndarray, base: BaseModel | None) -> _Take:
-    heard = features(audio16k)
+    heard = hear(audio16k)
     own = joint = None
     if model.ridge is not None and model.joint is not None and model.trust > 0:
         own = model.ridge.predict(ridge.listen(audio16k), times)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 Phoneme = tuple[float, float, str]
 """Start and end in seconds, and the sound in IPA ("" for silence)."""
@@ -67,6 +68,8 @@ LEAD_S = 0.02
 _FIRST_OF_GLIDE = 0.6
 """Share of a diphthong's time that belongs to its first vowel."""
 _STRESS = 1.15
+_REACH_S = 0.06
+"""How far a sound that is only probable pulls at the mouth."""
 
 
 def symbols(sound: str) -> list[str]:
@@ -121,6 +124,24 @@ def mouth(
         weight = bell * np.array([getattr(viseme, pull) for viseme in visemes])
         columns.append((weight * goal).sum(1) / weight.sum(1))
     return np.stack(columns, 1).astype(np.float32)
+
+
+def probable_mouth(
+    chances: np.ndarray, sounds: Sequence[str], *, rate: float = 100.0, lead_s: float = 0.02
+) -> np.ndarray:
+    """Where the mouth is when each sound is only probable: (T, 2) float32 at ``rate`` Hz, as of :func:`mouth`.
+
+    ``chances`` (T, n) the probability of each of ``sounds`` ("" for silence) in each frame.
+    """
+    pulls = [[TABLE[letter] for letter in symbols(sound)] or [PAUSE] for sound in sounds]
+    columns = []
+    for target, pull in (("opening", "opening_pull"), ("width", "width_pull")):
+        goal = np.array([np.mean([getattr(part, target) for part in parts]) for parts in pulls])
+        weight = np.array([np.mean([getattr(part, pull) for part in parts]) for parts in pulls])
+        asked = gaussian_filter1d(chances @ np.stack([weight * goal, weight], 1), _REACH_S * rate, axis=0)
+        columns.append(asked[:, 0] / asked[:, 1])
+    ahead = np.minimum(np.arange(len(chances)) + round(lead_s * rate), len(chances) - 1)
+    return np.stack(columns, 1)[ahead].astype(np.float32)
 
 
 def closures(phonemes: Iterable[Phoneme]) -> list[tuple[float, float]]:
