@@ -11,12 +11,12 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rendering.engine import memory, scratch, serve
+from rendering.engine.console import FAILED, ProgressBar, complain, number
 from rendering.engine.contract import (
     ENGINE_VERSION,
     TEXT_FOLLOWED,
@@ -28,9 +28,9 @@ from rendering.engine.contract import (
     to_json,
 )
 from rendering.engine.errors import FAILURES, EngineError
+from rendering.engine.evaluate.commands import add_measuring
 
-FAILED, INTERRUPTED = 1, 130
-BAR = 28
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,51 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options) or 0)
     except EngineError as error:
-        return _complain(f"{error.failure.sentence} {error.failure.remedy}", f"{error.code}: {error.detail}")
+        return complain(f"{error.failure.sentence} {error.failure.remedy}", f"{error.code}: {error.detail}")
     except MemoryError:
-        return _complain("The machine ran out of memory.", "out_of_memory")
+        return complain("The machine ran out of memory.", "out_of_memory")
     except OSError as error:
-        return _complain(f"{error.filename or 'A file'}: {error.strerror or error}.", "io_error")
+        return complain(f"{error.filename or 'A file'}: {error.strerror or error}.", "io_error")
     except KeyboardInterrupt:
-        _complain("Stopped.")
+        complain("Stopped.")
         return INTERRUPTED
-
-
-def _complain(sentence: str, detail: str = "") -> int:
-    print(f"\r\033[K{sentence}" if sys.stderr.isatty() else sentence, file=sys.stderr)
-    if detail:
-        print(f"({detail})", file=sys.stderr)
-    return FAILED
-
-
-class ProgressBar:
-    """A report that draws one moving line on standard error, or one line a stage where that is not a terminal."""
-
-    def __init__(self) -> None:
-        self.stage = ""
-        self.drawn = 0.0
-        self.began = time.monotonic()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        new = stage != self.stage
-        if new:
-            self.stage, self.began = stage, now
-        if not sys.stderr.isatty():
-            if new:
-                print(stage, file=sys.stderr, flush=True)
-            return
-        if not new and done < total and now - self.drawn < 0.1:
-            return
-        self.drawn = now
-        share = done / max(1, total)
-        filled = "#" * round(BAR * share)
-        left = f"{(now - self.began) * (1 - share) / share:5.0f} s left" if 0.02 < share < 1 else ""
-        print(f"\r\033[K{stage:<9} [{filled:<{BAR}}] {share:4.0%} {left}", end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if sys.stderr.isatty():
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def cache_root() -> Path:
@@ -131,9 +94,9 @@ def render_command(options: argparse.Namespace) -> int:
     from rendering.engine.render import render
 
     if not options.out.parent.is_dir():
-        return _complain(f"{options.out.parent}: no such folder.")
+        return complain(f"{options.out.parent}: no such folder.")
     if options.out.resolve() in (options.footage.resolve(), options.audio.resolve()):
-        return _complain("The result would replace what it is made from: give it another name.")
+        return complain("The result would replace what it is made from: give it another name.")
     bar = ProgressBar()
     folder = prepared_for(options.footage, bar, face=options.face, fresh=options.fresh)
     request = RenderRequest(
@@ -191,57 +154,13 @@ def prepare_command(options: argparse.Namespace) -> int:
     return FAILED if result.verdict == "refused" else 0
 
 
-def evaluate_command(options: argparse.Namespace) -> int:
-    from rendering.engine.evaluate.clips import find_clips
-    from rendering.engine.evaluate.generated import generated_clips
-    from rendering.engine.evaluate.suite import SuiteOptions, run_suite
-    from rendering.engine.evaluate.table import as_markdown, as_text
-
-    bar = ProgressBar()
-    clips = find_clips(options.clips) + (generated_clips(report=bar) if options.generated else [])
-    if not clips:
-        return _complain("There is nothing to measure: name clips or folders of clips, or ask for --generated.")
-    asked = SuiteOptions(pairs=options.pairs, seed=options.seed, jobs=options.jobs, keep=options.keep)
-    result = run_suite(clips, asked, report=bar)
-    bar.end()
-    for path, text in (
-        (options.json, json.dumps(result.as_json(), indent=1, ensure_ascii=False)),
-        (options.markdown, as_markdown(result.rows)),
-    ):
-        if path is not None:
-            path.write_text(text + "\n")
-    print(as_text(result.rows))
-    return FAILED if all("r_open" not in row and "other_open" not in row for row in result.rows) else 0
-
-
-def sheet_command(options: argparse.Namespace) -> int:
-    from rendering.engine.evaluate.clips import read_phonemes
-    from rendering.engine.evaluate.sheet import SheetOptions, sheet
-
-    shown = SheetOptions(
-        start_s=options.start,
-        seconds=options.seconds,
-        step=options.step,
-        columns=options.columns,
-        scale=options.scale,
-    )
-    phonemes = read_phonemes(options.phones) if options.phones else None
-    bar = ProgressBar()
-    width, height = sheet(
-        options.video, options.out, source=options.source, phonemes=phonemes, options=shown, report=bar
-    )
-    bar.end()
-    print(f"{options.out}: {width} x {height}")
-    return 0
-
-
 def train_base_command(options: argparse.Namespace) -> int:
     from rendering.engine.voice.base_train import train_base
 
     if options.footage is not None:
         return _train_own_base(options)
     if options.out is None:
-        return _complain("Say with -o FOLDER where the base model is to be written.")
+        return complain("Say with -o FOLDER where the base model is to be written.")
     bar = ProgressBar()
     figures = train_base(options.out, seed=options.seed, minutes=options.minutes, report=bar)
     bar.end()
@@ -254,7 +173,7 @@ def _train_own_base(options: argparse.Namespace) -> int:
     from rendering.engine.voice.base_team import train_team_base
 
     if not options.footage.is_dir():
-        return _complain(f"{options.footage}: no such folder.")
+        return complain(f"{options.footage}: no such folder.")
     bar = ProgressBar()
 
     def tell(clip: Path, words: str) -> None:
@@ -268,7 +187,7 @@ def _train_own_base(options: argparse.Namespace) -> int:
     print(json.dumps(figures, indent=1))
     if not figures["kept"]:
         failure = FAILURES["base_no_gain"]
-        return _complain(f"{failure.sentence} {failure.remedy}")
+        return complain(f"{failure.sentence} {failure.remedy}")
     return 0
 
 
@@ -332,26 +251,6 @@ def _point(text: str) -> tuple[float, float]:
     return x, y
 
 
-def _count(text: str) -> int | None:
-    """A number of voices; None for all of them."""
-    if text == "all":
-        return None
-    count = int(text)
-    if count < 0:
-        raise ValueError(text)
-    return count
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"must be between {low:g} and {high:g}")
-        return value
-
-    return number
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="heygem", description="Change the voice, keep the face.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -377,26 +276,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("footage", type=Path, metavar="FOOTAGE")
     sub.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER")
     sub.add_argument("--face", **face)  # type: ignore[arg-type]
-    sub = add("evaluate", evaluate_command, "dub clips with their own and each other's sound, compare with the truth")
-    sub.add_argument("clips", type=Path, nargs="*", metavar="CLIP", help="a film, or a folder of films")
-    sub.add_argument("--generated", action="store_true", help="also generated presenters, whose sounds are known")
-    sub.add_argument("--pairs", type=_count, default=2, metavar="N|all", help="voices rendered over each face")
-    sub.add_argument("--seed", type=int, default=0, help="of the shuffles behind the null")
-    sub.add_argument("--jobs", type=int, default=1, help="processes")
-    sub.add_argument("--keep", type=Path, metavar="FOLDER", help="keep every video that is made")
-    sub.add_argument("--json", type=Path, metavar="FILE", help="also write every figure, of every pair, as JSON")
-    sub.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
+    add_measuring(add)
     words = "train the base model: from synthesised speech, or on from there with footage that you have the rights to"
-    sub = add("sheet", sheet_command, "a contact sheet of mouths with their times and sounds, as a PNG")
-    sub.add_argument("video", type=Path, metavar="VIDEO")
-    sub.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")
-    sub.add_argument("--source", type=Path, metavar="FOOTAGE", help="show the same frames of it in a second row")
-    sub.add_argument("--phones", type=Path, metavar="JSON", help="[[start_s, end_s, IPA], ...]; else they are heard")
-    sub.add_argument("--start", type=float, default=0.0, metavar="SECONDS")
-    sub.add_argument("--seconds", type=_number(0.04, 3600), default=4.0)
-    sub.add_argument("--step", type=int, choices=range(1, 101), default=1, metavar="N", help="every Nth frame")
-    sub.add_argument("--columns", type=int, choices=range(1, 101), default=10, metavar="N")
-    sub.add_argument("--scale", type=int, choices=range(1, 9), default=1, metavar="1..8", help="enlargement")
     sub = add("train-base", train_base_command, words)
     sub.add_argument(
         "--footage",
@@ -408,10 +289,10 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--out", type=Path, metavar="FOLDER", help="with --footage it may be left out: renders find it then"
     )
     sub.add_argument("--seed", type=int, default=7)
-    sub.add_argument("--minutes", type=_number(1, 600), default=38.0, help="speech to synthesise")
+    sub.add_argument("--minutes", type=number(1, 600), default=38.0, help="speech to synthesise")
     sub = add("demo", demo_command, "make the demo presenter and two spoken takes")
     sub.add_argument("folder", type=Path, metavar="FOLDER")
-    sub.add_argument("--seconds", type=_number(3, 120), default=20.0)
+    sub.add_argument("--seconds", type=number(3, 120), default=20.0)
     sub.add_argument("--size", type=int, default=512)
     sub = add("speak", speak_command, "speak a text with the embedded voice")
     sub.add_argument("text", metavar="TEXT")
@@ -424,7 +305,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_preset(sub: argparse.ArgumentParser) -> None:
     usual = RenderOptions()
     sub.add_argument("--backend", default=usual.backend)
-    sub.add_argument("--amplitude", type=_number(0.5, 1.5), default=usual.amplitude, help="mouth opening, .5 to 1.5")
+    sub.add_argument("--amplitude", type=number(0.5, 1.5), default=usual.amplitude, help="mouth opening, .5 to 1.5")
     sub.add_argument(
         "--when-shorter", choices=("cut", "rest"), default=usual.when_shorter, help="take ends before footage"
     )

@@ -1,0 +1,89 @@
+"""The commands ``evaluate`` and ``sheet``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from rendering.engine.console import FAILED, ProgressBar, complain, number
+
+Add = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+
+def add_measuring(add: Add) -> None:
+    """Make both known; ``add`` takes a name, what to call and what it does, and answers with its parser."""
+    sub = add("evaluate", evaluate_command, "dub clips with their own and each other's sound, compare with the truth")
+    sub.add_argument("clips", type=Path, nargs="*", metavar="CLIP", help="a film, or a folder of films")
+    sub.add_argument("--generated", action="store_true", help="also generated presenters, whose sounds are known")
+    sub.add_argument("--pairs", type=_count, default=2, metavar="N|all", help="voices rendered over each face")
+    sub.add_argument("--seed", type=int, default=0, help="which wrong sound the null is planned for")
+    sub.add_argument("--jobs", type=int, default=1, help="processes")
+    sub.add_argument("--keep", type=Path, metavar="FOLDER", help="keep every video that is made")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="also write every figure, of every pair, as JSON")
+    sub.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
+    sub = add("sheet", sheet_command, "a contact sheet of mouths with their times and sounds, as a PNG")
+    sub.add_argument("video", type=Path, metavar="VIDEO")
+    sub.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")
+    sub.add_argument("--source", type=Path, metavar="FOOTAGE", help="show the same frames of it in a second row")
+    sub.add_argument("--phones", type=Path, metavar="JSON", help="[[start_s, end_s, IPA], ...]; else they are heard")
+    sub.add_argument("--start", type=float, default=0.0, metavar="SECONDS")
+    sub.add_argument("--seconds", type=number(0.04, 3600), default=4.0)
+    sub.add_argument("--step", type=int, choices=range(1, 101), default=1, metavar="N", help="every Nth frame")
+    sub.add_argument("--columns", type=int, choices=range(1, 101), default=10, metavar="N")
+    sub.add_argument("--scale", type=int, choices=range(1, 9), default=1, metavar="1..8", help="enlargement")
+
+
+def evaluate_command(options: argparse.Namespace) -> int:
+    from rendering.engine.evaluate.clips import find_clips
+    from rendering.engine.evaluate.generated import generated_clips
+    from rendering.engine.evaluate.suite import SuiteOptions, run_suite
+    from rendering.engine.evaluate.table import as_markdown, as_text
+
+    bar = ProgressBar()
+    clips = find_clips(options.clips) + (generated_clips(report=bar) if options.generated else [])
+    if not clips:
+        return complain("There is nothing to measure: name clips or folders of clips, or ask for --generated.")
+    asked = SuiteOptions(pairs=options.pairs, seed=options.seed, jobs=options.jobs, keep=options.keep)
+    result = run_suite(clips, asked, report=bar)
+    bar.end()
+    for path, text in (
+        (options.json, json.dumps(result.as_json(), indent=1, ensure_ascii=False)),
+        (options.markdown, as_markdown(result.rows)),
+    ):
+        if path is not None:
+            path.write_text(text + "\n")
+    print(as_text(result.rows))
+    return FAILED if all("r_open" not in row and "other_open" not in row for row in result.rows) else 0
+
+
+def sheet_command(options: argparse.Namespace) -> int:
+    from rendering.engine.evaluate.clips import read_phonemes
+    from rendering.engine.evaluate.sheet import SheetOptions, sheet
+
+    shown = SheetOptions(
+        start_s=options.start,
+        seconds=options.seconds,
+        step=options.step,
+        columns=options.columns,
+        scale=options.scale,
+    )
+    phonemes = read_phonemes(options.phones) if options.phones else None
+    bar = ProgressBar()
+    width, height = sheet(
+        options.video, options.out, source=options.source, phonemes=phonemes, options=shown, report=bar
+    )
+    bar.end()
+    print(f"{options.out}: {width} x {height}")
+    return 0
+
+
+def _count(text: str) -> int | None:
+    """A number of voices; None for all of them."""
+    if text == "all":
+        return None
+    count = int(text)
+    if count < 0:
+        raise ValueError(text)
+    return count
