@@ -19,12 +19,21 @@ JAW_SHARE = 0.96
 """The mask ends at this share of the face oval."""
 FEATHER = 0.12
 """Width of the soft edge, IO."""
+CORE, FALL = 0.10, 0.24
+"""IO beside the lips, the drawn and the frame's own, over which the new picture counts in full, and over which it gives
+way to the frame's own skin: what is not taken from elsewhere does not flicker."""
 SMALL = 96
 """Longest side of the reduced picture on which mask and colour are worked out."""
 MAX_LOCAL = 10.0
 """Grey levels by which the colour correction may vary over the mask."""
 EASE = 0.25
 """Share of the newly measured correction that each frame takes over."""
+MAX_CARRIED, CARRIED = 14.0, 0.82
+"""Grey levels by which a new mouth's skin may be led on from the old one's after a jump, and the share of it that each
+frame keeps."""
+LEAST_CARRIED = 0.3
+SHADING = 24
+"""The part of the box (one in so many, standard deviation) under which differences are texture, not shading."""
 
 
 def outline(points: Array) -> Array:
@@ -59,21 +68,33 @@ def box_around(polygon: Array) -> tuple[int, int, int, int]:
 class Mask:
     """A feathered polygon over a box, worked out on a reduced picture."""
 
-    def __init__(self, polygon: Array, box: tuple[int, int, int, int], io: float) -> None:
-        x, y, w, h = box
+    def __init__(self, polygon: Array, box: tuple[int, int, int, int], io: float, core: tuple[Array, ...] = ()) -> None:
+        """``polygon`` (k, 2) px; with ``core``, outlines within it, the mask falls off beside these already."""
+        w, h = box[2:]
         self.size = (w, h)
         shrink = min(1.0, SMALL / max(w, h))
         self.small_size = (max(8, round(w * shrink)), max(8, round(h * shrink)))
         fit = np.array(self.small_size) / np.array([w, h])
-        local = ((polygon - [x, y] + 0.5) * fit - 0.5).astype(np.float32)
-        inside = np.zeros(self.small_size[::-1], np.uint8)
-        cv2.fillPoly(inside, [np.round(local * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        inside = self._filled((polygon,), box, fit)
         depth: Array = cv2.distanceTransform((inside > 127).astype(np.uint8), cv2.DIST_L2, 5)
         depth += inside.astype(np.float32) / 255.0 - 1.0
         share = np.clip(depth / np.float32(FEATHER * io * fit.mean()), 0, 1)
-        self.small = cv2.GaussianBlur(share * share * (3 - 2 * share), (3, 3), 0)
+        share = share * share * (3 - 2 * share)
+        if core:
+            away = cv2.distanceTransform((self._filled(core, box, fit) < 128).astype(np.uint8), cv2.DIST_L2, 5)
+            near = np.clip(1 - (away / np.float32(io * fit.mean()) - CORE) / FALL, 0, 1)
+            share *= near * near * (3 - 2 * near)
+        self.small = cv2.GaussianBlur(share, (3, 3), 0)
         self.small[inside == 0] = 0
         self.ring = ((self.small > 0.02) & (self.small < 0.75)).astype(np.float32)
+
+    def _filled(self, polygons: tuple[Array, ...], box: tuple[int, int, int, int], fit: Array) -> Array:
+        """(h, w) uint8 0..255: the polygons on the reduced picture."""
+        filled = np.zeros(self.small_size[::-1], np.uint8)
+        for polygon in polygons:
+            local = ((polygon - box[:2] + 0.5) * fit - 0.5).astype(np.float32)
+            cv2.fillPoly(filled, [np.round(local * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        return filled
 
     def full(self) -> Array:
         """(h, w) float32 0..1: share of the new picture."""
@@ -88,6 +109,7 @@ class Colour:
     def __init__(self) -> None:
         self._median: Array | None = None
         self._local: Array | None = None
+        self._carried: Array | None = None
 
     def __call__(self, new: Array, own: Array, mask: Mask) -> Array:
         """``new`` (h, w, 3) uint8 BGR corrected towards ``own`` of the same size, uint8."""
@@ -103,8 +125,27 @@ class Colour:
                 self._local = cv2.resize(self._local, local.shape[1::-1], interpolation=cv2.INTER_LINEAR)
             local = self._local + EASE * (local - self._local)
         self._median, self._local = median, local
-        offset = cv2.resize(local + median, mask.size, interpolation=cv2.INTER_LINEAR)
+        offset = cv2.resize(local + median + self._fade_carried(local.shape), mask.size, interpolation=cv2.INTER_LINEAR)
         return cv2.add(new, offset, dtype=cv2.CV_8U)
+
+    def lead_on(self, new: Array, old: Array, mask: Mask) -> Array:
+        """The corrected ``new`` (h, w, 3) uint8 with the shading of ``old``, which the next frames let go of slowly."""
+        gap = _small(old, mask) - _small(new, mask)
+        carried = cv2.GaussianBlur(np.clip(gap, -40, 40), (0, 0), max(mask.small_size) / SHADING)
+        self._carried = np.clip(carried, -MAX_CARRIED, MAX_CARRIED)
+        return cv2.add(new, cv2.resize(self._carried, mask.size, interpolation=cv2.INTER_LINEAR), dtype=cv2.CV_8U)
+
+    def _fade_carried(self, shape: tuple[int, ...]) -> Array | float:
+        """What is left of the shading that was carried over, as the correction's grid has it (h, w, 3)."""
+        if self._carried is None:
+            return 0.0
+        if self._carried.shape != shape:
+            self._carried = cv2.resize(self._carried, shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        self._carried = CARRIED * self._carried
+        if float(np.abs(self._carried).max()) < LEAST_CARRIED:
+            self._carried = None
+            return 0.0
+        return self._carried
 
     @staticmethod
     def _spread(gap: Array, mask: Mask) -> Array:

@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 CANDIDATES = 80
 CONTINUED = 24
 """Best paths whose next frames are candidates too."""
-JUMP_COST = 1.5
+JUMP_COST = 3.0
 CALM_JUMP = 1.0
 """Share by which a jump costs more where it shows most: in an open mouth that hardly moves."""
 SLOW = 0.015

@@ -30,6 +30,10 @@ MAX_STRETCH = 0.07
 """IO that a lip point of a lent mouth may be moved; beyond it patches look stretched."""
 MAX_BEND = 1.6
 """Times that a lent mouth may be opened wider or closed, both openings counted with :data:`BENDABLE` IO of lips."""
+TREMBLE, TREMBLE_FRAMES = 0.012, 1.0
+"""IO up to which a change that lasts no longer than this (standard deviation) is trembling, not speech."""
+INERTIA = 1.5
+"""Frames (standard deviation) by which the skin around a mouth is slower than its lips."""
 EASED = 1.0
 """Frames (standard deviation) over which such a bound sets in and lets go."""
 MAX_PULL = 0.95 * STRETCHED
@@ -39,7 +43,7 @@ LIP_WINDOW = 5
 """Frames over which lips are smoothed for drawing: with more, a lent mouth keeps quick movements that nobody sees in
 its track, and they show as trembling."""
 FADE = (1 / 3, 2 / 3)
-"""Share of the new mouth in the two frames of a cross-fade."""
+"""Share of the new mouth in the frames of a cross-fade."""
 STILL = 0.25
 """Pixels of movement that are not worth a warp."""
 OVERLAP = 0.012
@@ -85,10 +89,18 @@ def shape(plan: Array, lent: Array, lips: LipSpace) -> Array:
     """Codes (n, 8) to draw: mostly the plan, partly the lent mouths, never farther from them than they stretch."""
     width = min(7, len(lent) - (len(lent) + 1) % 2)
     smoothed = geometry.smooth(lent, [(0, len(lent))], width)
-    wanted = CHOSEN_SHARE * smoothed + (1 - CHOSEN_SHARE) * plan
+    wanted = _calmed(CHOSEN_SHARE * smoothed + (1 - CHOSEN_SHARE) * plan, lips)
     # The plan is led towards what can be reached, a little before and after too: a bound by itself would shake it.
     held_back = gaussian_filter1d(_within_reach(wanted, lent, lips) - wanted, EASED, axis=0)
     return _within_reach(wanted + held_back, lent, lips).astype(np.float32)
+
+
+def _calmed(codes: Array, lips: LipSpace) -> Array:
+    """``codes`` (n, 8) without what trembles by less than :data:`TREMBLE`; a closure or a quick vowel stays."""
+    detail = codes - gaussian_filter1d(codes, TREMBLE_FRAMES, axis=0)
+    size = np.linalg.norm(lips.decode(detail) - lips.mean, axis=2).max(axis=1)
+    result: Array = codes - np.exp(-((size / TREMBLE) ** 2))[:, None] * detail
+    return result
 
 
 def _within_reach(wanted: Array, lent: Array, lips: LipSpace) -> Array:
@@ -144,13 +156,15 @@ class Composer:
         self._turned = head_turn(track)
         self._shape = plan if patches is None else shape(plan, lent[self._chosen], lips)
         self._follow = following(track, lent) if not lips.hand_made else by_hand(track)
+        moved = self._shape - lent[self._order]
+        self._jaw = gaussian_filter1d(moved, INERTIA, axis=0) if INERTIA else moved
         self._weight = fade_in_out(track.clear[self._order])
         self._jump = jumps(self._chosen) if patches is not None else np.zeros(len(self._order), bool)
         # A mouth that rests open shows teeth of its own; painted ones would be a second row.
         self._teeth = float(np.clip(1.5 - np.nanmedian(track.opening) / 0.04, 0, 1))
         self._captions = captions.corners(track.captions)
         self._colour = Colour()
-        self._old: tuple[int, Colour] | None = None
+        self._old: tuple[int, Colour, int] | None = None
         self.stretch: Array = np.full(len(self._order), np.nan, np.float32)
         """(n,) times its own size at which each drawn mouth is stretched most (:func:`pull`); NaN until drawn, and
         where nothing was lent."""
@@ -180,9 +194,9 @@ class Composer:
         if gives_way:
             canvas = self._give_way(canvas, points, moved, whole, io)
         inside = np.s_[box[1] - whole[1] : box[1] - whole[1] + box[3], box[0] - whole[0] : box[0] - whole[0] + box[2]]
-        own, mask = np.ascontiguousarray(canvas[inside]), Mask(face, box, io)
+        own, mask = np.ascontiguousarray(canvas[inside]), Mask(face, box, io, self._core(t))
         if self._jump[t]:
-            self._old, self._colour = (int(self._chosen[t - 1]), self._colour), Colour()
+            self._old, self._colour = (int(self._chosen[t - 1]), self._colour, 0), Colour()
         if self._patches is None:
             picture = self._bent(frame, box, t)
         else:
@@ -207,11 +221,19 @@ class Composer:
         ]
         return captions.beside(np.concatenate([self._captions, *there]), box, io)
 
+    def _core(self, t: int) -> tuple[Array, ...]:
+        """Outlines that the new picture has to cover: the drawn lips and the frame's own."""
+        if self._patches is None:
+            return ()
+        drawn, _ = self._destination(int(self._chosen[t]), t)
+        own = self._lip_points[self._order[t]][:, :2]
+        return tuple(cv2.convexHull(lips.astype(np.float32))[:, 0] for lips in (drawn[: len(LIPS)], own))
+
     def _around(self, t: int) -> Array:
         """Where the points around the mouth go in output frame ``t``, (k, 2) px: its own, moved with the mouth."""
         index = int(self._order[t])
         steady = self._track.steady
-        change = np.tensordot(self._shape[t] - self._lent[index], self._follow, axes=1)
+        change = np.tensordot(self._jaw[t], self._follow, axes=1)
         change *= np.minimum(1, MAX_FOLLOW / np.maximum(np.linalg.norm(change, axis=1), 1e-9))[:, None]
         scale, rotation, _ = (part[index] for part in steady.pose)
         result: Array = steady.points[index][AROUND, :2] + scale * change @ rotation[:2, :2].T
@@ -251,14 +273,15 @@ class Composer:
         return target, np.concatenate([LIPS, AROUND, FIXED])
 
     def _cross_fade(self, picture: Array, own: Array, mask: Mask, box: tuple[int, int, int, int], t: int) -> Array:
-        """At a jump, the mouth that was shown before goes on for two frames and fades out."""
+        """At a jump, the mouth that was shown before goes on for a few frames and fades out."""
         if self._old is None:
             return picture
-        lender, colour = self._old
+        lender, colour, step = self._old
         lender = lender + 1 if self._continues(lender) else lender
-        step = 0 if self._jump[t] else 1
-        self._old = (lender, colour) if step == 0 else None
+        self._old = (lender, colour, step + 1) if step + 1 < len(FADE) else None
         old = colour(self._lend(lender, t, box), own, mask)
+        if step == 0:
+            picture = self._colour.lead_on(picture, old, mask)
         return cv2.addWeighted(picture, FADE[step], old, 1 - FADE[step], 0)
 
     def _continues(self, lender: int) -> bool:
