@@ -107,13 +107,26 @@ def prepare(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     )
 
 
+def followed(text: str, language: str) -> float | None:
+    """No fake take says a text in Klingon; all others say theirs."""
+    return (0.1 if language == "tlh" else 0.9) if text else None
+
+
 def render(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     with scratch.replacing(Path(args["out"])) as part:
         part.write_bytes(video_of(args["audio"]))
         if mode_of(args["audio"])[0] == "large":
             part.write_bytes(os.urandom(LARGE))
         work(RENDER_STAGES, *mode_of(args["audio"], args["footage"]), report)
-    quality = Quality(sync=0.6, offset_ms=0.0, flicker=1.0, sharpness=1.0, longest_freeze_s=0.0, frames_kept=0)
+    quality = Quality(
+        sync=0.6,
+        offset_ms=0.0,
+        flicker=1.0,
+        sharpness=1.0,
+        longest_freeze_s=0.0,
+        frames_kept=0,
+        text_followed=followed(args.get("text", ""), args.get("language", "")),
+    )
     return to_json(
         RenderResult(
             engine=ENGINE_VERSION,

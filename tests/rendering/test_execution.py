@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django.fixtures import Settings
 
-from projects.models import Team
+from projects.models import ScriptVersion, Team
 from projects.services import work
 from rendering import queue, states
 from rendering.engine.contract import silent
@@ -237,6 +237,14 @@ class TestTicket:
         other.refresh_from_db()
         assert other.state == JobState.QUEUED
         assert list((work.root()).iterdir()) == []
+
+    @pytest.mark.parametrize(("language", "followed"), [("en", 0.9), ("tlh", 0.1), ("", None)])
+    def test_the_engine_is_given_the_words_of_the_take(self, team: Team, language: str, followed: float | None) -> None:
+        job = fake_job(team, "ok")
+        words = {"text": "Mum, bring my map." if language else "", "language": language or "en"}
+        ScriptVersion.objects.filter(pk=job.take.script_version_id).update(**words)
+        render.run_ticket()
+        assert RenderVersion.objects.get().quality["text_followed"] == followed
 
     def test_it_starts_no_engine_for_nothing(self) -> None:
         assert render.run_ticket() == "nothing to do"

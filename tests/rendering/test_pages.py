@@ -13,10 +13,10 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from projects.models import Project, Team
 from rendering import selectors
 from rendering.cells import CellKey
-from rendering.models import RenderJob
+from rendering.models import RenderJob, RenderVersion
 from rendering.services.batches import start_batch
 from rendering.services.presets import create_preset, default_preset
-from rendering.templatetags.board import remaining, steps, sync_word
+from rendering.templatetags.board import quality_figures, remaining, steps, sync_word
 from tests import factories
 from tests.rendering.making import claim_next, fail_next, ready_project, succeed_all, succeed_next
 
@@ -233,6 +233,14 @@ def test_a_preset_out_of_range_is_refused_beside_its_field(team: Team, bob: User
 def test_an_estimate_is_a_round_one(seconds: float | None, words: str) -> None:
     with translation.override("en"):
         assert remaining(seconds) == words
+
+
+@pytest.mark.parametrize(("share", "meaning"), [(0.94, "lips close"), (0.31, "not what the take says")])
+def test_a_version_tells_whether_the_words_were_found(share: float, meaning: str) -> None:
+    (figure,) = quality_figures(RenderVersion(quality={"text_followed": share}))
+    assert figure.value == f"{100 * share:.0f} %"
+    assert figure.meaning.startswith(meaning)
+    assert quality_figures(RenderVersion(quality={"text_followed": None})) == []
 
 
 def test_a_sync_score_has_a_word() -> None:

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.http import Http404
 from django_q.models import OrmQ
 
-from projects.models import AnalysisState, AuditEvent, Footage, Team
+from projects.models import AnalysisState, AuditEvent, Footage, ScriptVersion, Team
 from projects.problems import HeyGemError
 from rendering import queue
 from rendering.cells import CellKey
@@ -108,6 +108,14 @@ def test_what_the_team_rendered_before_is_done_at_once_and_for_free(bob: User, t
     assert job.version.deliverable.project == second
     job.deliverable.refresh_from_db()
     assert job.deliverable.published == job.version
+
+
+def test_the_same_recording_with_other_words_is_another_result(bob: User, team: Team) -> None:
+    project = making.ready_project(team)
+    first = plan_batch(actor=bob, project=project).ready[0]
+    ScriptVersion.objects.filter(pk=first.take.script_version_id).update(text="Mum, bring my map.")
+    told = plan_batch(actor=bob, project=project).ready[0]
+    assert told.fingerprint != first.fingerprint
 
 
 def test_another_teams_identical_files_are_rendered_anew(bob: User, team: Team, charlie: User) -> None:
