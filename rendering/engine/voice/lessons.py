@@ -11,7 +11,8 @@ import numpy as np
 from rendering.engine.contract import ENGINE_VERSION
 from rendering.engine.voice.base import FRAME_S, HEARD, halve, hear
 from rendering.engine.voice.features import RATE, at_times
-from rendering.engine.voice.learn import MIN_SPEECH_S, VoiceModel
+from rendering.engine.voice.learn import MIN_SPEECH_S, VoiceModel, without_drift
+from rendering.engine.voice.pauses import activity
 
 MIN_TRUST = 0.5
 """Of the presenter's own voice model: less, and the sound is not surely that of this mouth (dubbed, music, another
@@ -29,9 +30,9 @@ class Lesson:
     heard: np.ndarray
     """(t, 83) float32: what the base model goes by, pairs averaged."""
     shape: np.ndarray
-    """(t, 2) float32: opening and width, IO."""
+    """(t, 2) float32: opening and width, IO, less what changes over seconds: posture and mood are not in the sound."""
     known: np.ndarray
-    """(t,) bool: the face was followed well enough to learn from."""
+    """(t,) bool: somebody spoke, and the face was followed well enough to learn from."""
     speech_s: float
     """Seconds of speech under followed frames."""
 
@@ -87,12 +88,13 @@ def lesson_of(
         return None
     heard = halve(hear(audio16k[: int(MAX_SECONDS * RATE)]))
     clock = np.arange(len(heard)) * FRAME_S + FRAME_S / 4 - voice.offset_ms / 1000
-    seen = ok & np.isfinite(opening_width).all(1)
+    speaking = at_times(activity(audio16k)[:, None], np.arange(len(ok)) / fps + voice.offset_ms / 1000)[:, 0] > 0.5
+    seen = ok & np.isfinite(opening_width).all(1) & speaking
     known = at_times(seen[:, None].astype(np.float32), clock, fps)[:, 0] > 0.99
     known &= (clock >= 0) & (clock <= (len(seen) - 1) / fps)
     if not known.any():
         return None
-    shape = at_times(np.where(seen[:, None], opening_width, 0.0), clock, fps)
+    shape = at_times(without_drift(opening_width, seen, fps), clock, fps)
     return Lesson(heard, np.where(known[:, None], shape, 0).astype(np.float32), known, voice.speech_s)
 
 
