@@ -1,4 +1,4 @@
-"""The joint fine-tune's optimiser. Torch's own loads a compiler on its first step, which takes longer than tuning."""
+"""The optimiser of fine-tuning. Torch's own loads a compiler on its first step, which takes longer than tuning."""
 
 from __future__ import annotations
 

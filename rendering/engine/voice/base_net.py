@@ -1,4 +1,4 @@
-"""The base model as a torch module, for training and for the joint fine-tune."""
+"""The base model as a torch module, for training and fine-tuning."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rendering.engine.voice.base_net import BaseNet
 
 REPLAY = Path(__file__).with_name("replay.npz")
-"""Eighty seconds of the corpus in 8 bits: keeps the joint fine-tune from forgetting other voices."""
+"""Eighty seconds of the corpus in 8 bits: keeps a fine-tune from forgetting other voices."""
 UNHEARD = (3, 11, 13)
 """Voices kept out of training, so that the figures are about voices never heard."""
 _SEGMENT = 150

@@ -12,9 +12,8 @@ from scipy.ndimage import gaussian_filter1d
 from rendering.engine.contract import Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.voice import ridge
-from rendering.engine.voice.base import FRAME_S, BaseModel, Weights, halve, hear, load_base, read_curve
+from rendering.engine.voice.base import BaseModel, hear, load_base, read_curve
 from rendering.engine.voice.features import at_times
-from rendering.engine.voice.joint import fine_tune
 from rendering.engine.voice.pauses import activity
 
 LAGS_MS = np.arange(-240, 241, 20)
@@ -28,7 +27,6 @@ _DRIFT_S = 0.8
 """Slower movement of the mouth (a smile that comes and goes, a laugh, the head's turn) is not of the words."""
 _SLOW_S = 2.0
 """Slower movement does not count as the presenter's amplitude either: one laugh would make every word a shout."""
-OPENING_STEPS = np.linspace(0.01, 0.99, 21)
 MIN_SPEECH_S = 3.0
 """Less aligned speech than this teaches nothing: the base model is used alone."""
 NO_EVIDENCE, EVIDENCE = 0.1, 1.4
@@ -63,16 +61,14 @@ class VoiceModel:
     shape_low: np.ndarray
     shape_high: np.ndarray
     """(2,): opening and width while speaking, IO: mean, sd less slow drift, 1st and 99th percentile."""
-    opening_steps: np.ndarray
-    """(21,): quantiles of the opening while speaking at :data:`OPENING_STEPS`, as mean 0 and sd 1."""
     lift: np.ndarray
     """(3, 8): a mouth from (opening, width, 1)."""
     read: np.ndarray
     """(9, 2): opening and width from (mouth, 1)."""
-    own_sd: np.ndarray
-    """(3, 2): sd of what ridge (held out), base and joint say of the library's own speech."""
+    usual: np.ndarray
+    """(3, 2, 2): what the presenter's ridge (held out), the base and both together say of the library's own speech:
+    mean and sd of opening and width."""
     ridge: ridge.Ridge | None = None
-    joint: Weights | None = None
 
     @property
     def personal(self) -> bool:
@@ -81,13 +77,9 @@ class VoiceModel:
 
     def save(self, path: Path) -> None:
         """Write as one .npz."""
-        values: dict[str, Any] = {
-            name: value for name, value in self.__dict__.items() if name not in {"ridge", "joint"} and value is not None
-        }
+        values: dict[str, Any] = {name: value for name, value in self.__dict__.items() if name != "ridge"}
         if self.ridge is not None:
             values |= {f"ridge.{name}": value for name, value in asdict(self.ridge).items()}
-        if self.joint is not None:
-            values |= {f"joint.{name}": value for name, value in self.joint.items()}
         np.savez(path, **values)
 
     @classmethod
@@ -100,7 +92,6 @@ class VoiceModel:
             if field.name in values:
                 plain[field.name] = values[field.name] if values[field.name].ndim else values[field.name].item()
         own = {name[6:]: value for name, value in values.items() if name.startswith("ridge.")}
-        plain["joint"] = {name[6:]: value for name, value in values.items() if name.startswith("joint.")} or None
         try:
             return cls(**plain, ridge=ridge.Ridge(**own) if own else None)
         except TypeError as error:  # what an earlier version wrote
@@ -147,11 +138,6 @@ def _r(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum() + 1e-12))
 
 
-def _scaled(values: np.ndarray) -> np.ndarray:
-    result: np.ndarray = (values - values.mean()) / max(float(values.std()), 1e-4)
-    return result
-
-
 def without_drift(values: np.ndarray, ok: np.ndarray, fps: float, over_s: float = _DRIFT_S) -> np.ndarray:
     """``values`` (N, k) less what changes over seconds; 0 where not ``ok`` (N,)."""
     known = ok.astype(float)[:, None]
@@ -172,7 +158,6 @@ def learn(
     *,
     lift: np.ndarray | None = None,
     base: BaseModel | None = None,
-    seed: int = 0,
 ) -> VoiceModel:
     """Learn the presenter from tracked footage.
 
@@ -180,21 +165,21 @@ def learn(
     footage's own sound (n,) float32 or None. ``lift`` (3, 8): a mouth from (opening, width, 1), for a lip space that
     knows it beforehand (hand-made modes); otherwise it is regressed from the frames. ``base``: the model of any voice
     to start from, by default the committed one; plan with the same.
-    Deterministic for one ``seed``. Some 3 s of CPU for 20 s of footage.
+    Deterministic; half a second of CPU for a minute of footage once its sounds are recognised.
     """
     ok = ok & np.isfinite(opening_width).all(1) & np.isfinite(mouth).all(1)
     if ok.sum() < 2:
         raise ValueError("no followed frame to learn from")
     shape, lips = opening_width.astype(np.float64), mouth.astype(np.float64)
     times = np.arange(len(ok)) / fps
-    report("learn", 0, 4)
+    report("learn", 0, 2)
     base = base or load_base()
     heard = hear(audio16k) if audio16k is not None and len(audio16k) > 1600 else None
     speaking = np.zeros(len(ok), bool)
     offset = Offset(0.0, 0.0, False)
     if heard is not None and audio16k is not None:
         offset = find_offset(base, heard, shape, ok, fps)
-        report("learn", 1, 4)
+        report("learn", 1, 2)
         times = times + (offset.ms / 1000 if offset.trusted else 0.0)
         speaking = at_times(activity(audio16k)[:, None], times)[:, 0] > 0.5
     told = _library(shape, lips, ok, speaking, fps, lift)
@@ -204,10 +189,12 @@ def learn(
         "speech_s": float((ok & speaking).sum() / fps),
     }
     if audio16k is None or heard is None or told["speech_s"] < MIN_SPEECH_S:
-        own_sd = np.ones((3, 2), np.float32)
-        return VoiceModel(cv_open=0.0, cv_width=0.0, trust=0.0, own_sd=own_sd, **told)
+        usual = np.tile(np.array([[0.0], [1.0]], np.float32), (3, 1, 2))
+        return VoiceModel(cv_open=0.0, cv_width=0.0, trust=0.0, usual=usual, **told)
     spoken = _Spoken(shape, lips, ok & speaking, times, fps)
-    return _personal(base, heard, ridge.listen(audio16k), spoken, told, offset.score * offset.trusted, seed, report)
+    return _personal(
+        base.predict(heard, times), ridge.listen(audio16k), spoken, told, offset.score * offset.trusted, report
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +234,6 @@ def _library(
         "rest": np.median(lips[resting], axis=0).astype(single),
         "shape_mean": shape[seen].mean(0).astype(single),
         "shape_sd": lively.std(0).astype(single),
-        "opening_steps": np.quantile(_scaled(lively[:, 0]), OPENING_STEPS).astype(single),
         "shape_low": np.percentile(shape[ok], 1, axis=0).astype(single),
         "shape_high": np.percentile(shape[ok], 99, axis=0).astype(single),
         "lift": lift.astype(single),
@@ -256,37 +242,46 @@ def _library(
 
 
 def _personal(
-    base: BaseModel,
-    heard: np.ndarray,
+    general: np.ndarray,
     sounds: np.ndarray,
     spoken: _Spoken,
     told: dict[str, Any],
     agreement: float,
-    seed: int,
     report: Report,
 ) -> VoiceModel:
-    """The presenter's own ridge and joint net, and how far they can be trusted."""
+    """The presenter's own ridge, and how far it can be trusted. ``general`` (N, 2): what the base model says."""
     known, times = spoken.known, spoken.times
     target = without_drift(np.hstack([spoken.shape, spoken.lips]), known, spoken.fps)
     chosen = np.flatnonzero(known)
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), ridge.MAX_FRAMES)).astype(int)]
     own, held_out = ridge.learn(sounds, times[chosen], target[chosen])
     scores = ridge.block_scores(held_out[:, :2], target[chosen, :2])
-    report("learn", 2, 4)
-    joint = _joint(base, heard, spoken, target[:, :2] / np.maximum(target[known, :2].std(0), 1e-4), seed)
-    report("learn", 3, 4)
-    opinions = [held_out[:, :2], base.predict(heard, times[known]), joint.predict(heard, times[known])]
-    own_sd = np.stack([opinion.std(0) if len(opinion) > 1 else np.ones(2) for opinion in opinions])
-    report("learn", 4, 4)
+    trust = _trust(scores, agreement, told["speech_s"])
+    usual = [_usual(held_out[:, :2]), _usual(general[chosen])]
+    opinions = [
+        (said - stats[0]) / stats[1] for said, stats in zip((held_out[:, :2], general[chosen]), usual, strict=True)
+    ]
+    usual.append(_usual(fuse(opinions[0], opinions[1], trust)))
+    report("learn", 2, 2)
     return VoiceModel(
         cv_open=float(scores[0]),
         cv_width=float(scores[1]),
-        trust=_trust(scores, agreement, told["speech_s"]),
-        own_sd=np.maximum(own_sd, 1e-4).astype(np.float32),
+        trust=trust,
+        usual=np.array(usual, np.float32),
         ridge=own,
-        joint=joint.weights,
         **told,
     )
+
+
+def fuse(own: np.ndarray, general: np.ndarray, trust: float) -> np.ndarray:
+    """One opinion of two, each (n, 2) at sd 1: the presenter's ridge and the base, halves at full trust."""
+    result: np.ndarray = (trust * own + general) / (trust + 1)
+    return result
+
+
+def _usual(said: np.ndarray) -> np.ndarray:
+    """Mean and sd (2, 2) of opening and width (n, 2)."""
+    return np.stack([said.mean(0), np.maximum(said.std(0), 1e-4)])
 
 
 def _trust(scores: np.ndarray, agreement: float, speech_s: float) -> float:
@@ -297,12 +292,3 @@ def _trust(scores: np.ndarray, agreement: float, speech_s: float) -> float:
     """
     evidence = scores[0] + 0.5 * scores[1] + 1.5 * agreement
     return float(np.clip((evidence - NO_EVIDENCE) * np.sqrt(speech_s) / EVIDENCE, 0, 1))
-
-
-def _joint(base: BaseModel, heard: np.ndarray, spoken: _Spoken, target: np.ndarray, seed: int) -> BaseModel:
-    """The base model fine-tuned on ``target`` (N, 2), sd 1 where known."""
-    at_50 = halve(heard)
-    clock = np.arange(len(at_50)) * FRAME_S + FRAME_S / 4 - spoken.times[0]
-    weight = at_times(spoken.known[:, None].astype(np.float32), clock, spoken.fps)[:, 0] > 0.99
-    weight &= (clock >= 0) & (clock <= (len(target) - 1) / spoken.fps)
-    return fine_tune(base, at_50, at_times(target, clock, spoken.fps), weight, seed=seed)

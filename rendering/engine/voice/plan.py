@@ -7,18 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.special import ndtr
 
 from rendering.engine.voice import articulate, ridge, visemes
 from rendering.engine.voice.base import BaseModel, hear, load_base
 from rendering.engine.voice.features import at_times
-from rendering.engine.voice.learn import OPENING_STEPS, VoiceModel
+from rendering.engine.voice.learn import VoiceModel, fuse
 from rendering.engine.voice.pauses import activity
 
-RIDGE_SHARE, BASE_SHARE, JOINT_SHARE = 1.0, 1.0, 0.5
-"""Say in the plan, each opinion at sd 1. The joint net is good for the presenter's own voice, the other two for any."""
-TEXT_SHARE, TEXT_SD = 0.5, np.array([0.25, 0.4])
-"""Say of known sounds beside all that is heard, and how much their opening and width usually vary."""
+TEXT_SHARE, TEXT_USUAL = 0.5, np.array([[0.28, 0.08], [0.17, 0.33]])
+"""Say of known sounds beside all that is heard, and the usual mean and sd of their opening and width."""
 STILL_MOUTH_IO = 0.04
 """A presenter whose opening ranges over less than this never shows an open mouth: general amounts are used instead."""
 GENERAL_MEAN, GENERAL_SD = np.array([0.055, 0.0]), np.array([0.05, 0.03])
@@ -26,10 +23,8 @@ GENERAL_RANGE = np.array([[-0.055, -0.07], [0.17, 0.07]])
 """How talking mouths usually move, IO; width relative to the presenter's own."""
 _TAKE_MEMORY_S = 5.0
 """A take shorter than this is scaled by what the library's own speech showed, a longer one by itself."""
-_SMOOTH_S = (0.03, 0.06)
+_SMOOTH_S = (0.03, 0.08)
 """Of opening and width: lips spread and round more slowly than a jaw falls."""
-_LIKE_LIBRARY = 0.5
-"""How far openings are spread as the presenter's are (mostly small, a few wide), not evenly about their mean."""
 
 
 def plan(
@@ -87,18 +82,13 @@ class _Take:
     """(n, 2): what the base model says."""
     own: np.ndarray | None
     """(n, 10): opening, width and mouth by the presenter's ridge; None without trust."""
-    joint: np.ndarray | None
-    """(n, 2): what the presenter's fine-tuned base says; None without trust."""
 
 
 def _listen(model: VoiceModel, audio16k: np.ndarray, times: np.ndarray, base: BaseModel | None) -> _Take:
-    heard = hear(audio16k)
-    own = joint = None
-    if model.ridge is not None and model.joint is not None and model.trust > 0:
-        own = model.ridge.predict(ridge.listen(audio16k), times)
-        joint = BaseModel(model.joint).predict(heard, times)
+    trusted = model.ridge is not None and model.trust > 0
+    own = model.ridge.predict(ridge.listen(audio16k), times) if model.ridge is not None and trusted else None
     talking = at_times(activity(audio16k)[:, None], times)[:, 0]
-    return _Take(times, talking, (base or load_base()).predict(heard, times), own, joint)
+    return _Take(times, talking, (base or load_base()).predict(hear(audio16k), times), own)
 
 
 def _mouth_moves(model: VoiceModel) -> bool:
@@ -106,24 +96,19 @@ def _mouth_moves(model: VoiceModel) -> bool:
 
 
 def _shape(model: VoiceModel, take: _Take, amplitude: float, phonemes: Sequence[visemes.Phoneme] | None) -> np.ndarray:
-    opinions = [(BASE_SHARE, model.own_sd[1], take.general)]
-    if take.own is not None and take.joint is not None:
-        opinions.append((RIDGE_SHARE * model.trust, model.own_sd[0], take.own[:, :2]))
-        opinions.append((JOINT_SHARE * model.trust, model.own_sd[2], take.joint))
     talking, times = take.talking, take.times
-    fused = np.sum([share * _z(said, talking, sd, times) for share, sd, said in opinions], axis=0)
+    fused = _z(take.general, talking, times, model.usual[1])
+    if take.own is not None:
+        fused = fuse(_z(take.own[:, :2], talking, times, model.usual[0]), fused, model.trust)
     if phonemes:
         said, known = articulate.opinion(phonemes, times)
-        fused /= sum(share for share, _, _ in opinions)
-        fused += known * TEXT_SHARE * (_z(said, talking, TEXT_SD, times) - fused)
+        fused += known * TEXT_SHARE * (_z(said, talking, times, TEXT_USUAL) - fused)
     if len(times) > 5:
         step = max(float(np.median(np.diff(times))), 1e-3)
         fused = np.stack([gaussian_filter1d(fused[:, c], _SMOOTH_S[c] / step) for c in range(2)], axis=1)
-    fused = _z(fused, talking, None, times)
+    fused = _z(fused, talking, times, model.usual[2])
     if _mouth_moves(model):
         mean, sd, low, high = model.shape_mean, model.shape_sd, model.shape_low, model.shape_high
-        spread = np.interp(ndtr(fused[:, 0]), OPENING_STEPS, model.opening_steps)
-        fused[:, 0] += _LIKE_LIBRARY * (spread - fused[:, 0])
     else:
         still = model.shape_mean * [0, 1]
         mean, sd = GENERAL_MEAN + still, GENERAL_SD
@@ -134,11 +119,14 @@ def _shape(model: VoiceModel, take: _Take, amplitude: float, phonemes: Sequence[
     return np.clip(shape, low, high)
 
 
-def _z(said: np.ndarray, talking: np.ndarray, own_sd: np.ndarray | None, times: np.ndarray) -> np.ndarray:
-    """``said`` (n, 2) with mean 0 and sd 1 over the talking frames; short takes lean on ``own_sd`` (2,)."""
-    loud = said[talking > 0.5] if (talking > 0.5).sum() > 5 else said
-    sd = loud.std(0)
-    if own_sd is not None:
-        seconds = len(loud) * (float(np.median(np.diff(times))) if len(times) > 1 else 0.04)
-        sd = np.sqrt((seconds * sd**2 + _TAKE_MEMORY_S * own_sd**2) / (seconds + _TAKE_MEMORY_S))
-    return (said - loud.mean(0)) / np.maximum(sd, 1e-4)
+def _z(said: np.ndarray, talking: np.ndarray, times: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """``said`` (n, 2) with mean 0 and sd 1 over the talking frames; short takes lean on ``usual`` (2, 2), mean and sd.
+
+    One word has no mean and no range of its own: "mm" stays shut, and is not blown up to a sentence's movement.
+    """
+    loud = said[talking > 0.5] if (talking > 0.5).any() else said[:0]
+    seconds = len(loud) * (float(np.median(np.diff(times))) if len(times) > 1 else 0.04)
+    share = seconds / (seconds + _TAKE_MEMORY_S)
+    mean = share * loud.mean(0) + (1 - share) * usual[0] if len(loud) else usual[0]
+    spread = ((loud - mean) ** 2).mean(0) if len(loud) else usual[1] ** 2
+    return (said - mean) / np.sqrt(np.maximum(share * spread + (1 - share) * usual[1] ** 2, 1e-8))
