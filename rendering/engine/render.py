@@ -66,6 +66,8 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     take = _listen(request, report)
     lap("listen")
     frames = output_frames(take.duration_s, video, request.options)
+    # Once for all who listen: what is recognised in a sound is remembered by its samples.
+    take = replace(take, audio16k=with_tail(take.audio16k, (frames - 1) / float(video.fps)))
     said = known_sounds(request, take)
     scene = _plan(request, analysis, take, frames, float(video.fps), report, base, said.phonemes)
     maker = backends.make(request.options.backend, scene)
@@ -172,6 +174,11 @@ def _plan(
     )
 
 
+def with_tail(audio16k: np.ndarray, end_s: float) -> np.ndarray:
+    """``audio16k`` (n,) with silence to half a second after ``end_s``: a take that breaks off in mid-word ends too."""
+    return np.pad(audio16k, (0, max(0, round((end_s + TAIL_S) * SPEECH_RATE) - len(audio16k))))
+
+
 def planned_mouth(
     analysis: Analysis,
     audio16k: np.ndarray,
@@ -184,9 +191,7 @@ def planned_mouth(
 
     ``base`` takes the place of the shipped base model. ``phonemes``: the take's sounds, where they are known.
     """
-    # A take that breaks off in mid-word still ends in silence.
-    missing = round((float(times[-1]) + TAIL_S) * SPEECH_RATE) - len(audio16k)
-    audio16k = np.pad(audio16k, (0, max(0, missing)))
+    audio16k = with_tail(audio16k, float(times[-1]))
     if analysis.prepared.tier != "C":
         return plan(analysis.voice, audio16k, times, amplitude=amplitude, base=base, phonemes=phonemes)
     # The presenter's own mouths say nothing here: general lip motion, in the hand-made modes.

@@ -165,6 +165,9 @@ class Composer:
         self._captions = captions.corners(track.captions)
         self._colour = Colour()
         self._old: tuple[int, Colour, int] | None = None
+        # What the steps of one frame ask for more than once.
+        self._placed: tuple[int, Array] = (-1, np.empty(0))
+        self._sent: tuple[tuple[int, int, float], Array] = ((-1, -1, 0.0), np.empty(0))
         self.stretch: Array = np.full(len(self._order), np.nan, np.float32)
         """(n,) times its own size at which each drawn mouth is stretched most (:func:`pull`); NaN until drawn, and
         where nothing was lent."""
@@ -233,10 +236,13 @@ class Composer:
         """Where the points around the mouth go in output frame ``t``, (k, 2) px: its own, moved with the mouth."""
         index = int(self._order[t])
         steady = self._track.steady
+        if self._placed[0] == t:
+            return self._placed[1]
         change = np.tensordot(self._jaw[t], self._follow, axes=1)
         change *= np.minimum(1, MAX_FOLLOW / np.maximum(np.linalg.norm(change, axis=1), 1e-9))[:, None]
         scale, rotation, _ = (part[index] for part in steady.pose)
         result: Array = steady.points[index][AROUND, :2] + scale * change @ rotation[:2, :2].T
+        self._placed = (t, result)
         return result
 
     def _give_way(self, own: Array, points: Array, moved: Array, box: tuple[int, int, int, int], io: float) -> Array:
@@ -264,13 +270,17 @@ class Composer:
 
         ``share`` of the way from the lender's own shape to the wanted one.
         """
+        moved = np.concatenate([LIPS, AROUND, FIXED])
+        if self._sent[0] == (lender, t, share):
+            return self._sent[1], moved
         steady, index = self._track.steady, int(self._order[t])
         normal = geometry.normalise(self._lip_points[lender : lender + 1], steady.pose_of(lender))
         normal[0, :, :2] += self._lips.decode(share * (self._shape[t] - self._lent[lender])) - self._lips.mean
         normal[0, :, :2] += np.tensordot(self._turned[index] - self._turned[lender], self._lips.turn, axes=1)
         placed = geometry.project(normal, steady.pose_of(index))[0, :, :2]
         target = np.concatenate([placed, self._around(t), steady.points[index][FIXED, :2]])
-        return target, np.concatenate([LIPS, AROUND, FIXED])
+        self._sent = ((lender, t, share), target)
+        return target, moved
 
     def _cross_fade(self, picture: Array, own: Array, mask: Mask, box: tuple[int, int, int, int], t: int) -> Array:
         """At a jump, the mouth that was shown before goes on for a few frames and fades out."""
