@@ -37,7 +37,7 @@ OWN, REPLAY = 6, 2
 """Pieces of a batch: of the team's footage, and of synthesised speech so that other voices are not forgotten."""
 PIECE = 100
 """Frames: 2 s."""
-_RATE, _DECAY, _DROPOUT = 1e-3, 0.05, 0.25
+_RATE, _DECAY, _DROPOUT = 5e-4, 0.05, 0.25
 _JITTER = 0.3
 """sd of the noise on the mel bands, per band and, at half that, per frame: few microphones were heard."""
 _REPLAY_WEIGHT = 0.1
