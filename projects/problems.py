@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -24,14 +25,14 @@ class Problem:
     status: int = 400
     """HTTP status when it answers a request."""
     with_figure: str | Promise = ""
-    """The sentence where a length in seconds belongs to it, with ``%(clock)s`` for it."""
+    """The sentence where a length in seconds belongs to it, with ``%(clock)s`` or ``%(seconds)s`` for it."""
 
     def said(self, figure: float | None = None) -> str:
         """The sentence of a finding that has this ``figure``."""
         if figure is None or not self.with_figure:
             return str(self.sentence)
         minutes, seconds = divmod(round(figure), 60)
-        return str(self.with_figure) % {"clock": f"{minutes}:{seconds:02}"}
+        return str(self.with_figure) % {"clock": f"{minutes}:{seconds:02}", "seconds": number_format(figure, 1)}
 
 
 class HeyGemError(Exception):

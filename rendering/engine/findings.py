@@ -20,6 +20,8 @@ class Note:
     sentence: str
     remedy: str
     unit: str = ""
+    with_figure: str = ""
+    """The sentence where the figure is known, with ``%(seconds)s`` for it."""
 
 
 _ = gettext_noop
@@ -72,6 +74,7 @@ FINDINGS: dict[str, Note] = {
             _("Something passes before the mouth; those frames keep their own lips."),
             _("Film without a hand, cup or microphone before the mouth."),
             "s",
+            _("Something passes before the mouth for %(seconds)s seconds; those frames keep their own lips."),
         ),
         Note(
             "caption_over_chin",

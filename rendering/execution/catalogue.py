@@ -17,6 +17,7 @@ __all__ = ["ENGINE_VERSION", "TEXT_FOLLOWED", "engine_problems"]
 def engine_problems() -> Iterator[Problem]:
     """Everything the engine refuses, fails with or warns of, translatable."""
     for note in FINDINGS.values():
-        yield Problem(note.code, gettext_lazy(note.sentence), gettext_lazy(note.remedy), 422)
+        with_figure = gettext_lazy(note.with_figure) if note.with_figure else ""
+        yield Problem(note.code, gettext_lazy(note.sentence), gettext_lazy(note.remedy), 422, with_figure)
     for failure in FAILURES.values():
         yield Problem(failure.code, gettext_lazy(failure.sentence), gettext_lazy(failure.remedy), 422)

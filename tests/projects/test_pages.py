@@ -57,6 +57,13 @@ def test_a_match_that_cannot_be_scored_is_not_shown_as_a_score(alice, presenter)
     assert "0.61" not in shown(browser(alice), "presenter", presenter.public_id)
 
 
+def test_how_long_the_mouth_is_covered_is_told(alice, presenter):
+    found = [{"code": "mouth_covered", "level": "warning", "figure": 1.24}]
+    factories.footage(presenter, AnalysisState.WARNINGS, findings=found)
+    page = shown(browser(alice), "presenter", presenter.public_id)
+    assert "Something passes before the mouth for 1.2 seconds" in page
+
+
 def test_of_several_faces_one_is_chosen_on_the_page(bob, victor, presenter):
     faces = [[0.1, 0.2, 0.2, 0.4], [0.6, 0.25, 0.2, 0.3]]
     poster = factories.blob(presenter.team, b"poster", "image/jpeg")
