@@ -95,3 +95,7 @@ def test_a_text_that_cannot_be_spoken_is_not_followed(said: dict[str, Speech], t
 
 def test_silence_says_nothing() -> None:
     assert align(np.zeros(16000, np.float32), TEXTS["en"], "en") == Alignment((), (), (), 0.0)
+
+
+def test_a_text_that_nobody_could_say_in_the_time_is_not_followed(said: dict[str, Speech]) -> None:
+    assert align(in_a_room(said["en"]), " ".join([TEXTS["en"]] * 3), "en") == Alignment((), (), (), 0.0)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from rendering.engine.voice.articulate import articulate, closing, closures_met, opinion
+from rendering.engine.voice.articulate import articulate, closing, closures_met, opinion, with_heard
+from rendering.engine.voice.phones import COLUMNS
 
 FPS = 25.0
 TIMES = np.arange(100) / FPS
@@ -78,3 +79,14 @@ def test_closures_are_counted_where_they_are_asked_and_where_they_are_wrong() ->
     opening[(TIMES > 1.33) & (TIMES < 1.37)] = 0.0
     assert closures_met(opening, TIMES, sounds, 0.02) == (1, 2, 1, 5)
     assert closures_met(np.full(len(TIMES), np.nan), TIMES, sounds, 0.02) == (0, 0, 0, 0)
+
+
+def test_closures_are_heard_where_nothing_is_known() -> None:
+    soft = np.zeros((400, len(COLUMNS)), np.float32)
+    soft[:, COLUMNS["AA"]] = 1.0
+    for frames in (slice(112, 118), slice(250, 258)):
+        soft[frames, COLUMNS["AA"]], soft[frames, COLUMNS["B"]], soft[frames, COLUMNS["M"]] = 0.5, 0.3, 0.2
+    assert with_heard([], soft) == [(1.12, 1.18, "m"), (2.5, 2.58, "m")]
+    known = [(1.0, 2.0, "a")]
+    assert with_heard(known, soft) == [(1.0, 2.0, "a"), (2.5, 2.58, "m")]
+    assert with_heard([], np.zeros((0, len(COLUMNS)), np.float32)) == []

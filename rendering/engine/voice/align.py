@@ -28,6 +28,8 @@ PHONES_SHARE, CEPSTRA_SHARE = 1.0, 0.5
 """Weights of the squared distances of standardised log phone probabilities and of standardised cepstra."""
 _LEAST = 3e-3
 """Probability under which a phone is not heard at all."""
+PACE = (48, 350)
+"""Words a minute outside which nobody reads: a text that would have to be said so is not what the take says."""
 MAX_LETTERS_S = 40.0
 """Letters that nobody says in a second: what a longer text has more than that cannot be in the take."""
 ALIKE = 0.05
@@ -86,6 +88,8 @@ def align(audio16k: np.ndarray, text: str, language: str) -> Alignment:
         said = _at_the_pace_of(talking, text[: round(MAX_LETTERS_S * len(talking) * HOP_S) + 200], language)
     except EngineError:
         return nothing
+    if said is None:
+        return nothing
     take, spoken = _on_one_scale(_Sound.of(audio16k), _Sound.of(said.audio))
     path = _warp(take, spoken, _Places.of(said, len(spoken)))
     other, between = _in_reverse(spoken, said)
@@ -100,10 +104,12 @@ def align(audio16k: np.ndarray, text: str, language: str) -> Alignment:
     return Alignment(clock.events(said.phonemes, spans), clock.events(said.words, spans), spans, followed)
 
 
-def _at_the_pace_of(talking: np.ndarray, text: str, language: str) -> Speech:
-    """``text`` spoken about as fast as the take, whose ``talking`` (T,) frames are known."""
+def _at_the_pace_of(talking: np.ndarray, text: str, language: str) -> Speech | None:
+    """``text`` spoken about as fast as the take, whose ``talking`` (T,) frames are known; None: nobody reads so."""
     usual = speak(text, language, variant=VARIANT, words_per_minute=USUAL_RATE)
     ratio = (activity(usual.audio) > 0.5).sum() / talking.sum()
+    if not PACE[0] <= USUAL_RATE * ratio <= PACE[1]:
+        return None
     rate = int(np.clip(USUAL_RATE * ratio, SLOWEST, FASTEST))
     return speak(text, language, variant=VARIANT, words_per_minute=rate)
 

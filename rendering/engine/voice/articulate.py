@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rendering.engine.voice.features import HOP_S
+from rendering.engine.voice.phones import COLUMNS
 from rendering.engine.voice.visemes import CLOSURES, LEAD_S, PAUSE, TABLE, Phoneme, closures, mouth, parts, symbols
 
 LIPS_S = 0.028
@@ -21,6 +23,10 @@ TEETH = 0.4
 """Opening of f and v: the share of the way from closed lips to the presenter's usual opening."""
 ROUNDED = 0.7
 """How far o, u, w take the mouth from where the plan has it to where the sound would."""
+HEARD = 0.36
+"""Probability of p, b and m together from which lips close although no text is known. On a minute of real English 85 of
+100 closures are heard so, and 6 of 100 open sounds are taken for one; of what is heard in nine films in several
+languages the presenter's own lips were closed in 82 of 100, 54 by chance."""
 _EASE_S = 0.04
 _BLOCK, _AROUND_BLOCK_S = 500, 3.0
 """Moments at a time, and how far around them sounds count: all sounds of an hour at once would fill the memory."""
@@ -65,6 +71,16 @@ def articulate(
     shape[:, 0] += teeth * (np.minimum(shape[:, 0], shut + TEETH * (usual[0] - shut)) - shape[:, 0])
     shape[:, 0] += closing(phonemes, times_s) * (np.minimum(shape[:, 0], shut) - shape[:, 0])
     return shape
+
+
+def with_heard(phonemes: Sequence[Phoneme], soft: np.ndarray) -> list[Phoneme]:
+    """``phonemes``, and as "m" the closures that ``soft`` (T, 40), of :class:`.phones.Phones`, has where they end."""
+    share = soft[:, [COLUMNS["P"], COLUMNS["B"], COLUMNS["M"]]].sum(1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], share > HEARD, [False]]).astype(int)))
+    heard = np.stack([edges[::2], edges[1::2]], 1) * HOP_S
+    _, known = opinion(phonemes, heard.mean(1))
+    free = heard[known[:, 0] == 0]
+    return sorted([*phonemes, *((float(start), float(end), "m") for start, end in free)])
 
 
 def closing(phonemes: Sequence[Phoneme], times_s: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from rendering.engine.voice.base import BaseModel, hear, load_base
 from rendering.engine.voice.features import at_times
 from rendering.engine.voice.learn import VoiceModel, fuse
 from rendering.engine.voice.pauses import activity
+from rendering.engine.voice.phones import recognise
 
 TEXT_SHARE, TEXT_USUAL = 0.5, np.array([[0.28, 0.08], [0.17, 0.33]])
 """Say of known sounds beside all that is heard, and the usual mean and sd of their opening and width."""
@@ -39,18 +40,19 @@ def plan(
     """The planned mouth, (n, 8) float32 in the presenter's lip space, at ``times_s`` (n,) of the take.
 
     ``audio16k`` (m,) float32 mono at 16 kHz. ``amplitude``: opening relative to the presenter's own, .5..1.5.
-    ``phonemes``: where the take's sounds are known, the lips meet on p, b and m. ``base``: the model of any voice that
+    ``phonemes``: the take's sounds where they are known: they have a say, and the lips meet on p, b and m; elsewhere
+    they meet where a closure is heard. ``base``: the model of any voice that
     was learned with, by default the committed one.
     """
     times = np.asarray(times_s, np.float64)
     if len(times) == 0:
         return np.zeros((0, len(model.rest)), np.float32)
-    take = _listen(model, audio16k, times, base)
-    shape = _shape(model, take, amplitude, phonemes)
+    take = _listen(model, audio16k, times, base, phonemes or ())
+    shape = _shape(model, take, amplitude)
     mouth = np.column_stack([shape, np.ones(len(shape))]) @ model.lift
     if take.own is not None:
         # The ridge knows more of the mouth than opening and width: keep the part that those two do not say.
-        free = model.trust * (1 - articulate.closing(phonemes or (), times)[:, None])
+        free = model.trust * (1 - articulate.closing(take.sounds, times)[:, None])
         mouth += free * (take.own[:, 2:] - take.own[:, :2] @ model.lift[:2])
     talking = take.talking[:, None]
     mouth = np.clip(mouth, model.mouth_low, model.mouth_high) if _mouth_moves(model) else mouth
@@ -67,8 +69,8 @@ def plan_shape(
     base: BaseModel | None = None,
 ) -> np.ndarray:
     """Opening and width alone, (n, 2) float32 IO, pauses not yet at rest; arguments as for :func:`plan`."""
-    take = _listen(model, audio16k, np.asarray(times_s, np.float64), base)
-    return _shape(model, take, amplitude, phonemes).astype(np.float32)
+    take = _listen(model, audio16k, np.asarray(times_s, np.float64), base, phonemes or ())
+    return _shape(model, take, amplitude).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,26 +84,37 @@ class _Take:
     """(n, 2): what the base model says."""
     own: np.ndarray | None
     """(n, 10): opening, width and mouth by the presenter's ridge; None without trust."""
+    phonemes: Sequence[visemes.Phoneme]
+    """Sounds that are known beforehand."""
+    sounds: Sequence[visemes.Phoneme]
+    """They, and the closures heard where nothing is known."""
 
 
-def _listen(model: VoiceModel, audio16k: np.ndarray, times: np.ndarray, base: BaseModel | None) -> _Take:
+def _listen(
+    model: VoiceModel,
+    audio16k: np.ndarray,
+    times: np.ndarray,
+    base: BaseModel | None,
+    phonemes: Sequence[visemes.Phoneme],
+) -> _Take:
     trusted = model.ridge is not None and model.trust > 0
     own = model.ridge.predict(ridge.listen(audio16k), times) if model.ridge is not None and trusted else None
     talking = at_times(activity(audio16k)[:, None], times)[:, 0]
-    return _Take(times, talking, (base or load_base()).predict(hear(audio16k), times), own)
+    sounds = articulate.with_heard(phonemes, recognise(audio16k).soft)
+    return _Take(times, talking, (base or load_base()).predict(hear(audio16k), times), own, phonemes, sounds)
 
 
 def _mouth_moves(model: VoiceModel) -> bool:
     return model.opening_range >= STILL_MOUTH_IO
 
 
-def _shape(model: VoiceModel, take: _Take, amplitude: float, phonemes: Sequence[visemes.Phoneme] | None) -> np.ndarray:
+def _shape(model: VoiceModel, take: _Take, amplitude: float) -> np.ndarray:
     talking, times = take.talking, take.times
     fused = _z(take.general, talking, times, model.usual[1])
     if take.own is not None:
         fused = fuse(_z(take.own[:, :2], talking, times, model.usual[0]), fused, model.trust)
-    if phonemes:
-        said, known = articulate.opinion(phonemes, times)
+    if take.phonemes:
+        said, known = articulate.opinion(take.phonemes, times)
         fused += known * TEXT_SHARE * (_z(said, talking, times, TEXT_USUAL) - fused)
     if len(times) > 5:
         step = max(float(np.median(np.diff(times))), 1e-3)
@@ -114,8 +127,7 @@ def _shape(model: VoiceModel, take: _Take, amplitude: float, phonemes: Sequence[
         mean, sd = GENERAL_MEAN + still, GENERAL_SD
         low, high = mean + GENERAL_RANGE[0], mean + GENERAL_RANGE[1]
     shape = mean + fused * sd * [amplitude, 1.0]
-    if phonemes:
-        shape = articulate.articulate(shape, times, phonemes, float(low[0]), mean, low)
+    shape = articulate.articulate(shape, times, take.sounds, float(low[0]), mean, low)
     return np.clip(shape, low, high)
 
 
