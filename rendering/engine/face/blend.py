@@ -24,6 +24,8 @@ CORE, FALL = 0.10, 0.24
 way to the frame's own skin: what is not taken from elsewhere does not flicker."""
 SMALL = 96
 """Longest side of the reduced picture on which mask and colour are worked out."""
+LEAST_ALPHA = float(np.nextafter(np.float32(1 / 256), np.float32(0)))
+"""Shares up to this are none."""
 MAX_LOCAL = 10.0
 """Grey levels by which the colour correction may vary over the mask."""
 EASE = 0.25
@@ -99,8 +101,7 @@ class Mask:
     def full(self) -> Array:
         """(h, w) float32 0..1: share of the new picture."""
         alpha = cv2.resize(self.small, self.size, interpolation=cv2.INTER_LINEAR)
-        alpha[alpha < 1 / 256] = 0
-        return alpha
+        return cv2.threshold(alpha, LEAST_ALPHA, 0, cv2.THRESH_TOZERO, dst=alpha)[1]
 
 
 class Colour:

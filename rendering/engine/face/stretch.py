@@ -49,4 +49,10 @@ def pull(shift: Array, box: tuple[int, int, int, int], scale: float, lips: Array
     inside = np.zeros((grid - 1, grid - 1), np.uint8)
     cv2.fillPoly(inside, [np.round(places * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
     least = least_singular_values(shift, (w / grid, h / grid))[inside > 0] / scale
-    return float(1 / np.percentile(np.maximum(least, LEAST), 100 - SHARE)) if len(least) else 1.0
+    if not len(least):
+        return 1.0
+    least.sort()
+    # What np.percentile gives, without a tenth of a millisecond of its preparations.
+    place = (len(least) - 1) * (1 - SHARE / 100)
+    low, high = least[int(place)], least[min(int(place) + 1, len(least) - 1)]
+    return float(1 / max(low + (high - low) * (place - int(place)), LEAST))
