@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from rendering.engine.voice.base import hear, load_base
 from rendering.engine.voice.features import RATE
 from rendering.engine.voice.learn import VoiceModel, learn
 from rendering.engine.voice.plan import plan, plan_shape
@@ -154,3 +155,11 @@ def test_frames_that_were_not_followed_teach_nothing(taught):
     assert np.isfinite(plan(model, taught.said.audio, np.arange(0, 3, 0.04))).all()
     with pytest.raises(ValueError, match="no followed frame"):
         learn(shape, lips, np.zeros(len(shape), bool), FPS, None)
+
+
+def test_a_base_of_the_teams_own_has_more_to_say_than_the_committed_one(taught):
+    said = speak(NEWS, "en", variant="m3", words_per_minute=150)
+    times = np.arange(int(said.duration_s * FPS)) / FPS
+    alone = load_base().predict(hear(said.audio), times)[:, 0]
+    usual, more = (plan_shape(taught.model, said.audio, times, base=base)[:, 0] for base in (None, load_base()))
+    assert r(more, alone) > r(usual, alone) + 0.01

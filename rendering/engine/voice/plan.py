@@ -17,6 +17,8 @@ from rendering.engine.voice.phones import recognise
 
 TEXT_SHARE, TEXT_USUAL = 0.5, np.array([[0.28, 0.08], [0.17, 0.33]])
 """Say of known sounds beside all that is heard, and the usual mean and sd of their opening and width."""
+BESIDE_TEAM = 1 / 3
+"""Say of the presenter's ridge beside a base model of the team's own, which has learnt from real mouths, too."""
 STILL_MOUTH_IO = 0.04
 """A presenter whose opening ranges over less than this never shows an open mouth: general amounts are used instead."""
 GENERAL_MEAN, GENERAL_SD = np.array([0.055, 0.0]), np.array([0.05, 0.03])
@@ -41,8 +43,8 @@ def plan(
 
     ``audio16k`` (m,) float32 mono at 16 kHz. ``amplitude``: opening relative to the presenter's own, .5..1.5.
     ``phonemes``: the take's sounds where they are known: they have a say, and the lips meet on p, b and m; elsewhere
-    they meet where a closure is heard. ``base``: the model of any voice that
-    was learned with, by default the committed one.
+    they meet where a closure is heard. ``base``: a model of any voice that the
+    team has learnt itself, which has more to say than the committed one.
     """
     times = np.asarray(times_s, np.float64)
     if len(times) == 0:
@@ -82,6 +84,8 @@ class _Take:
     """(n,) 0..1."""
     general: np.ndarray
     """(n, 2): what the base model says."""
+    own_say: float
+    """Of the presenter's ridge, beside 1 for the base."""
     own: np.ndarray | None
     """(n, 10): opening, width and mouth by the presenter's ridge; None without trust."""
     phonemes: Sequence[visemes.Phoneme]
@@ -101,7 +105,9 @@ def _listen(
     own = model.ridge.predict(ridge.listen(audio16k), times) if model.ridge is not None and trusted else None
     talking = at_times(activity(audio16k)[:, None], times)[:, 0]
     sounds = articulate.with_heard(phonemes, recognise(audio16k).soft)
-    return _Take(times, talking, (base or load_base()).predict(hear(audio16k), times), own, phonemes, sounds)
+    general = (base or load_base()).predict(hear(audio16k), times)
+    own_say = model.trust * (1.0 if base is None else BESIDE_TEAM)
+    return _Take(times, talking, general, own_say, own, phonemes, sounds)
 
 
 def _mouth_moves(model: VoiceModel) -> bool:
@@ -112,7 +118,7 @@ def _shape(model: VoiceModel, take: _Take, amplitude: float) -> np.ndarray:
     talking, times = take.talking, take.times
     fused = _z(take.general, talking, times, model.usual[1])
     if take.own is not None:
-        fused = fuse(_z(take.own[:, :2], talking, times, model.usual[0]), fused, model.trust)
+        fused = fuse(_z(take.own[:, :2], talking, times, model.usual[0]), fused, take.own_say)
     if take.phonemes:
         said, known = articulate.opinion(take.phonemes, times)
         fused += known * TEXT_SHARE * (_z(said, talking, times, TEXT_USUAL) - fused)
