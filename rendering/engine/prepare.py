@@ -368,7 +368,7 @@ def read_prepared(folder: Path) -> PreparedFootage:
         stored = json.loads((folder / ANALYSIS).read_text())
     except (FileNotFoundError, json.JSONDecodeError) as error:
         raise EngineError("stale_analysis", f"{folder}: {error}") from error
-    if stored.get("engine") != ENGINE_VERSION:
+    if stored.get("engine") != ENGINE_VERSION or "faces" not in stored:
         raise EngineError("stale_analysis", f"{stored.get('engine')} instead of {ENGINE_VERSION}")
     box = stored["face_box"]
     return PreparedFootage(
@@ -378,7 +378,7 @@ def read_prepared(folder: Path) -> PreparedFootage:
             "findings": tuple(Finding(**item) for item in stored["findings"]),
             "speech_spans": tuple((start, end) for start, end in stored["speech_spans"]),
             "face_box": tuple(box) if box is not None else None,
-            "faces": tuple(tuple(face) for face in stored.get("faces", ())),
+            "faces": tuple(tuple(face) for face in stored["faces"]),
         }
     )
 

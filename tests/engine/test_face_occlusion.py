@@ -13,6 +13,7 @@ import pytest
 from scipy import ndimage
 
 from rendering.engine.contract import Limits
+from rendering.engine.errors import EngineError
 from rendering.engine.face.blend import outline
 from rendering.engine.face.compose import fade_in_out
 from rendering.engine.face.lips import LipSpace
@@ -104,6 +105,23 @@ def test_one_odd_frame_is_no_obstacle_and_a_short_gap_no_pause() -> None:
     assert not found[:25].any()
     assert found[28:42].all()
     assert not found[45:].any()
+
+
+def test_what_was_found_is_kept_and_a_track_that_knows_nothing_of_it_is_stale(filmed, tmp_path: Path) -> None:
+    hidden = np.arange(len(filmed.track)) % 7 == 0
+    lines = np.array([[10, 200, 100, 20]], np.float32)
+    track = dataclasses.replace(filmed.track, covered=hidden, captions=lines, presenter=0)
+    track.save(tmp_path / "track.npz")
+    again = Track.load(tmp_path / "track.npz")
+    np.testing.assert_array_equal(again.covered, hidden)
+    np.testing.assert_array_equal(again.captions, lines)
+    assert again.presenter == 0
+    with np.load(tmp_path / "track.npz") as stored:
+        older = {name: stored[name] for name in stored if name != "covered"}
+    np.savez(tmp_path / "older.npz", **older)
+    with pytest.raises(EngineError) as failure:
+        Track.load(tmp_path / "older.npz")
+    assert failure.value.code == "stale_analysis"
 
 
 def test_too_few_frames_are_not_judged(obstructed: Obstructed) -> None:

@@ -129,20 +129,14 @@ class Track:
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
-                values: dict[str, Any] = {
-                    field.name: stored[field.name]
-                    for field in fields(cls)
-                    if field.name in stored and field.name not in MAPPED
-                }
+                small = (field.name for field in fields(cls) if field.name not in MAPPED)
+                values: dict[str, Any] = {name: stored[name] for name in small}
                 values |= scratch.mapped(path, MAPPED)
-                values.setdefault("covered", np.zeros(len(values["ok"]), bool))
-                values.setdefault("faces", np.zeros((0, 4), np.float32))
-                values.setdefault("captions", np.zeros((0, 4), np.float32))
-                values["presenter"] = int(values.get("presenter", -1))
         except (KeyError, FileNotFoundError) as error:
             raise EngineError("stale_analysis", f"{path.name}: {error}") from error
         values["shots"] = [(int(start), int(stop)) for start, stop in values["shots"]]
         values["size"] = (int(values["size"][0]), int(values["size"][1]))
+        values["presenter"] = int(values["presenter"])
         return cls(**values)
 
 
