@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from rendering.engine.face.blend import Colour, Mask
 from rendering.engine.face.choose import Library, choose, speed
 from rendering.engine.face.compose import Composer, fade_in_out, shape
 from rendering.engine.face.lips import LipSpace, head_turn
@@ -126,6 +127,42 @@ def test_a_lent_mouth_is_never_stretched_beyond_its_bound(lips):
     plan[:, 0] = np.linspace(0, 30, 30)
     drawn = lips.decode(shape(plan, lent, lips)) - lips.decode(lent)
     assert np.linalg.norm(drawn, axis=2).max() <= 0.0701
+
+
+def test_a_mouth_that_trembles_is_calmed_and_one_that_closes_still_closes(filmed, lips):
+    """A step of .004 IO up and down every frame, and a closure of two frames out of an open mouth."""
+    opening = np.repeat(np.percentile(filmed.track.opening, 80), 40)
+    opening[20:22] = np.percentile(filmed.track.opening, 1)
+    deep = opening[19] - opening[20]
+    opening += 0.002 * (-1.0) ** np.arange(40)
+    width = np.repeat(np.median(filmed.track.width), 40)
+    plan = lips.of_measures(np.stack([opening, width], axis=1))
+    drawn = lips.opening_width(shape(plan, plan, lips))[:, 0]
+    planned = lips.opening_width(plan)[:, 0]
+    assert np.abs(np.diff(drawn, 2))[:14].max() < 0.25 * np.abs(np.diff(planned, 2))[:14].max()
+    assert drawn[10:18].mean() - drawn[20:22].mean() > 0.9 * deep
+
+
+def test_after_a_jump_the_skins_shading_goes_over_slowly():
+    size = (64, 48)
+    mask = Mask(np.array([[4, 4], [60, 4], [60, 44], [4, 44]], np.float32), (0, 0, *size), 30.0)
+    own, old, new = (np.full((48, 64, 3), level, np.uint8) for level in (100, 108, 100))
+    colour = Colour()
+    shown = [colour.lead_on(colour(new, own, mask), old, mask)] + [colour(new, own, mask) for _ in range(30)]
+    levels = [float(picture[24, 32].mean()) for picture in shown]
+    assert levels[0] == pytest.approx(108, abs=1)
+    assert max(np.abs(np.diff(levels))) <= 2
+    assert levels[-1] == pytest.approx(100, abs=0.5)
+
+
+def test_skin_far_from_the_lips_stays_the_frames_own():
+    polygon = np.array([[0, 0], [200, 0], [200, 200], [0, 200]], np.float32)
+    lips = np.array([[80, 90], [120, 90], [120, 110], [80, 110]], np.float32)
+    share = Mask(polygon, (0, 0, 200, 200), 100.0, (lips,)).full()
+    assert share[100, 100] == pytest.approx(1, abs=0.01)
+    assert share[100, 128] > 0.9
+    assert share[100, 160] == 0
+    assert Mask(polygon, (0, 0, 200, 200), 100.0).full()[100, 160] == pytest.approx(1, abs=0.01)
 
 
 def test_the_new_mouth_fades_beside_frames_that_keep_their_own():

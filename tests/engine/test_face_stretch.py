@@ -7,7 +7,7 @@ from rendering.engine.face.choose import Library, choose
 from rendering.engine.face.compose import Composer
 from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.profile import Patches
-from rendering.engine.face.stretch import least_singular_values, pull
+from rendering.engine.face.stretch import STRETCHED, least_singular_values, pull
 from rendering.engine.face.warp import GRID
 from rendering.engine.media.frames import read_frames
 
@@ -55,8 +55,7 @@ def test_what_is_pulled_far_from_the_mouth_does_not_count():
     assert pull(shift, BOX, 1.0, LIPS) == pytest.approx(1.0)
 
 
-def _drawn(filmed, plan, chosen):
-    lips = LipSpace.fit(filmed.track)
+def _drawn(filmed, lips, plan, chosen):
     with Patches(filmed.patches) as patches:
         composer = Composer(filmed.track, lips, patches, order=np.arange(len(plan)), plan=plan, chosen=chosen)
         for t, frame in enumerate(read_frames(filmed.video, filmed.info, stop=10)):
@@ -67,6 +66,15 @@ def _drawn(filmed, plan, chosen):
 def test_every_drawn_frame_has_its_figure_and_the_footages_own_speech_is_not_stretched(filmed):
     lips = LipSpace.fit(filmed.track)
     plan = lips.encode(filmed.track, 7)[:12]
-    stretch = _drawn(filmed, plan, choose(plan, head_turn(filmed.track)[:12], Library.of(filmed.track, lips)))
+    stretch = _drawn(filmed, lips, plan, choose(plan, head_turn(filmed.track)[:12], Library.of(filmed.track, lips)))
     assert np.isnan(stretch[10:]).all()
     assert (stretch[:10] < 1.5).all()
+
+
+def test_a_closed_mouth_asked_to_open_wide_is_held_back_before_it_looks_stretched(filmed):
+    lips = LipSpace.fit(filmed.track)
+    codes, opening = lips.encode(filmed.track, 7), filmed.track.opening
+    shut, wide = int(np.argmin(opening)), int(np.argmax(opening))
+    stretch = _drawn(filmed, lips, np.repeat(codes[wide : wide + 1], 10, axis=0), np.full(10, shut))
+    assert stretch.min() > 1.1, "nothing was asked of it"
+    assert stretch.max() < STRETCHED

@@ -26,7 +26,7 @@ SLOW = 0.015
 """IO per frame up to which an opening moves slowly."""
 OPEN = 0.06
 """IO from which a mouth shows what is inside."""
-BEND_COST, BENDABLE = 2.0, 0.03
+BEND_COST, BENDABLE = 4.0, 0.03
 """Cost of the squared logarithm of (opening + BENDABLE IO) / (the same of the plan): a closed mouth pulled open shows
 it long before its lips have gone far."""
 INSIDE_COST = 8.0

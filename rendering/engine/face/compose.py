@@ -28,7 +28,7 @@ CHOSEN_SHARE = 0.1
 """How much of the lent mouth's own shape is kept; the plan gives the rest."""
 MAX_STRETCH = 0.07
 """IO that a lip point of a lent mouth may be moved; beyond it patches look stretched."""
-MAX_BEND = 1.6
+MAX_BEND = 1.5
 """Times that a lent mouth may be opened wider or closed, both openings counted with :data:`BENDABLE` IO of lips."""
 TREMBLE, TREMBLE_FRAMES = 0.012, 1.0
 """IO up to which a change that lasts no longer than this (standard deviation) is trembling, not speech."""
@@ -36,9 +36,10 @@ INERTIA = 1.5
 """Frames (standard deviation) by which the skin around a mouth is slower than its lips."""
 EASED = 1.0
 """Frames (standard deviation) over which such a bound sets in and lets go."""
-MAX_PULL = 0.95 * STRETCHED
+MAX_PULL = 0.85 * STRETCHED
 HELD_BACK = (0.6, 0.3, 0.0)
-"""Shares of the wanted bend that are tried when a mouth would be stretched after all."""
+"""Shares of the wanted bend that are tried when a mouth would be stretched after all; with none of it, the skin
+around the mouth comes as the lent frame has it, too."""
 LIP_WINDOW = 5
 """Frames over which lips are smoothed for drawing: with more, a lent mouth keeps quick movements that nobody sees in
 its track, and they show as trembling."""
@@ -228,9 +229,12 @@ class Composer:
         """Outlines that the new picture has to cover: the drawn lips and the frame's own."""
         if self._patches is None:
             return ()
-        drawn, _ = self._destination(int(self._chosen[t]), t)
-        own = self._lip_points[self._order[t]][:, :2]
-        return tuple(cv2.convexHull(lips.astype(np.float32))[:, 0] for lips in (drawn[: len(LIPS)], own))
+        index, lips = int(self._order[t]), self._lips
+        flat = lips.decode(self._shape[t]) + np.tensordot(self._turned[index] - lips.pose, lips.turn, axes=1)
+        shaped = np.column_stack([flat, lips.depth])[None]
+        drawn = geometry.project(shaped, self._track.steady.pose_of(index))[0, :, :2]
+        own = self._lip_points[index][:, :2]
+        return tuple(cv2.convexHull(lip.astype(np.float32))[:, 0] for lip in (drawn, own))
 
     def _around(self, t: int) -> Array:
         """Where the points around the mouth go in output frame ``t``, (k, 2) px: its own, moved with the mouth."""
@@ -276,8 +280,10 @@ class Composer:
         steady, index = self._track.steady, int(self._order[t])
         normal = geometry.normalise(self._lip_points[lender : lender + 1], steady.pose_of(lender))
         normal[0, :, :2] += self._lips.decode(share * (self._shape[t] - self._lent[lender])) - self._lips.mean
-        normal[0, :, :2] += np.tensordot(self._turned[index] - self._turned[lender], self._lips.turn, axes=1)
+        normal[0, :, :2] += share * np.tensordot(self._turned[index] - self._turned[lender], self._lips.turn, axes=1)
         placed = geometry.project(normal, steady.pose_of(index))[0, :, :2]
+        if share == 0:
+            return np.concatenate([placed, steady.points[index][FIXED, :2]]), np.concatenate([LIPS, FIXED])
         target = np.concatenate([placed, self._around(t), steady.points[index][FIXED, :2]])
         self._sent = ((lender, t, share), target)
         return target, moved
