@@ -110,7 +110,9 @@ def learn_presenter(
 ) -> tuple[LipSpace, VoiceModel]:
     """The mouth's space and the voice model, from a track and the footage's own sound (n,) 16 kHz or None."""
     lips = LipSpace.fit(track)
-    return lips, learn(_measured(track), lips.encode(track), _known(track), float(video.fps), audio, report)
+    codes = lips.encode(track)
+    # Opening and width as the space draws them: free of the head's turn, and what is planned is what is drawn.
+    return lips, learn(lips.opening_width(codes), codes, _known(track), float(video.fps), audio, report)
 
 
 def _measured(track: Track) -> np.ndarray:
