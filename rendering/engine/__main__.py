@@ -97,6 +97,7 @@ def render_command(options: argparse.Namespace) -> int:
         return complain(f"{options.out.parent}: no such folder.")
     if options.out.resolve() in (options.footage.resolve(), options.audio.resolve()):
         return complain("The result would replace what it is made from: give it another name.")
+    text = _read_text(options.text)
     bar = ProgressBar()
     folder = prepared_for(options.footage, bar, face=options.face, fresh=options.fresh)
     request = RenderRequest(
@@ -106,7 +107,7 @@ def render_command(options: argparse.Namespace) -> int:
         out=options.out,
         options=_render_options(options),
         base=options.base or own_base(),
-        text=_read_text(options.text),
+        text=text,
         language=options.language,
     )
     result = render(request, report=bar)
