@@ -33,8 +33,8 @@ COLUMNS = {name: column for column, name in enumerate(IPA)}
 
 WARPS = (0.88, 0.92, 0.96, 1.0, 1.04, 1.08, 1.12, 1.16)
 """Vocal tract lengths tried; the one under which the sound is likeliest is kept."""
-_WARP_FRAMES, _WARP_STEP = 2000, 3
-"""The length is chosen by every third of the first speaking frames."""
+_WARP_FRAMES, _WARP_LOOKS = 2000, 500
+"""The length is chosen by about so many looks at the first speaking frames, but every second frame of a short sound."""
 _SHARPNESS = 0.2
 """Power applied to the likelihoods: neighbouring frames and streams are far from independent."""
 _DECISIVE = 3.0
@@ -132,9 +132,11 @@ def _warp(model: AcousticModel, audio: np.ndarray, speaking: np.ndarray) -> floa
 
     tried = cepstra(without_noise(mel_power(piece, WARPS)))
 
+    step = max(2, len(spoken) // _WARP_LOOKS)
+
     def fit(index: int) -> float:
         heard = streams(tried[:, index], tried[spoken, index].mean(0))[spoken]
-        return float(model.likelihood(heard[::_WARP_STEP]).max((1, 2)).mean())
+        return float(model.likelihood(heard[::step]).max((1, 2)).mean())
 
     return WARPS[max(range(len(WARPS)), key=fit)]
 
