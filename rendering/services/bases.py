@@ -103,8 +103,13 @@ def is_due(team: Team) -> bool:
         return True
     if last.state == AnalysisState.REFUSED and last.error_code not in _MACHINE_HAD_ITS_SAY:
         return last.analysed_at is None or timezone.now() - last.analysed_at > AGAIN_AFTER
-    gone = set(last.footage) - {item.public_id for item in material.footage}
-    return bool(gone) or material.speech_s >= GROWTH * last.speech_s
+    return _put_away(last) or material.speech_s >= GROWTH * last.speech_s
+
+
+def _put_away(base: TeamBase) -> bool:
+    """Whether any footage it learnt from is. What is only being looked at again will be back."""
+    kept = Footage.objects.filter(public_id__in=base.footage, archived_at=None, presenter__archived_at=None)
+    return kept.exclude(state=AnalysisState.REFUSED).count() < len(base.footage)
 
 
 def consider_all() -> int:

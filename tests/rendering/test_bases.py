@@ -144,8 +144,11 @@ def test_much_more_speech_or_footage_put_away_is_a_reason_to_learn_again(team: T
     assert bases.is_due(team), "75 s have become 95"
     Footage.objects.filter(pk=extra.pk).update(archived_at=timezone.now())
     assert not bases.is_due(team)
-    used = TeamBase.objects.get(team=team).footage[0]
-    Footage.objects.filter(public_id=used).update(archived_at=timezone.now())
+    used = Footage.objects.filter(public_id=TeamBase.objects.get(team=team).footage[0])
+    used.update(state=AnalysisState.WAITING)
+    film(factories.presenter(team), seconds=12.0)
+    assert not bases.is_due(team), "it will be back when it has been looked at again"
+    used.update(state=AnalysisState.READY, archived_at=timezone.now())
     film(factories.presenter(team), seconds=30.0)
     assert bases.is_due(team), "nobody shall go on talking like somebody whose footage was put away"
 
