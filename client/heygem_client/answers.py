@@ -223,6 +223,7 @@ class Version:
     duration_s: float
     quality: Json
     engine: str
+    base: str
     tier: str
     preset: Json
     size: int | None
