@@ -61,7 +61,10 @@ def _newest_version(script: Script, language: str) -> ScriptVersion | None:
 
 @transaction.atomic
 def write_version(*, actor: User, script: Script, language: str, text: str) -> ScriptVersion:
-    """The next version of the script's words in ``language``; the same words again are the version that stands."""
+    """The next version of the script's words in ``language``; the same words again are the version that stands.
+
+    Recordings that came before any words were written down are recordings of these.
+    """
     require(actor, script.team, Role.CREATOR)
     Script.objects.select_for_update().get(pk=script.pk)  # numbers are given out one at a time
     language = languages.normalize(language)
@@ -73,6 +76,8 @@ def write_version(*, actor: User, script: Script, language: str, text: str) -> S
         return newest
     number = newest.number + 1 if newest is not None else 1
     version = ScriptVersion.objects.create(script=script, language=language, number=number, text=text)
+    if newest is not None and not newest.text:
+        newest.takes.update(script_version=version)
     audit.record(
         action="script.written", actor=actor, team=script.team, subject=script, language=language, number=number
     )

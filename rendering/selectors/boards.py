@@ -57,6 +57,8 @@ def stale_because(version: RenderVersion, cell: Cell) -> tuple[str, ...]:
         reasons.append("engine")
     if not reasons and cell.footage.chosen_face:  # the same file, and yet another video
         reasons.append("face")
+    elif not reasons and cell.take.script_version.text:
+        reasons.append("words")
     return tuple(reasons)
 
 

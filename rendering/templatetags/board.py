@@ -108,6 +108,7 @@ def stale_words(reasons: tuple[str, ...]) -> str:
         "footage": _("the footage has changed"),
         "take": _("the take has changed"),
         "face": _("another face was chosen"),
+        "words": _("the words of the take are known now"),
         "engine": _("a newer engine is installed"),
     }
     return _(", ").join(words[reason] for reason in reasons if reason in words)

@@ -80,6 +80,10 @@ def test_a_take_belongs_to_the_newest_words_of_its_language(team, bob, script):
     wordless = scripts.add_take(actor=bob, script=script, language="fr", blob=blob, name="prise.wav")
     assert take.script_version == newest
     assert (wordless.script_version.language, wordless.script_version.text) == ("fr", "")
+    written = scripts.write_version(actor=bob, script=script, language="fr", text="Bonjour.")
+    scripts.write_version(actor=bob, script=script, language="fr", text="Bonsoir.")
+    wordless.refresh_from_db()
+    assert wordless.script_version == written, "the first words written down are those of the recording"
     assert scripts.add_take(actor=bob, script=script, language="en", blob=blob, name="again.wav") == take
 
 

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from projects.models import AnalysisState, AudioTake, Footage, Project, Team
+from projects.models import AnalysisState, AudioTake, Footage, Project, ScriptVersion, Team
 from rendering import selectors, states
 from rendering.fingerprint import fingerprint
 from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare
@@ -169,6 +169,14 @@ def test_a_video_of_another_face_is_out_of_date(bob: User, single: Project) -> N
     assert version.footage is not None
     factories.footage(version.deliverable.presenter, blob=version.footage.blob)
     assert the_cell(single).state == CellState.DONE, "the same file, with no other face chosen"
+
+
+def test_a_video_made_before_the_words_were_known_is_out_of_date(bob: User, single: Project) -> None:
+    start_batch(actor=bob, project=single)
+    making.succeed_next()
+    ScriptVersion.objects.update(text="Mum, bring my map.")
+    cell = the_cell(single)
+    assert (cell.state, cell.stale_because) == (CellState.STALE, ("words",))
 
 
 def test_the_same_file_uploaded_again_leaves_a_cell_as_it_is(bob: User, single: Project) -> None:
