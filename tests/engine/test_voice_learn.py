@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from rendering.engine.errors import EngineError
 from rendering.engine.voice.base import hear, load_base
 from rendering.engine.voice.features import RATE
 from rendering.engine.voice.learn import VoiceModel, learn
@@ -127,6 +128,22 @@ def test_amplitude_scales_the_opening_within_what_the_presenter_does(taught):
     small, large = (plan_shape(taught.model, said.audio, times, amplitude=a)[:, 0] for a in (0.5, 1.5))
     assert small.std() < large.std()
     assert large.max() <= taught.model.shape_high[0] + 1e-6
+
+
+def test_a_laugh_in_the_footage_is_not_taken_for_speech(taught):
+    laughing = taught.shape.copy()
+    when = np.arange(len(laughing)) / FPS
+    laughing += np.exp(-0.5 * ((when - 8) / 1.0) ** 2)[:, None] * [0.12, 0.15]
+    model = learn(laughing, lips_of(laughing), np.ones(len(laughing), bool), FPS, taught.said.audio)
+    assert model.cv_open > taught.model.cv_open - 0.1
+    assert model.cv_width > taught.model.cv_width - 0.1
+    assert model.shape_sd == pytest.approx(taught.model.shape_sd, rel=0.35)
+
+
+def test_what_an_earlier_version_learnt_is_stale(tmp_path):
+    np.savez(tmp_path / "voice.npz", offset_ms=0.0, **{"ridge.centres": np.zeros((2, 3))})
+    with pytest.raises(EngineError, match="stale_analysis"):
+        VoiceModel.load(tmp_path / "voice.npz")
 
 
 def test_a_model_read_back_plans_the_same(taught, tmp_path):

@@ -140,7 +140,7 @@ def _shape(model: VoiceModel, take: _Take, amplitude: float) -> np.ndarray:
 def _z(said: np.ndarray, talking: np.ndarray, times: np.ndarray, usual: np.ndarray) -> np.ndarray:
     """``said`` (n, 2) with mean 0 and sd 1 over the talking frames; short takes lean on ``usual`` (2, 2), mean and sd.
 
-    One word has no mean and no range of its own: "mm" stays shut, and is not blown up to a sentence's movement.
+    One word has no range of its own: it is not blown up to a sentence's movement.
     """
     loud = said[talking > 0.5] if (talking > 0.5).any() else said[:0]
     seconds = len(loud) * (float(np.median(np.diff(times))) if len(times) > 1 else 0.04)
