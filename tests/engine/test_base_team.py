@@ -13,7 +13,7 @@ from rendering.engine.voice import lessons as lessons_module
 from rendering.engine.voice.base import FIGURES as SHIPPED_FIGURES
 from rendering.engine.voice.base import FRAME_S, HEARD, load_base
 from rendering.engine.voice.base_team import FIGURES, WEIGHTS, follow, read_team_base, train_team_base
-from rendering.engine.voice.features import RATE
+from rendering.engine.voice.features import DIMENSIONS, RATE
 from rendering.engine.voice.learn import learn, without_drift
 from rendering.engine.voice.lessons import Lesson, lesson_of, lessons_by_presenter, load_lesson, why_none
 from rendering.engine.voice.speak import speak
@@ -30,7 +30,7 @@ def lesson(seed: int, *, honest: bool = True, seconds: float = SECONDS) -> Lesso
     heard = np.cumsum(random.normal(size=(frames + 8, HEARD)), axis=0).astype(np.float32)
     heard = heard[8:] - heard[:-8]
     heard /= heard.std(0)
-    heard[:, -2:] *= 0.1  # what the viseme rule says, as an opening and a width
+    heard[:, DIMENSIONS:] *= 0.05  # neither the recogniser nor the viseme rule makes anything of what they say
     source = heard[:, [5, 20]] if honest else np.roll(heard[::-1, [5, 20]], 300, axis=0)
     shape = 0.1 + 0.04 * source + 0.02 * random.normal(size=(frames, 2))
     known = np.ones(frames, bool)

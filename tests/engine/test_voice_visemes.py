@@ -39,3 +39,23 @@ def test_a_diphthong_moves_from_its_first_vowel_to_its_second():
 def test_sounds_the_table_does_not_know_hardly_move_the_mouth():
     assert np.isfinite(in_the_middle("a", "ʘ", "a")).all()
     assert visemes.symbols("ˈãː") == ["a"]
+
+
+def test_sounds_that_are_certain_move_the_mouth_as_known_sounds_do():
+    said = [(0.0, 0.3, ""), (0.3, 0.5, "ɑ"), (0.5, 0.62, "m"), (0.62, 0.9, "i"), (0.9, 1.1, "w"), (1.1, 1.4, "ɛ")]
+    times = np.arange(0, 1.4, 0.01)
+    sounds = [sound for _, _, sound in said]
+    chances = np.stack([(times >= start) & (times < end) for start, end, _ in said], 1).astype(np.float32)
+    probable, known = visemes.probable_mouth(chances, sounds), visemes.mouth(said, times, rest=visemes.PAUSE)
+    for column in range(2):
+        assert np.corrcoef(probable[:, column], known[:, column])[0, 1] > 0.85
+
+
+def test_the_likelier_a_closure_the_smaller_the_opening():
+    sounds = ["ɑ", "b"]
+    openings = [
+        visemes.probable_mouth(np.tile([1 - chance, chance], (60, 1)), sounds)[30, 0] for chance in (0.0, 0.1, 0.5, 1.0)
+    ]
+    assert openings == sorted(openings, reverse=True)
+    assert openings[0] == pytest.approx(1.0)
+    assert openings[-1] == pytest.approx(0.0, abs=1e-6)

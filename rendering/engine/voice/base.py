@@ -30,10 +30,12 @@ Weights = dict[str, np.ndarray]
 def hear(audio16k: np.ndarray) -> np.ndarray:
     """``audio16k`` (n,) float32 mono at 16 kHz -> what the base model goes by, (T, 83) float32 at 100 Hz.
 
-    41 columns of :func:`features`; for each of the 40 sounds twice the root of its probability (:func:`recognise`); and
+    41 columns of :func:`features`; for each of the 40 sounds twice the root of its probability (:func:`recognise`, the
+    mean of ``soft`` and ``shares``); and
     what the viseme rule says of those sounds, opening and width (:func:`probable_mouth`).
     """
-    sounds = recognise(audio16k).soft
+    heard = recognise(audio16k)
+    sounds = 0.5 * (heard.soft + heard.shares)
     rule = probable_mouth(sounds, list(IPA.values()), rate=1 / HOP_S)
     likely = np.where(sounds > _UNHEARD, sounds, 0)
     return np.concatenate([features(audio16k), 2 * np.sqrt(likely), rule], 1)

@@ -21,6 +21,8 @@ MIN_OPENING_IO = 0.04
 """A mouth that ranges over less teaches stillness."""
 MAX_SECONDS = 600.0
 """Of one clip: more of one voice teaches little that is new, and would drown the others."""
+_STEPS = 32
+"""To 1, of what is heard: as in the synthesised pieces that it is learnt beside. Round numbers pack small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +46,10 @@ class Lesson:
         return np.where(self.known[:, None], scaled, 0).astype(np.float32)
 
     def save(self, path: Path) -> None:
-        """Write as .npz in half precision: some 4 kB a second."""
+        """Write as .npz, what is heard in steps of 1/32, the rest in half precision: some 5 kB a second."""
         np.savez_compressed(
             path,
-            heard=self.heard.astype(np.float16),
+            heard=(np.round(self.heard * _STEPS) / _STEPS).astype(np.float16),
             shape=self.shape.astype(np.float16),
             known=self.known,
             speech_s=np.float64(self.speech_s),

@@ -23,12 +23,13 @@ from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.visemes import Phoneme
 
 IPA: dict[str, str] = {
-    "SIL": "", "AA": "ɑ", "AE": "æ", "AH": "ʌ", "AO": "ɔ", "AW": "aʊ", "AY": "aɪ", "B": "b", "CH": "tʃ", "D": "d",
+    "SIL": "", "AA": "ɑ", "AE": "æ", "AH": "ə", "AO": "ɔ", "AW": "aʊ", "AY": "aɪ", "B": "b", "CH": "tʃ", "D": "d",
     "DH": "ð", "EH": "ɛ", "ER": "ɚ", "EY": "eɪ", "F": "f", "G": "ɡ", "HH": "h", "IH": "ɪ", "IY": "i", "JH": "dʒ",
     "K": "k", "L": "l", "M": "m", "N": "n", "NG": "ŋ", "OW": "oʊ", "OY": "ɔɪ", "P": "p", "R": "ɹ", "S": "s",
     "SH": "ʃ", "T": "t", "TH": "θ", "UH": "ʊ", "UW": "u", "V": "v", "W": "w", "Y": "j", "Z": "z", "ZH": "ʒ",
 }  # fmt: skip
-"""The recogniser's names, in the order of the columns of ``Phones.soft``, and what they sound like."""
+"""The recogniser's names, in the order of the columns of ``Phones.soft``, and what they sound like. English AH is a
+schwa far more often than the vowel of "cup"."""
 COLUMNS = {name: column for column, name in enumerate(IPA)}
 
 WARPS = (0.88, 0.92, 0.96, 1.0, 1.04, 1.08, 1.12, 1.16)

@@ -68,8 +68,10 @@ LEAD_S = 0.02
 _FIRST_OF_GLIDE = 0.6
 """Share of a diphthong's time that belongs to its first vowel."""
 _STRESS = 1.15
-_REACH_S = 0.06
-"""How far a sound that is only probable pulls at the mouth."""
+_REACH_S = (0.06, 0.08)
+"""How far a sound that is only probable pulls at opening and width."""
+_MOST_PULL = 3.0
+"""What is only probable may close the lips half as firmly as what is known."""
 
 
 def symbols(sound: str) -> list[str]:
@@ -135,10 +137,10 @@ def probable_mouth(
     """
     pulls = [[TABLE[letter] for letter in symbols(sound)] or [PAUSE] for sound in sounds]
     columns = []
-    for target, pull in (("opening", "opening_pull"), ("width", "width_pull")):
+    for target, pull, reach_s in zip(("opening", "width"), ("opening_pull", "width_pull"), _REACH_S, strict=True):
         goal = np.array([np.mean([getattr(part, target) for part in parts]) for parts in pulls])
-        weight = np.array([np.mean([getattr(part, pull) for part in parts]) for parts in pulls])
-        asked = gaussian_filter1d(chances @ np.stack([weight * goal, weight], 1), _REACH_S * rate, axis=0)
+        weight = np.array([np.mean([min(getattr(part, pull), _MOST_PULL) for part in parts]) for parts in pulls])
+        asked = gaussian_filter1d(chances @ np.stack([weight * goal, weight], 1), reach_s * rate, axis=0)
         columns.append(asked[:, 0] / asked[:, 1])
     ahead = np.minimum(np.arange(len(chances)) + round(lead_s * rate), len(chances) - 1)
     return np.stack(columns, 1)[ahead].astype(np.float32)
