@@ -24,8 +24,8 @@ TEETH = 0.4
 ROUNDED = 0.7
 """How far o, u, w take the mouth from where the plan has it to where the sound would."""
 HEARD = 0.4
-"""Probability of p, b and m together from which lips close although no text is known. On a minute of real English 22 of
-27 closures of the plan are met so (without: 2), and 20 of 210 open sounds are shut for it (without: 1). Of what is
+"""Probability of p, b and m together from which lips close although no text is known. On a minute of real English 21 of
+27 closures of the plan are met so (without: 1), and 20 of 210 open sounds are shut for it (without: 2). Of what is
 heard in nine films in several languages the presenter's own lips were closed in 82 of 100; by chance in 54."""
 _EASE_S = 0.04
 _BLOCK, _AROUND_BLOCK_S = 500, 3.0
