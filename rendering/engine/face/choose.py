@@ -29,6 +29,8 @@ OPEN = 0.06
 BEND_COST, BENDABLE = 4.0, 0.03
 """Cost of the squared logarithm of (opening + BENDABLE IO) / (the same of the plan): a closed mouth pulled open shows
 it long before its lips have gone far."""
+WIDTH_COST = 400.0
+"""Cost of a squared IO of width: it moves little of the lips, but a round mouth is told from a spread one by it."""
 INSIDE_COST = 8.0
 """Cost of a jump's mean squared change of light inside the mouth, 1 being half the range."""
 POSE_COST = 0.05 / 25
@@ -94,11 +96,11 @@ class Library:
         )
 
     def features(self, codes: Array) -> Array:
-        """(n, 9) float32 of codes (n, 8), a unit apart costs 1: each number by how much it shows, and the bend."""
-        gap = np.maximum(self.lips.opening_width(codes)[:, :1], 0)
-        bend = np.sqrt(BEND_COST) * np.log(gap + BENDABLE)
+        """(n, 10) float32 of codes (n, 8), a unit apart costs 1: each number by how much it shows, bend, width."""
+        gap, wide = np.split(self.lips.opening_width(codes), 2, axis=1)
+        bend = np.sqrt(BEND_COST) * np.log(np.maximum(gap, 0) + BENDABLE)
         weighted = codes * np.sqrt(self.lips.weights / codes.shape[1])
-        return np.concatenate([weighted, bend], axis=1).astype(np.float32)
+        return np.concatenate([weighted, bend, np.sqrt(WIDTH_COST) * wide], axis=1).astype(np.float32)
 
 
 def _dull(blur: Array, opening: Array) -> Array:
