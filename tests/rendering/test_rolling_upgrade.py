@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from rendering.engine.contract import ENGINE_VERSION
 from tests.rendering.sites import ROOT, Site
 from tests.sites import NewSite
 
@@ -29,7 +30,7 @@ def next_release(folder: Path) -> Path:
     (folder / "tests").mkdir()
     for name in ("__init__.py", "fake_engine.py"):
         shutil.copy(ROOT / "tests" / name, folder / "tests")
-    _change(folder / "rendering/engine/contract.py", 'ENGINE_VERSION = "1.0"', 'ENGINE_VERSION = "9.0"')
+    _change(folder / "rendering/engine/contract.py", f'ENGINE_VERSION = "{ENGINE_VERSION}"', 'ENGINE_VERSION = "9.0"')
     _change(folder / "pyproject.toml", '\nversion = "1.0.0"', '\nversion = "9.0.0"')
     return folder
 
@@ -84,6 +85,6 @@ def test_a_release_replaces_the_one_before_without_losing_a_job(new_site: NewSit
             process.wait(20)
     assert [job["tries"] for job in jobs.values()] == [["succeeded"]] * 4
     found = site.call("by_release")
-    assert "old/gpu 1.0.0 1.0" in found["workers"]
-    assert set(found["versions"]) == {"1.0", "9.0"}
+    assert f"old/gpu 1.0.0 {ENGINE_VERSION}" in found["workers"]
+    assert set(found["versions"]) == {ENGINE_VERSION, "9.0"}
     assert found["versions"] == sorted(found["versions"])
