@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from projects.models import Presenter, Project, Script, Team
 from rendering import queue, states
+from rendering.fingerprint import ENGINE_VERSION
 from rendering.models import Deliverable, RenderJob, RenderVersion, WorkerNode
 from tests import factories
 
@@ -39,7 +40,7 @@ def finished(team: Team, content: bytes | None = None, **fields: Any) -> states.
     defaults: dict[str, Any] = {
         "video": factories.blob(team, content or f"video {next(_numbers)}".encode()),
         "poster": None,
-        "engine": "1.0",
+        "engine": ENGINE_VERSION,
         "tier": "A",
         "width": 320,
         "height": 320,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from projects.models import Team
 from rendering import states
+from rendering.fingerprint import ENGINE_VERSION
 from rendering.models import Deliverable, Preset, RenderBatch, RenderJob, WorkerNode
 from tests import factories
 
@@ -40,7 +41,7 @@ def finished(job: RenderJob, **changes: Any) -> states.Finished:
     made = states.Finished(
         video=factories.blob(job.team),
         poster=None,
-        engine="1.0",
+        engine=ENGINE_VERSION,
         tier="A",
         width=320,
         height=320,

@@ -20,8 +20,9 @@ SIZE = 8
 HAND_OPENING, HAND_WIDTH = 0.05, 0.03
 """IO per unit of the hand-made modes: what a talking mouth's standard deviations usually are."""
 MAX_FIT_FRAMES = 20_000
-MAX_TURN = 0.006
-"""IO per degree that a turning head is believed to move a lip point: twice what long footage shows."""
+MAX_TURN = 0.008
+"""IO per degree that a turning head is believed to move a lip point: long footage shows .003, people who nod while
+they talk up to .019, which is their speech and not their head."""
 DAMPING = 0.1
 """Square degrees of head motion under which its influence on the lips is not trusted."""
 
