@@ -34,6 +34,11 @@ HOOK = {
     **{"events": ["version.created", "batch.finished"], "is_active": True, "disabled_reason": "", "disabled_at": None},
     **{"failures_in_row": 0, "failing_since": None, "secret_hint": "C3d4", "created_at": WHEN},
 }
+BASE = {
+    **{"id": "q8u3vh6xn2ck9tdy", "state": "ready", "stage": "", "progress": 100, "error_code": "", "engine": "1.1"},
+    **{"identity": "5f0c2a91d7e3b864", "footage": ["f2k6rd9yw4xh7mta"], "presenters": 4, "speech_s": 312.5},
+    **{"figures": {"gain": 0.07, "better_for": 4}, "created_at": WHEN, "analysed_at": WHEN},
+}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Me": {
         "email": "ada@example.com",
@@ -52,8 +57,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Footage": {
         **{"id": "f2k6rd9yw4xh7mta", "presenter": ADA, "name": "ada.mp4", **ANALYSED, "width": 1080, "height": 1920},
         **{"fps": 30.0, "duration_s": 21.4, "has_audio": True, "tier": "A", "url": f"/media/{BLOB}/ada.mp4"},
-        "poster_url": f"/media/{BLOB}/poster.jpg",
+        **{"poster_url": f"/media/{BLOB}/poster.jpg", "faces": [[0.31, 0.22, 0.34, 0.27]], "presenter_face": 0},
     },
+    "FaceChoice": {"face": 1},
     "Script": {"id": GREETING, "team": TEAM, "title": "Greeting", "archived_at": None, "created_at": WHEN},
     "ScriptNew": {"team": TEAM, "title": "Greeting"},
     "PatchedScriptChange": {"title": "Good morning"},
@@ -170,11 +176,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         **{"bytes": 7_301_444_608, "storage_percent": 6, "uploads": 0, "files": 212, "month": "2026-11-01"},
         "by_kind": {
             **{"footage": 5_368_709_120, "takes": 214_748_364, "versions": 1_610_612_736, "exports": 0},
-            **{"analysis": 96_468_992, "previews": 10_905_396, "unused": 0},
+            **{"analysis": 96_468_992, "bases": 122_880, "previews": 10_905_396, "unused": 0},
         },
         **{"rendered_seconds": 1820.5, "planned_seconds": 44.0, "render_percent": 5, "versions_made": 180},
         **{"jobs_running": 1, "jobs_waiting": 2, "jobs_held": 0},
         "limits": {"storage_bytes": 107_374_182_400, "render_minutes": 600, "file_bytes": None, "take_seconds": None},
+    },
+    "Learning": {
+        **{"learns": True, "current": BASE, "newest": BASE, "presenters": 4, "speech_s": 312.5},
+        **{"least_presenters": 3, "least_speech_s": 60.0},
     },
     "Attempt": {
         **{"number": 1, "worker": "render-1/gpu", "outcome": "failed", "error_code": "no_face", "started_at": WHEN},

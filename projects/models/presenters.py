@@ -40,7 +40,10 @@ class Footage(Kept, Analysed):
     name = models.CharField(_("file name"), max_length=255)
     archived_at = models.DateTimeField(null=True, blank=True)
     chosen_face = models.JSONField(
-        null=True, blank=True, help_text=_("x and y in 0..1: where somebody said that the presenter's face is")
+        _("chosen face"),
+        null=True,
+        blank=True,
+        help_text=_("x and y in 0..1: where somebody said that the presenter's face is"),
     )
     # What the analysis found (null until then).
     width = models.PositiveIntegerField(null=True, blank=True, help_text=_("pixels"))
@@ -52,10 +55,10 @@ class Footage(Kept, Analysed):
     speech_spans = models.JSONField(default=list, blank=True, help_text=_("pairs of seconds"))
     figures = models.JSONField(default=dict, blank=True)
     faces = models.JSONField(
-        null=True, blank=True, help_text=_("x, y, width and height in 0..1 of each, from left to right")
+        _("faces"), null=True, blank=True, help_text=_("x, y, width and height in 0..1 of each, from left to right")
     )
     presenter_face = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text=_("which of the faces is the presenter's")
+        _("presenter face"), null=True, blank=True, help_text=_("which of the faces is the presenter's")
     )
     analysis_engine = models.CharField(max_length=20, blank=True, default="")
     analysis = models.ForeignKey(

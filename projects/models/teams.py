@@ -26,7 +26,10 @@ class Team(Kept):
     name = models.CharField(_("name"), max_length=120)
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="teams")
     learns = models.BooleanField(
-        default=True, db_default=True, help_text=_("a base model may be learnt from the team's footage, for the team")
+        _("learns"),
+        default=True,
+        db_default=True,
+        help_text=_("a base model may be learnt from the team's footage, for the team"),
     )
 
     class Meta:

@@ -73,6 +73,7 @@ class RenderVersion(Kept):
     quality = models.JSONField(default=dict)
     seconds = models.JSONField(default=dict, help_text=_("wall-clock seconds by stage"))
     base = models.CharField(
+        _("base model"),
         max_length=16,
         blank=True,
         default="",

@@ -103,6 +103,7 @@ class RenderJob(Kept):
     take = models.ForeignKey(AudioTake, on_delete=models.CASCADE, related_name="+")
     base = models.ForeignKey(
         TeamBase,
+        verbose_name=_("base model"),
         null=True,
         blank=True,
         on_delete=models.SET_NULL,
