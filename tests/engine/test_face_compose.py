@@ -129,6 +129,17 @@ def test_a_lent_mouth_is_never_stretched_beyond_its_bound(lips):
     assert np.linalg.norm(drawn, axis=2).max() <= 0.0701
 
 
+def test_a_mouth_is_drawn_wider_and_rounder_than_planned_but_within_the_presenters_own_range(filmed, lips):
+    usual, low, high = np.nanpercentile(filmed.track.width, [50, 5, 95])
+    width = usual + 0.5 * min(high - usual, usual - low) * np.sin(np.arange(80) / 8)
+    plan = lips.of_measures(np.stack([np.full(80, np.nanmedian(filmed.track.opening)), width], axis=1))
+    drawn = shape(plan, plan, lips)
+    planned, shown = (lips.opening_width(codes)[:, 1] for codes in (plan, drawn))
+    assert 1.2 < np.polyfit(planned, shown, 1)[0] < 1.5
+    assert (drawn >= np.minimum(lips.low, plan.min(axis=0)) - 0.01).all()
+    assert (drawn <= np.maximum(lips.high, plan.max(axis=0)) + 0.01).all()
+
+
 def test_a_mouth_that_trembles_is_calmed_and_one_that_closes_still_closes(filmed, lips):
     """A step of .004 IO up and down every frame, and a closure of two frames out of an open mouth."""
     opening = np.repeat(np.percentile(filmed.track.opening, 80), 40)

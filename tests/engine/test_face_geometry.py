@@ -94,6 +94,17 @@ def test_a_shifted_warp_reads_from_where_the_source_lies(random):
     np.testing.assert_allclose(moved.astype(int), picture[4:34, 7:47].astype(int), atol=1)
 
 
+def test_the_fine_part_of_a_warp_keeps_more_detail_and_the_rest_is_the_same(random):
+    picture = random.integers(0, 255, (80, 80, 3), dtype=np.uint8)
+    target = random.uniform(10, 70, (12, 2)) + [100, 50]
+    warp = Warp((110, 60, 60, 60), target, target + [0.5, 0.5])
+    plain, fine = warp(picture, (100, 50)), warp(picture, (100, 50), (120, 70, 40, 40))
+    part = np.s_[10:50, 10:50]
+    assert fine[part].astype(float).var() > 1.02 * plain[part].astype(float).var()
+    fine[part] = plain[part]
+    np.testing.assert_array_equal(fine, plain)
+
+
 def test_a_cut_is_found_and_motion_is_not_one(random):
     scene = random.integers(0, 255, (36, 64), dtype=np.uint8)
     other = random.integers(0, 255, (36, 64), dtype=np.uint8)

@@ -26,6 +26,9 @@ Array = np.ndarray[Any, Any]
 
 CHOSEN_SHARE = 0.1
 """How much of the lent mouth's own shape is kept; the plan gives the rest."""
+WIDTH_GAIN = 1.4
+"""Times the planned width's distance from the middle mouth's that is drawn: a result tracked again shows .7 of what the
+corners of a bent mouth were moved by."""
 MAX_STRETCH = 0.07
 """IO that a lip point of a lent mouth may be moved; beyond it patches look stretched."""
 MAX_BEND = 1.5
@@ -90,10 +93,18 @@ def shape(plan: Array, lent: Array, lips: LipSpace) -> Array:
     """Codes (n, 8) to draw: mostly the plan, partly the lent mouths, never farther from them than they stretch."""
     width = min(7, len(lent) - (len(lent) + 1) % 2)
     smoothed = geometry.smooth(lent, [(0, len(lent))], width)
-    wanted = _calmed(CHOSEN_SHARE * smoothed + (1 - CHOSEN_SHARE) * plan, lips)
+    wanted = _calmed(CHOSEN_SHARE * smoothed + (1 - CHOSEN_SHARE) * _spread(plan, lips), lips)
     # The plan is led towards what can be reached, a little before and after too: a bound by itself would shake it.
     held_back = gaussian_filter1d(_within_reach(wanted, lent, lips) - wanted, EASED, axis=0)
     return _within_reach(wanted + held_back, lent, lips).astype(np.float32)
+
+
+def _spread(codes: Array, lips: LipSpace) -> Array:
+    """``codes`` (n, 8) with :data:`WIDTH_GAIN` times the width's distance from the footage's middle mouth."""
+    width = lips.opening_width(codes)[:, 1] - lips.opening_width(np.zeros((1, SIZE)))[0, 1]
+    spread = codes + (WIDTH_GAIN - 1) * width[:, None] * lips.from_measures[1]
+    result: Array = np.clip(spread, np.minimum(codes, lips.low), np.maximum(codes, lips.high))
+    return result
 
 
 def _calmed(codes: Array, lips: LipSpace) -> Array:
@@ -267,7 +278,7 @@ class Composer:
             if stretch <= MAX_PULL:
                 break
         self.stretch[t] = np.fmax(self.stretch[t], stretch)
-        return warp(self._patches.read(lender), self._patches.box(lender)[:2])
+        return warp(self._patches.read(lender), self._patches.box(lender)[:2], box_around(target[: len(LIPS)]))
 
     def _destination(self, lender: int, t: int, share: float = 1.0) -> tuple[Array, Array]:
         """Where points of the lender go, (k, 2) px in output frame ``t``, and which points (k,) they are.

@@ -13,7 +13,7 @@ GRID = 20
 _MIDDLES = np.stack(np.meshgrid(*[(np.arange(GRID) + 0.5) / GRID] * 2), axis=-1).reshape(-1, 2)
 """Nodes lie on the middles of equal cells, so that enlarging the grid interpolates between them exactly."""
 _NO_SECOND_MAP = np.empty(0, np.float32)
-STIFFNESS = 1e-3
+STIFFNESS = 1e-4
 """Regularisation: keeps nearly coinciding points from tearing the picture."""
 
 
@@ -58,10 +58,23 @@ class Warp:
         self.shift = shifts.reshape(GRID, GRID, 2).astype(np.float32)
         self._origin = origin
 
-    def __call__(self, picture: Array, corner: tuple[int, int]) -> Array:
-        """The box filled from ``picture``, whose top left pixel lies at ``corner`` of the source frame."""
+    def __call__(self, picture: Array, corner: tuple[int, int], fine: tuple[int, int, int, int] | None = None) -> Array:
+        """The box filled from ``picture``, whose top left pixel lies at ``corner`` of the source frame.
+
+        ``fine``: x, y, w, h in the frame of a part that keeps its detail best, by a window three times as dear.
+        """
         w, h = self._size
         shift: Array = cv2.resize(self.shift, (w, h), interpolation=cv2.INTER_LINEAR)
         shift[..., 0] += np.arange(w, dtype=np.float32) + np.float32(self._origin[0] - corner[0])
         shift[..., 1] += (np.arange(h, dtype=np.float32) + np.float32(self._origin[1] - corner[1]))[:, None]
-        return cv2.remap(picture, shift, _NO_SECOND_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        drawn = cv2.remap(picture, shift, _NO_SECOND_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        if fine is None:
+            return drawn
+        left, top = (max(0, int(fine[axis] - self._origin[axis])) for axis in range(2))
+        right, bottom = (int(fine[axis] + fine[axis + 2] - self._origin[axis]) for axis in range(2))
+        part = shift[top:bottom, left:right]
+        if part.size:
+            drawn[top:bottom, left:right] = cv2.remap(
+                picture, part, _NO_SECOND_MAP, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
+            )
+        return drawn
