@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rendering.engine.voice.articulate import articulate, closing, closures_met, opinion, with_heard
+from rendering.engine.voice.articulate import articulate, closing, closures_met, opinion, reopened, with_heard
 from rendering.engine.voice.phones import COLUMNS
 
 FPS = 25.0
@@ -90,3 +90,13 @@ def test_closures_are_heard_where_nothing_is_known() -> None:
     known = [(1.0, 2.0, "a")]
     assert with_heard(known, soft) == [(1.0, 2.0, "a"), (2.5, 2.58, "m")]
     assert with_heard([], np.zeros((0, len(COLUMNS)), np.float32)) == []
+
+
+def test_beside_closures_the_mouth_opens_as_far_as_it_usually_does() -> None:
+    opening = np.where(np.arange(100) % 10 < 3, SHUT, 0.08)
+    raised = reopened(opening, 0.07, np.ones(100), SHUT, 0.2)
+    assert raised.mean() == pytest.approx(0.07, abs=1e-3)
+    assert (raised[opening == SHUT] == SHUT).all()
+    assert (np.diff(reopened(np.linspace(SHUT, 0.2, 50), 0.12, np.ones(50), SHUT, 0.2)) > 0).all()
+    assert (reopened(opening, 0.05, np.ones(100), SHUT, 0.2) == opening).all(), "wide enough as it is"
+    assert (reopened(opening, 0.07, np.zeros(100), SHUT, 0.2) == opening).all(), "nobody talks"

@@ -133,7 +133,10 @@ def _shape(model: VoiceModel, take: _Take, amplitude: float) -> np.ndarray:
         mean, sd = GENERAL_MEAN + still, GENERAL_SD
         low, high = mean + GENERAL_RANGE[0], mean + GENERAL_RANGE[1]
     shape = mean + fused * sd * [amplitude, 1.0]
-    shape = articulate.articulate(shape, times, take.sounds, float(low[0]), mean, low)
+    usual, shut = np.average(np.clip(shape[:, 0], low[0], high[0]), weights=talking + 1e-6), float(low[0])
+    shape = articulate.articulate(shape, times, take.sounds, shut, mean, low)
+    if take.phonemes:
+        shape[:, 0] = articulate.reopened(shape[:, 0], float(usual), talking, shut, float(high[0]))
     return np.clip(shape, low, high)
 
 
