@@ -270,9 +270,9 @@ def test_lips_close_where_they_must_and_rest_in_pauses(measured: SuiteResult) ->
     row = measured.rows[0]
     assert row["closures"] >= 45
     assert row["closed_source"] >= 0.9, "the measure sees the truth"  # .94 .96 .98
-    assert row["told_closed"] >= 0.82  # .92 1.00 .86
+    assert row["told_closed"] >= 0.82  # .94 .98 .82
     assert row["closed"] >= 0.40  # .76 .70 .44
-    assert row["told_false"] <= 0.12  # .04 .07 .04
+    assert row["told_false"] <= 0.08  # .02 .02 .00
     assert row["false"] <= 0.25  # .23 .14 .04
     assert row["rest"] <= 0.006  # .004 .003 .003; speaking, it moves ten times as much
 
