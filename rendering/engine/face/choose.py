@@ -41,7 +41,7 @@ SPEED_COST = 400.0
 CALM = 0.03
 """Speed (IO per frame) up to which a mouth is sharp; a faster one costs unless the target moves as fast."""
 DULL_COST = 0.5
-SHOT_COST = 1.0
+SHOT_COST = 2.0
 MAX_LIBRARY = 6000
 """Frames searched at most; a longer library is thinned evenly."""
 AT_ONCE = 128

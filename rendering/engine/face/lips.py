@@ -20,9 +20,9 @@ SIZE = 8
 HAND_OPENING, HAND_WIDTH = 0.05, 0.03
 """IO per unit of the hand-made modes: what a talking mouth's standard deviations usually are."""
 MAX_FIT_FRAMES = 20_000
-MAX_TURN = 0.008
-"""IO per degree that a turning head is believed to move a lip point: long footage shows .003, people who nod while
-they talk up to .019, which is their speech and not their head."""
+MAX_TURN = 0.012
+"""IO per degree that a turning head is believed to move a lip point, opening and width apart: long footage shows .003,
+short footage of people who nod while they talk up to .019, which is their speech and not their head."""
 DAMPING = 0.1
 """Square degrees of head motion under which its influence on the lips is not trusted."""
 
@@ -38,8 +38,8 @@ class LipSpace:
     depth: Array
     """(40,) float32 IO: how deep each lip point usually lies."""
     turn: Array
-    """(2, 40, 2) float32 IO per degree of yaw and pitch: how the mesh moves the lips of a turning head. Codes are free
-    of it, or half of a shape's smaller numbers would be head motion."""
+    """(2, 40, 2) float32 IO per degree of yaw and pitch: how the mesh moves the lips of a turning head, opening and
+    width left alone. Codes are free of it, or half of a shape's smaller numbers would be head motion."""
     pose: Array
     """(2,) float32: yaw and pitch, in degrees, at which ``turn`` vanishes."""
     low: Array
@@ -161,10 +161,24 @@ def _turn(shapes: Array, pose: Array) -> tuple[Array, Array]:
     flat = shapes.reshape(len(shapes), -1)
     damping = DAMPING * len(shapes) * np.eye(2)
     turn = np.linalg.solve(away.T @ away + damping, away.T @ (flat - flat.mean(axis=0)))
-    turn = turn.reshape(2, -1, 2)
-    # Who nods while talking has it the wrong way round: the jaw's opening would pass for the head's.
+    turn = _without_measures(turn.reshape(2, -1, 2), np.median(shapes, axis=0))
     turn *= np.minimum(1, MAX_TURN / np.maximum(np.abs(turn).max(axis=(1, 2)), 1e-9))[:, None, None]
     return turn, middle
+
+
+def _without_measures(turn: Array, usual: Array) -> Array:
+    """``turn`` (2, 40, 2) without what would open or widen the ``usual`` mouth (40, 2).
+
+    People nod with their words: what a regression takes for the head's influence on opening and width is mostly their
+    speech, and drawn under another take it would be the own mouth showing through.
+    """
+    small = 1e-3
+    shifts = small * np.eye(usual.size).reshape(-1, *usual.shape)
+    moved = np.stack(opening_width(usual + shifts)) - np.concatenate(opening_width(usual[None]))[:, None]
+    directions = np.linalg.qr(moved.T / small)[0]
+    flat = turn.reshape(len(turn), -1)
+    result: Array = (flat - flat @ directions @ directions.T).reshape(turn.shape)
+    return result
 
 
 def _is_lower() -> Array:
