@@ -26,9 +26,6 @@ GENERAL_RANGE = np.array([[-0.055, -0.07], [0.17, 0.07]])
 """How talking mouths usually move, IO; width relative to the presenter's own."""
 _TAKE_MEMORY_S = 5.0
 """A take shorter than this is scaled by what the library's own speech showed, a longer one by itself."""
-DRAWN = 1.07
-"""What bending lent mouths and calming them takes off an opening is put on beforehand, from closed lips upwards: the
-widest still end at the presenter's widest, and lips that meet still meet."""
 _SMOOTH_S = (0.03, 0.08)
 """Of opening and width: lips spread and round more slowly than a jaw falls."""
 
@@ -140,7 +137,6 @@ def _shape(model: VoiceModel, take: _Take, amplitude: float) -> np.ndarray:
     shape = articulate.articulate(shape, times, take.sounds, shut, mean, low)
     if take.phonemes:
         shape[:, 0] = articulate.reopened(shape[:, 0], float(usual), talking, shut, float(high[0]))
-    shape[:, 0] = shut + DRAWN * (shape[:, 0] - shut)
     return np.clip(shape, low, high)
 
 
