@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from rendering.engine.contract import Report, silent
+from rendering.engine.media.encode import x264_options
 from rendering.engine.puppet import REST_WIDTH, Pose, Puppet
 from rendering.engine.voice.speak import Speech, speak
 from rendering.engine.voice.visemes import LEAD_S, Phoneme, closures, mouth
@@ -202,7 +203,7 @@ def _write_video(
     report: Report,
 ) -> None:
     with av.open(str(out), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        video = container.add_stream("libx264", rate=fps, options={"crf": "16", "preset": "veryfast"})
+        video = container.add_stream("libx264", rate=fps, options=x264_options(size[0], crf=16, speed="veryfast"))
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         sound = container.add_stream("aac", rate=audio[1], layout="mono") if audio else None
         for index, picture in enumerate(frames):
