@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rendering.engine import memory, scratch, serve
-from rendering.engine.console import FAILED, ProgressBar, complain, number
+from rendering.engine.console import FAILED, ProgressBar, cache_root, complain, number
 from rendering.engine.contract import (
     ENGINE_VERSION,
     TEXT_FOLLOWED,
@@ -52,10 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def cache_root() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heygem"
-
-
 def own_base() -> Path:
     """Where ``train-base --footage`` leaves the user's own base model, and ``render`` looks for it."""
     return cache_root() / "base"
@@ -63,16 +59,16 @@ def own_base() -> Path:
 
 def cache_folder(footage: Path, options: PrepareOptions) -> Path:
     """Where the analysis of this very footage is kept: by content, engine and options."""
-    root = cache_root()
     with footage.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     key = hashlib.sha256(f"{content} {ENGINE_VERSION} {options.face}".encode()).hexdigest()[:32]
-    return root / key
+    return cache_root() / key
 
 
 def prepared_for(footage: Path, report: Report, *, face: tuple[float, float] | None, fresh: bool) -> Path:
     """The folder with the footage's analysis, made now unless it is there. Raises what the footage is refused with."""
-    from rendering.engine.prepare import prepare, read_prepared
+    from rendering.engine.analysis import accepted, read_prepared
+    from rendering.engine.prepare import prepare
 
     options = PrepareOptions(face=face)
     folder = cache_folder(footage, options)
@@ -80,17 +76,13 @@ def prepared_for(footage: Path, report: Report, *, face: tuple[float, float] | N
         result = None if fresh else read_prepared(folder)
     except EngineError:
         result = None
-    if result is None:
-        result = prepare(footage, folder, options=options, report=report)
-    if result.verdict == "refused":
-        first = result.findings[0]
-        raise EngineError(first.code, f"measured {first.figure}")
+    accepted(result or prepare(footage, folder, options=options, report=report))
     return folder
 
 
 def render_command(options: argparse.Namespace) -> int:
+    from rendering.engine.analysis import read_prepared
     from rendering.engine.findings import FINDINGS
-    from rendering.engine.prepare import read_prepared
     from rendering.engine.render import render
 
     if not options.out.parent.is_dir():

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from rendering.engine.analysis import PATCHES
 from rendering.engine.contract import Tier
 from rendering.engine.errors import EngineError
 from rendering.engine.face.choose import Library, choose, head_turn, shot_of, speed
@@ -56,7 +57,7 @@ class Exemplar:
     """The presenter's own mouths, chosen by dynamic programming, bent to the plan and blended in."""
 
     def __init__(self, scene: Scene) -> None:
-        self.patches = Patches(scene.analysis / "patches.bin") if scene.tier != "C" else None
+        self.patches = Patches(scene.analysis / PATCHES) if scene.tier != "C" else None
         chosen = None
         if self.patches is not None:
             library = Library.of(scene.library, scene.lips, self.patches.inside)

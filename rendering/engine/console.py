@@ -1,14 +1,21 @@
-"""What the engine's commands share: a line that moves, a sentence for what went wrong, numbers within bounds."""
+"""What the engine's commands share: a line that moves, a sentence for what went wrong, numbers in bounds, a cache."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 FAILED = 1
 BAR = 28
+
+
+def cache_root() -> Path:
+    """Where what can be made again is kept between two commands."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heygem"
 
 
 def complain(sentence: str, detail: str = "") -> int:

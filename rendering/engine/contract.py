@@ -11,6 +11,12 @@ ENGINE_VERSION = "1.1"
 
 TEXT_FOLLOWED = 0.5
 """Share of a take's speech that has to say the given text, or the text is not what is said and is left aside."""
+BASE_MIN_PRESENTERS = 3
+"""For a base model of a team's own. With two, each half of the test would rest on one mouth."""
+BASE_MIN_SPEECH_S = 60.0
+"""Of all presenters together; see ``docs/engine.md`` for what less and more of it gave."""
+LESSON = "lesson.npz"
+"""In the folder of an analysis: what the footage can teach such a base model; absent when it teaches nothing."""
 
 Tier = Literal["A", "B", "C"]
 """A: patches + presenter's own voice model + base. B: patches + base. C: warp and paint (the mouth never opens)."""
@@ -66,8 +72,8 @@ class Finding:
 class PreparedFootage:
     """What ``prepare`` leaves in its folder (``analysis.json`` holds exactly these fields).
 
-    Beside it: ``track.npz``, ``profile.npz``, ``patches.bin``, ``poster.jpg``, ``filmstrip.jpg`` and, if asked for
-    and needed, ``preview.mp4``; all private to the engine except the pictures and the preview.
+    Beside it: ``poster.jpg``, ``filmstrip.jpg`` and, if asked for and needed, ``preview.mp4``; :data:`LESSON`; and what
+    is private to the engine, ``track.npz``, ``lips.npz``, ``voice.npz`` and ``patches.bin``.
     """
 
     engine: str

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from rendering.engine.analysis import read_analysis
+from rendering.engine.contract import LESSON
 from rendering.engine.errors import EngineError
-from rendering.engine.prepare import LESSON, read_analysis
+from rendering.engine.media.container import VIDEO_ENDINGS
 from rendering.engine.voice.lessons import Lesson, load_lesson, why_none
 
-VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".ts", ".wmv"})
 LEFT_OUT = {
     "silent": "left out: less than 3 seconds of speech",
     "still": "left out: the mouth hardly moves",
@@ -26,7 +27,7 @@ def read_library(
     each. A clip that is refused, or whose sound is not the mouth's own, is left out and never stops the others.
     """
     library: dict[str, list[Lesson]] = {}
-    for clip in sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEOS and path.is_file()):
+    for clip in sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_ENDINGS and path.is_file()):
         try:
             place = analysed(clip)
             voice = read_analysis(place).voice

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ import cv2
 import numpy as np
 
 from rendering.engine import findings
+from rendering.engine.analysis import ANALYSIS, LIPS, PATCHES, TRACK, VOICE
 from rendering.engine.contract import (
     ENGINE_VERSION,
+    LESSON,
     Finding,
     Limits,
     PreparedFootage,
@@ -35,13 +36,11 @@ from rendering.engine.media.audio import read_audio, speech_spans
 from rendering.engine.media.frame import Frame
 from rendering.engine.media.preview import plays_in_browsers, preview_writer
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe_footage
+from rendering.engine.stages import Stages
 from rendering.engine.voice.learn import VoiceModel, learn
 from rendering.engine.voice.lessons import lesson_of
 from rendering.engine.voice.phones import recognise
 
-ANALYSIS, TRACK, LIPS, VOICE, PATCHES = "analysis.json", "track.npz", "lips.npz", "voice.npz", "patches.bin"
-LESSON = "lesson.npz"
-"""What the footage can teach a team's own base model (``voice.lessons``); absent when it teaches nothing."""
 POSTER, FILMSTRIP, PREVIEW = "poster.jpg", "filmstrip.jpg", "preview.mp4"
 POSTER_HEIGHT, STRIP_HEIGHT, STRIP_TILES = 720, 96, 10
 POSTER_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 88]
@@ -58,40 +57,34 @@ def prepare(
     """
     options = options or PrepareOptions()
     out.mkdir(parents=True, exist_ok=True)
-    clock = _Clock()
-    with clock.time("probe"):
-        report("probe", 0, 1)
+    stages = Stages(report)
+    with stages.told("probe"):
         info, video = probe_footage(footage, options.limits)
         _refuse_by_probe(video)
-        report("probe", 1, 1)
     # Listening needs no picture and tracking leaves a core idle.
     beside = ThreadPoolExecutor(1, "listen")
     try:
         heard = beside.submit(_listen, footage, info)
-        with clock.time("track"):
+        with stages.timed("track"):
             track = _follow(footage, out, info, video, options, report)
         if track is None:
             none_found = Finding(code="no_face", level="refused", figure=0.0)
             return _keep(out, _refused(out, info, video, (none_found,), {}))
-        with clock.time("listen"):
-            report("listen", 0, 1)
+        with stages.told("listen"):
             audio, spans = heard.result()
-            report("listen", 1, 1)
     finally:
         # A cancel does not wait for what nobody will hear.
         beside.shutdown(wait=False, cancel_futures=True)
-    with clock.time("learn"):
+    with stages.timed("learn"):
         lips, model = learn_presenter(track, video, audio, report)
-    with clock.time("profile"):
-        report("profile", 0, 1)
-        result = _judge(out, info, video, track, model, spans, clock.seconds)
+    with stages.told("profile"):
+        result = _judge(out, info, video, track, model, spans, stages.seconds)
         if result.tier == "C":
             lips = LipSpace.from_hand(track)
         track.save(out / TRACK)
         lips.save(out / LIPS)
         model.save(out / VOICE)
         result = _teach(out, result, track, audio, model)
-        report("profile", 1, 1)
     return _keep(out, result)
 
 
@@ -135,19 +128,6 @@ def _teach(
         return replace(result, figures={**result.figures, "lesson_s": 0.0})
     lesson.save(out / LESSON)
     return replace(result, figures={**result.figures, "lesson_s": round(lesson.speech_s, 3)})
-
-
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        began = time.monotonic()
-        yield
-        self.seconds[stage] = round(time.monotonic() - began, 3)
 
 
 def _refuse_by_probe(video: VideoInfo) -> None:
@@ -253,26 +233,18 @@ def _judge(
     }
     figures = {name: round(float(value), 3) for name, value in figures.items() if np.isfinite(value)}
     refused = findings.refusals(seen)
+    told = replace(_refused(out, info, video, refused, figures), **_faces(track))
     if refused:
-        return replace(_refused(out, info, video, refused, figures), **_faces(track))
+        return told
     notes = findings.remarks(seen) + _media_notes(video)
-    return PreparedFootage(
-        engine=ENGINE_VERSION,
-        folder=out,
-        width=video.width,
-        height=video.height,
-        fps=float(video.fps),
-        frames=video.frames,
-        duration_s=video.duration_s,
-        has_audio=info.audio is not None,
+    return replace(
+        told,
         tier=findings.tier_of(seen),
         verdict="warnings" if any(note.level == "warning" for note in notes) else "ready",
         findings=notes,
         speech_spans=spans,
         face_box=_face_box(track),
-        **_faces(track),
         offset_ms=round(model.offset_ms, 1) if info.audio is not None else None,
-        figures=figures,
     )
 
 
@@ -352,45 +324,6 @@ def _keep(out: Path, result: PreparedFootage) -> PreparedFootage:
     """Write ``analysis.json`` last: a folder that has one is whole."""
     (out / ANALYSIS).write_text(json.dumps(to_json(result), indent=1, ensure_ascii=False))
     return result
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What ``render`` needs of a prepared folder."""
-
-    prepared: PreparedFootage
-    track: Track
-    lips: LipSpace
-    voice: VoiceModel
-
-
-def read_prepared(folder: Path) -> PreparedFootage:
-    """The result that ``prepare`` left in ``folder``. Raises ``stale_analysis``."""
-    try:
-        stored = json.loads((folder / ANALYSIS).read_text())
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise EngineError("stale_analysis", f"{folder}: {error}") from error
-    if stored.get("engine") != ENGINE_VERSION or "faces" not in stored:
-        raise EngineError("stale_analysis", f"{stored.get('engine')} instead of {ENGINE_VERSION}")
-    box = stored["face_box"]
-    return PreparedFootage(
-        **{
-            **stored,
-            "folder": folder,
-            "findings": tuple(Finding(**item) for item in stored["findings"]),
-            "speech_spans": tuple((start, end) for start, end in stored["speech_spans"]),
-            "face_box": tuple(box) if box is not None else None,
-            "faces": tuple(tuple(face) for face in stored["faces"]),
-        }
-    )
-
-
-def read_analysis(folder: Path) -> Analysis:
-    """Everything for a render. Raises ``stale_analysis``, or the code that the footage was refused with."""
-    prepared = read_prepared(folder)
-    if prepared.verdict == "refused":
-        raise EngineError(prepared.findings[0].code, "the footage was refused")
-    return Analysis(prepared, Track.load(folder / TRACK), LipSpace.load(folder / LIPS), VoiceModel.load(folder / VOICE))
 
 
 def options_from_json(values: Mapping[str, Any]) -> PrepareOptions:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rendering.engine import backends
+from rendering.engine.analysis import RECENT, Analysis
 from rendering.engine.check import Check, confirm
 from rendering.engine.contract import (
     ENGINE_VERSION,
@@ -23,13 +24,14 @@ from rendering.engine.contract import (
     silent,
 )
 from rendering.engine.errors import EngineError
+from rendering.engine.face.track import Track
 from rendering.engine.face.walk import walk
 from rendering.engine.media.audio import MIN_TAKE_S, SPEECH_RATE, read_audio, require_audio
 from rendering.engine.media.encode import VideoWriter
 from rendering.engine.media.frames import FrameWalk, Timed, ahead
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe, probe_footage
-from rendering.engine.prepare import Analysis, save_poster
-from rendering.engine.recent import RECENT
+from rendering.engine.prepare import save_poster
+from rendering.engine.stages import Stages
 from rendering.engine.voice.align import align
 from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.base_team import read_team_base
@@ -45,44 +47,31 @@ TAIL_S = 0.5
 
 def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     """Make one video. Raises :class:`EngineError`; what ``report`` raises passes through. A failure leaves nothing."""
-    seconds: dict[str, float] = {}
-    began = time.monotonic()
-
-    def lap(stage: str) -> None:
-        nonlocal began
-        now = time.monotonic()
-        seconds[stage] = round(now - began, 3)
-        began = now
-
-    report("prepare", 0, 1)
-    analysis, kept = RECENT.get(request.analysis)
-    team_base = read_team_base(request.base) if request.base is not None else None
-    base, identity = team_base or (None, "")
-    info, video = probe_footage(request.footage, request.limits)
-    if len(analysis.track) != video.frames:
-        raise EngineError("stale_analysis", f"{len(analysis.track)} frames analysed, {video.frames} in the footage")
-    report("prepare", 1, 1)
-    lap("prepare")
-    take = _listen(request, report)
-    lap("listen")
-    frames = output_frames(take.duration_s, video, request.options)
-    # Once for all who listen: what is recognised in a sound is remembered by its samples.
-    take = replace(take, audio16k=with_tail(take.audio16k, (frames - 1) / float(video.fps)))
-    said = known_sounds(request, take)
-    scene = _plan(request, analysis, take, frames, float(video.fps), report, base, said.phonemes)
-    maker = backends.make(request.options.backend, scene)
-    report("lip-sync", 1, 1)
-    lap("lip-sync")
-    check = Check(analysis.track, scene.order, float(video.fps))
-    with contextlib.closing(maker):
-        busy = compose(request, info, video, take, scene.order, maker, check, report)
-    lap("compose")
-    report("check", 0, 1)
-    _, written = probe_footage(request.out, Limits(max_seconds=float("inf")))
-    confirm(request.out, written, video, frames)
-    quality = replace(check.quality(take.audio16k), text_followed=said.followed)
-    report("check", 1, 1)
-    lap("check")
+    stages = Stages(report)
+    with stages.told("prepare"):
+        analysis, kept = RECENT.get(request.analysis)
+        team_base = read_team_base(request.base) if request.base is not None else None
+        base, identity = team_base or (None, "")
+        info, video = probe_footage(request.footage, request.limits)
+        if len(analysis.track) != video.frames:
+            raise EngineError("stale_analysis", f"{len(analysis.track)} frames analysed, {video.frames} in the footage")
+    with stages.told("listen"):
+        take = _listen(request)
+    with stages.told("lip-sync"):
+        fps, frames = float(video.fps), output_frames(take.duration_s, video, request.options)
+        # Once for all who listen: what is recognised in a sound is remembered by its samples.
+        take = replace(take, audio16k=with_tail(take.audio16k, (frames - 1) / fps))
+        said = known_sounds(request, take)
+        times, amplitude = np.arange(frames) / fps, request.options.amplitude
+        planned = planned_mouth(analysis, take.audio16k, times, amplitude, base, said.phonemes)
+        scene = scene_of(analysis, request.analysis, walk(analysis.track, frames, fps), planned)
+        maker = backends.make(request.options.backend, scene)
+    with stages.timed("compose"), contextlib.closing(maker):
+        check, busy = compose(request, info, video, take, scene, maker, report)
+    with stages.told("check"):
+        _, written = probe_footage(request.out, Limits(max_seconds=float("inf")))
+        confirm(request.out, written, video, frames)
+        quality = replace(check.quality(take.audio16k), text_followed=said.followed)
     return RenderResult(
         engine=ENGINE_VERSION,
         backend=request.options.backend,
@@ -90,11 +79,11 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         video=request.out,
         width=video.width,
         height=video.height,
-        fps=float(video.fps),
+        fps=fps,
         frames=frames,
         duration_s=float(frames / video.fps),
         quality=quality,
-        seconds=seconds,
+        seconds=stages.seconds,
         busy=busy,
         analysis_kept=kept,
         base=identity,
@@ -112,8 +101,7 @@ class Take:
         return len(self.audio16k) / SPEECH_RATE
 
 
-def _listen(request: RenderRequest, report: Report) -> Take:
-    report("listen", 0, 1)
+def _listen(request: RenderRequest) -> Take:
     info = probe(request.audio, request.limits)
     require_audio(info)
     take = Take(info, read_audio(request.audio, SPEECH_RATE, info))
@@ -121,7 +109,6 @@ def _listen(request: RenderRequest, report: Report) -> Take:
         raise EngineError("too_short", f"take of {take.duration_s:.2f} s")
     if float(np.abs(take.audio16k).max()) < 1e-3:
         raise EngineError("silent_audio", request.audio.name)
-    report("listen", 1, 1)
     return take
 
 
@@ -149,28 +136,23 @@ def output_frames(take_s: float, video: VideoInfo, options: RenderOptions) -> in
     return max(frames, video.frames) if options.when_shorter == "rest" else frames
 
 
-def _plan(
-    request: RenderRequest,
-    analysis: Analysis,
-    take: Take,
-    frames: int,
-    fps: float,
-    report: Report,
-    base: BaseModel | None,
-    phonemes: tuple[Phoneme, ...],
+def scene_of(
+    analysis: Analysis, folder: Path, order: np.ndarray, planned: np.ndarray, library: Track | None = None
 ) -> backends.Scene:
-    report("lip-sync", 0, 1)
-    tier = analysis.prepared.tier
-    if tier is None:
+    """What is to be drawn: the mouths ``planned`` (n, 8) over the footage frames ``order`` (n,).
+
+    ``folder``: where the analysis lies; ``library``: the frames that may lend a mouth, if not all of the track.
+    """
+    if analysis.prepared.tier is None:
         raise EngineError("stale_analysis", "no tier")
     return backends.Scene(
         track=analysis.track,
         lips=analysis.lips,
-        tier=tier,
-        analysis=request.analysis,
-        order=walk(analysis.track, frames, fps),
-        plan=planned_mouth(analysis, take.audio16k, np.arange(frames) / fps, request.options.amplitude, base, phonemes),
-        library=analysis.track,
+        tier=analysis.prepared.tier,
+        analysis=folder,
+        order=order,
+        plan=planned,
+        library=analysis.track if library is None else library,
     )
 
 
@@ -208,17 +190,17 @@ def compose(
     info: MediaInfo,
     video: VideoInfo,
     take: Take,
-    order: np.ndarray,
+    scene: backends.Scene,
     maker: backends.MouthMaker,
-    check: Check,
     report: Report,
-) -> dict[str, float]:
+) -> tuple[Check, dict[str, float]]:
     """Decode, draw and encode side by side; memory does not grow with the number of frames.
 
-    Returns the seconds that each of the three was at work and did not wait for the others.
+    Returns what was checked on the way, and the seconds that each of the three was at work and did not wait.
     """
-    total, drawing = len(order), 0.0
-    walked = Timed(FrameWalk(request.footage, info, (int(index) for index in order)))
+    total, drawing = len(scene.order), 0.0
+    check = Check(scene.track, scene.order, float(video.fps))
+    walked = Timed(FrameWalk(request.footage, info, (int(index) for index in scene.order)))
     writer = VideoWriter(
         request.out, video, request.audio, request.options, float(total / video.fps), audio_info=take.info
     )
@@ -235,7 +217,7 @@ def compose(
             writer.write(frame)
             report("compose", t + 1, total)
     busy = {"decode": walked.seconds, "draw": drawing, "encode": writer.busy_s}
-    return {name: round(seconds, 3) for name, seconds in busy.items()}
+    return check, {name: round(seconds, 3) for name, seconds in busy.items()}
 
 
 def request_from_json(values: Mapping[str, Any]) -> RenderRequest:

@@ -1,4 +1,4 @@
-"""The engine's version and sentences, for the rest of the site. Standard library only behind it: cheap to import."""
+"""The engine's version, bounds and sentences, for the site. Standard library only behind it: cheap to import."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from django.utils.translation import gettext_lazy
 
 from projects.problems import Problem
-from rendering.engine.contract import ENGINE_VERSION, TEXT_FOLLOWED
+from rendering.engine.contract import BASE_MIN_PRESENTERS, BASE_MIN_SPEECH_S, ENGINE_VERSION, TEXT_FOLLOWED
 from rendering.engine.errors import FAILURES
 from rendering.engine.findings import FINDINGS
 
-__all__ = ["ENGINE_VERSION", "TEXT_FOLLOWED", "engine_problems"]
+__all__ = ["BASE_MIN_PRESENTERS", "BASE_MIN_SPEECH_S", "ENGINE_VERSION", "TEXT_FOLLOWED", "engine_problems"]
 
 
 def engine_problems() -> Iterator[Problem]:

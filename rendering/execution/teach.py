@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from projects.models import TeamBase
 from projects.services import blobs
+from rendering.engine.contract import LESSON
 from rendering.engine.errors import EngineError
 from rendering.services import bases
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from rendering.execution.analyse import Look
 
 log = logging.getLogger("heygem.analysis")
-
-LESSON = "lesson.npz"
-"""The engine's name for what a clip teaches, in the folder of its analysis."""
 
 
 def teach(look: Look, base: TeamBase, around: Path) -> None:

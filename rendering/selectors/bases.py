@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from projects.models import AnalysisState, Team, TeamBase
+from rendering.execution.catalogue import BASE_MIN_PRESENTERS, BASE_MIN_SPEECH_S
 from rendering.selectors.boards import problem_view
 from rendering.selectors.shapes import ProblemView
 from rendering.services import bases
-from rendering.services.bases import MIN_PRESENTERS, MIN_SPEECH_S, Material
+from rendering.services.bases import Material
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +23,8 @@ class Learning:
     newest: TeamBase | None
     """The last that was asked for, whatever became of it."""
     material: Material
-    least_presenters: int = MIN_PRESENTERS
-    least_speech_s: float = MIN_SPEECH_S
+    least_presenters: int = BASE_MIN_PRESENTERS
+    least_speech_s: float = BASE_MIN_SPEECH_S
 
     @property
     def being_made(self) -> TeamBase | None:

@@ -21,12 +21,10 @@ from projects.problems import HeyGemError
 from projects.services import analysis, audit
 from projects.services.analysis import Claim
 from projects.services.waking import wake_analysers
+from rendering.execution.catalogue import BASE_MIN_PRESENTERS, BASE_MIN_SPEECH_S
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.models import UNFINISHED, JobState, RenderJob
 
-MIN_PRESENTERS, MIN_SPEECH_S = 3, 60.0
-"""The engine's own (``voice.base_team``): with fewer presenters nobody can be left out to be asked, and less speech
-than that gained little."""
 GROWTH = 1.25
 """So much more speech than last time is worth learning again. Twenty uploads in a row make a few bases, not twenty."""
 AGAIN_AFTER = timedelta(days=1)
@@ -51,7 +49,7 @@ class Material:
 
     @property
     def is_enough(self) -> bool:
-        return self.presenters >= MIN_PRESENTERS and self.speech_s >= MIN_SPEECH_S
+        return self.presenters >= BASE_MIN_PRESENTERS and self.speech_s >= BASE_MIN_SPEECH_S
 
     @property
     def columns(self) -> dict[str, Any]:

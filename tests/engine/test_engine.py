@@ -19,6 +19,7 @@ import pytest
 import soundfile
 
 from rendering.engine.__main__ import main
+from rendering.engine.analysis import read_prepared
 from rendering.engine.contract import Limits, PreparedFootage, RenderOptions, RenderRequest
 from rendering.engine.demo import make_demo_footage, make_demo_takes
 from rendering.engine.errors import FAILURES, EngineError
@@ -31,7 +32,7 @@ from rendering.engine.media.audio import read_audio
 from rendering.engine.media.frame import Box, Frame
 from rendering.engine.media.frames import read_frames
 from rendering.engine.media.probe import probe, probe_footage
-from rendering.engine.prepare import prepare, read_prepared
+from rendering.engine.prepare import prepare
 from rendering.engine.render import render
 from tests.engine.clips import make_video
 from tests.engine.conftest import Filmed

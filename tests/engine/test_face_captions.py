@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from rendering.engine.face.occlusion import Appearance
 from rendering.engine.face.profile import Patches, PatchWriter
 from rendering.engine.media.frames import read_frames
 from rendering.engine.media.probe import MediaInfo, probe
+from tests.engine.clips import film
 
 WORDS = ("the north wind", "and the sun", "WERE DISPUTING", "which of them was", "the stronger one")
 
@@ -37,14 +37,8 @@ def captioned(filmed, tmp_path_factory) -> Captioned:
     folder = tmp_path_factory.mktemp("captioned")
     video = folder / "captioned.mp4"
     line = round(float(np.median(filmed.track.points[:, 152, 1]))) - 1
-    with av.open(str(video), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "14", "preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = 320, 320, "yuv420p"
-        for frame in read_frames(filmed.video, filmed.info):
-            picture = frame.bgr((0, 0, 320, 320))
-            write(picture, WORDS[frame.index // 30], line)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
-        container.mux(stream.encode(None))
+    frames = read_frames(filmed.video, filmed.info)
+    film(video, (320, 320), (written(frame.bgr((0, 0, 320, 320)), WORDS[frame.index // 30], line) for frame in frames))
     info = probe(video, Limits())
     with PatchWriter(folder / "patches.bin") as patches:
         for frame in read_frames(video, info):
@@ -52,12 +46,13 @@ def captioned(filmed, tmp_path_factory) -> Captioned:
     return Captioned(video, info, folder / "patches.bin", line)
 
 
-def write(picture: np.ndarray, words: str, line: int) -> None:
-    """White letters with a dark rim, in the middle of row ``line``."""
+def written(picture: np.ndarray, words: str, line: int) -> np.ndarray:
+    """``picture`` with white letters with a dark rim, in the middle of row ``line``."""
     (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 0.45, 1)
     at = (160 - width // 2, line)
     cv2.putText(picture, words, at, cv2.FONT_HERSHEY_DUPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
     cv2.putText(picture, words, at, cv2.FONT_HERSHEY_DUPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return picture
 
 
 def _found(video: Path, info: MediaInfo, points: np.ndarray) -> np.ndarray:

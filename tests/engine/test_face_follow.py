@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from rendering.engine.contract import Limits
 from rendering.engine.face.track import Track, track_footage
 from rendering.engine.media.frames import read_frames
 from rendering.engine.media.probe import probe
+from tests.engine.clips import film
 
 SIZE, SIDE, COUNT = (560, 240), 224, 60
 LEFT, RIGHT = 0, 336
@@ -30,19 +30,16 @@ class People:
 
     def film(self, path: Path, her_at: Place, other_at: Place) -> Path:
         """She passes before the other."""
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("libx264", rate=25, options={"crf": "16", "preset": "ultrafast"})
-            stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-            for index in range(COUNT):
-                picture = np.full((SIZE[1], SIZE[0], 3), (96, 104, 88), np.uint8)
-                for face, at in ((self.other[index], other_at(index)), (self.her[index], her_at(index))):
-                    x = round(at)
-                    left, right = max(0, x), min(SIZE[0], x + SIDE)
-                    if right > left:
-                        picture[8 : 8 + SIDE, left:right] = face[:, left - x : right - x]
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
-            container.mux(stream.encode(None))
-        return path
+        return film(path, SIZE, (self._picture(index, her_at(index), other_at(index)) for index in range(COUNT)))
+
+    def _picture(self, index: int, her_at: float, other_at: float) -> np.ndarray:
+        picture = np.full((SIZE[1], SIZE[0], 3), (96, 104, 88), np.uint8)
+        for face, at in ((self.other[index], other_at), (self.her[index], her_at)):
+            x = round(at)
+            left, right = max(0, x), min(SIZE[0], x + SIDE)
+            if right > left:
+                picture[8 : 8 + SIDE, left:right] = face[:, left - x : right - x]
+        return picture
 
 
 @pytest.fixture(scope="module")

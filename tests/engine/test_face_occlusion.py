@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from rendering.engine.face.profile import library_frames
 from rendering.engine.face.track import Track, track_footage
 from rendering.engine.media.frames import read_frames
 from rendering.engine.media.probe import probe
+from tests.engine.clips import film
 from tests.engine.obstacles import Pass, draw
 
 WAYS = (Pass(0.7, 2.0, "hand"), Pass(2.8, 3.7, "microphone", (1.0, 0.3)), Pass(4.4, 5.6, "cup", (-1.0, 0.2)))
@@ -37,29 +38,24 @@ class Obstructed:
 
 @pytest.fixture(scope="module")
 def obstructed(filmed, tmp_path_factory) -> Obstructed:
-    path = tmp_path_factory.mktemp("obstructed") / "hidden.mp4"
-    share = _film(path, filmed)
+    share = np.zeros(len(filmed.track))
+    path = film(tmp_path_factory.mktemp("obstructed") / "hidden.mp4", (320, 320), _hidden(filmed, share))
     appearance = Appearance()
     track = track_footage(path, probe(path, Limits()), on_frame=appearance.add)
     return Obstructed(track, appearance, share)
 
 
-def _film(path: Path, filmed) -> np.ndarray:
-    share = np.zeros(len(filmed.track))
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "16", "preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = 320, 320, "yuv420p"
-        for frame in read_frames(filmed.video, filmed.info):
-            points, io = filmed.track.points[frame.index], float(filmed.track.io[frame.index])
-            picture = frame.bgr((0, 0, 320, 320))
-            inside = np.zeros((320, 320), np.uint8)
-            cv2.fillPoly(inside, [np.round(outline(points)).astype(np.int32)], 1)
-            for way in WAYS:
-                alpha = draw(picture, tuple(points[[13, 14], :2].mean(axis=0)), io, way, frame.index / 25)
-                share[frame.index] += (alpha * inside).sum() / inside.sum()
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
-        container.mux(stream.encode(None))
-    return share
+def _hidden(filmed, share: np.ndarray) -> Iterator[np.ndarray]:
+    """The footage with things drawn before the face; ``share`` (N,) is filled."""
+    for frame in read_frames(filmed.video, filmed.info):
+        points, io = filmed.track.points[frame.index], float(filmed.track.io[frame.index])
+        picture = frame.bgr((0, 0, 320, 320))
+        inside = np.zeros((320, 320), np.uint8)
+        cv2.fillPoly(inside, [np.round(outline(points)).astype(np.int32)], 1)
+        for way in WAYS:
+            alpha = draw(picture, tuple(points[[13, 14], :2].mean(axis=0)), io, way, frame.index / 25)
+            share[frame.index] += (alpha * inside).sum() / inside.sum()
+        yield picture
 
 
 def test_a_hand_a_microphone_and_a_cup_are_seen(obstructed: Obstructed) -> None:

@@ -12,12 +12,12 @@ import soundfile
 import torch
 from scipy.signal import savgol_filter
 
+from rendering.engine.analysis import ANALYSIS, RecentAnalyses
 from rendering.engine.contract import RENDER_STAGES, RenderOptions, RenderRequest
 from rendering.engine.errors import EngineError
 from rendering.engine.face import geometry
 from rendering.engine.face.track import STEADY_BLOCK, STEADY_BLOCKS, SteadyPoints, Track
-from rendering.engine.prepare import ANALYSIS, prepare
-from rendering.engine.recent import RecentAnalyses
+from rendering.engine.prepare import prepare
 from rendering.engine.render import render
 from rendering.engine.voice.adamw import AdamW
 

@@ -1,9 +1,11 @@
 """The base model: committed weights, how they were made, and that they can be made again."""
 
+import json
+
 import numpy as np
 import pytest
 
-from rendering.engine.voice.base import HEARD, WEIGHTS, base_figures, hear, load_base
+from rendering.engine.voice.base import FIGURES, HEARD, WEIGHTS, hear, load_base
 from rendering.engine.voice.base_train import REPLAY, train_base
 from rendering.engine.voice.speak import speak
 from rendering.engine.voice.visemes import mouth
@@ -16,7 +18,7 @@ def r(a: np.ndarray, b: np.ndarray) -> float:
 def test_the_weights_are_small_and_their_making_is_written_down():
     assert WEIGHTS.stat().st_size < 120_000
     assert REPLAY.stat().st_size < 210_000
-    figures = base_figures()
+    figures = json.loads(FIGURES.read_text())
     assert figures["parameters"] == sum(value.size for value in load_base().weights.values())
     assert figures["seed"] == 7
     assert figures["r_opening_unheard_voices"] > 0.7

@@ -20,7 +20,6 @@ from pytest_django.fixtures import Settings
 from projects.models import AnalysisState, AuditEvent, Footage, MediaBlob, Presenter, Project, Team, TeamBase
 from projects.problems import HeyGemError
 from projects.services import analysis, blobs
-from rendering.engine.voice import base_team
 from rendering.execution import analyse, render
 from rendering.execution import node as this_process
 from rendering.execution.child import engine
@@ -87,10 +86,6 @@ def render_all(actor: User, project: Project) -> RenderVersion:
     start_batch(actor=actor, project=project, cells=[cell.key for row in board(project).rows for cell in row.cells])
     render.run_ticket()
     return RenderVersion.objects.filter(deliverable__project=project).latest("pk")
-
-
-def test_the_bounds_are_the_engines_own() -> None:
-    assert (bases.MIN_PRESENTERS, bases.MIN_SPEECH_S) == (base_team.MIN_PRESENTERS, base_team.MIN_SPEECH_S)
 
 
 def test_enough_footage_brings_a_base_about_by_itself(alice: User, team: Team, media: Path) -> None:

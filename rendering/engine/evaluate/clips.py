@@ -16,14 +16,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rendering.engine.analysis import ANALYSIS, Analysis, read_analysis
+from rendering.engine.console import cache_root
 from rendering.engine.contract import Limits, Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.media.audio import SPEECH_RATE, read_audio
+from rendering.engine.media.container import VIDEO_ENDINGS
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe_footage
-from rendering.engine.prepare import ANALYSIS, Analysis, prepare, read_analysis, read_prepared
+from rendering.engine.prepare import prepare
 from rendering.engine.voice.visemes import Phoneme
 
-ENDINGS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".mxf", ".3gp"})
 PHONES = ".phones.json"
 """``CLIP.phones.json`` beside ``CLIP.mp4``: [[start_s, end_s, IPA or ""], ...] on the sound's clock."""
 WORDS = ".txt"
@@ -77,9 +79,9 @@ def find_clips(places: Iterable[Path]) -> list[Clip]:
     """
     paths: list[Path] = []
     for place in places:
-        films = (
-            sorted(path for path in place.iterdir() if path.suffix.lower() in ENDINGS) if place.is_dir() else [place]
-        )
+        films = [place]
+        if place.is_dir():
+            films = sorted(path for path in place.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
         paths += [path for path in films if path.resolve() not in {known.resolve() for known in paths}]
     stems = [path.stem for path in paths]
     return [Clip(path.stem if stems.count(path.stem) == 1 else str(path), path) for path in paths]
@@ -112,12 +114,10 @@ def study(clip: Clip, *, report: Report = silent) -> Studied:
     if not clip.path.is_file():
         raise FileNotFoundError(2, "No such file", str(clip.path))
     folder = clip.analysis or _analysed(clip, report)
-    prepared = read_prepared(folder)
-    if prepared.verdict == "refused":
-        raise EngineError(prepared.findings[0].code, f"measured {prepared.findings[0].figure}")
+    analysis = read_analysis(folder)
     info, video = probe_footage(clip.path, Limits())
     audio = read_audio(clip.path, SPEECH_RATE, info) if info.audio is not None else None
-    return Studied(clip, folder, info, video, read_analysis(folder), audio)
+    return Studied(clip, folder, info, video, analysis, audio)
 
 
 def _analysed(clip: Clip, report: Report) -> Path:
@@ -134,9 +134,9 @@ def _analysed(clip: Clip, report: Report) -> Path:
     return folder
 
 
-def cache_root() -> Path:
+def suite_cache() -> Path:
     """Where the suite keeps analyses and generated footage; what was not used for a week is removed."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heygem" / "evaluate"
+    root = cache_root() / "evaluate"
     root.mkdir(parents=True, exist_ok=True)
     for old in root.iterdir():
         if time.time() - old.stat().st_mtime > _KEPT_S:
@@ -147,7 +147,7 @@ def cache_root() -> Path:
 def _cache(clip: Clip) -> Path:
     with clip.path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    return cache_root() / hashlib.sha256(f"{content} {code_hash()}".encode()).hexdigest()[:32]
+    return suite_cache() / hashlib.sha256(f"{content} {code_hash()}".encode()).hexdigest()[:32]
 
 
 @functools.cache

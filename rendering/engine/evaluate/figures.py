@@ -13,12 +13,13 @@ from rendering.engine.evaluate.own_voice import OwnVoice
 from rendering.engine.evaluate.table import Row, numbers
 from rendering.engine.voice.align import align
 from rendering.engine.voice.articulate import Closures, closures_met
+from rendering.engine.voice.features import HOP_S
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.phones import recognise
 from rendering.engine.voice.visemes import Phoneme
 
-_RATE = 100.0
-"""Values of ``activity`` a second."""
+KNOWN = ("given", "aligned")
+"""Where sounds are from that an engine may be told."""
 
 
 def sounds(studied: Studied) -> tuple[tuple[Phoneme, ...] | None, str]:
@@ -41,10 +42,6 @@ def pooled(pieces: Sequence[Dubbed], part: Callable[[Dubbed], np.ndarray]) -> np
     gap = round(measures.MAX_LAG_S * pieces[0].fps) + 1
     parts = [np.pad(part(piece).astype(np.float64), ((0, gap), (0, 0)), constant_values=np.nan) for piece in pieces]
     return np.concatenate(parts)
-
-
-KNOWN = ("given", "aligned")
-"""Sounds that an engine may be told."""
 
 
 def of_own(studied: Studied, own: OwnVoice, how: str) -> Row:
@@ -169,7 +166,7 @@ def _rest(pieces: Sequence[Dubbed]) -> Row:
     for ending, values in (("", lambda piece: piece.made), ("_source", lambda piece: piece.truth)):
         found = [
             measures.rest(
-                values(piece)[:, 0], piece.fps, measures.pauses(activity(piece.audio16k), _RATE, piece.take_s)
+                values(piece)[:, 0], piece.fps, measures.pauses(activity(piece.audio16k), 1 / HOP_S, piece.take_s)
             )
             for piece in pieces
         ]

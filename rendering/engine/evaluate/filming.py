@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import soundfile
 
 from rendering.engine import backends
-from rendering.engine.check import Check
+from rendering.engine.analysis import Analysis
 from rendering.engine.contract import Limits, Quality, RenderOptions, RenderRequest, Report
 from rendering.engine.evaluate.clips import Studied
 from rendering.engine.face.lips import head_turn
@@ -18,8 +19,7 @@ from rendering.engine.face.stretch import STRETCHED
 from rendering.engine.face.track import Track, track_footage
 from rendering.engine.media.audio import SPEECH_RATE, read_audio
 from rendering.engine.media.probe import probe, probe_footage
-from rendering.engine.prepare import Analysis
-from rendering.engine.render import Take, compose, planned_mouth
+from rendering.engine.render import Take, compose, planned_mouth, scene_of
 from rendering.engine.voice.visemes import Phoneme
 
 
@@ -50,14 +50,19 @@ class Dubbed:
         return np.arange(len(self.made)) / self.fps
 
 
-def write_take(path: Path, audio16k: np.ndarray, start_s: float, end_s: float) -> Take:
-    """The sound between two moments as a WAV at ``path``; silence where there is none."""
+def cut(audio16k: np.ndarray, start_s: float, end_s: float) -> np.ndarray:
+    """The sound (n,) between two moments; silence where there is none."""
     start, end = round(start_s * SPEECH_RATE), round(end_s * SPEECH_RATE)
     wanted = np.zeros(max(end - start, 1), np.float32)
     low, high = max(start, 0), min(end, len(audio16k))
     if high > low:
         wanted[low - start : high - start] = audio16k[low:high]
-    soundfile.write(path, wanted, SPEECH_RATE)
+    return wanted
+
+
+def write_take(path: Path, audio16k: np.ndarray, start_s: float, end_s: float) -> Take:
+    """The sound between two moments as a WAV at ``path``."""
+    soundfile.write(path, cut(audio16k, start_s, end_s), SPEECH_RATE)
     info = probe(path, Limits())
     return Take(info, read_audio(path, SPEECH_RATE, info))
 
@@ -86,24 +91,11 @@ def dub(
         footage=studied.clip.path, analysis=studied.folder, audio=take_path, out=out, options=RenderOptions()
     )
     known = tuple(phonemes) if told and phonemes else ()
-    plan = planned_mouth(analysis, take.audio16k, times, 1.0, phonemes=known)
-    tier = analysis.prepared.tier or "C"
-    scene = backends.Scene(
-        track=analysis.track,
-        lips=analysis.lips,
-        tier=tier,
-        analysis=studied.folder,
-        order=order,
-        plan=plan,
-        library=library,
-    )
-    check = Check(analysis.track, order, fps)
-    maker = backends.make(request.options.backend, scene)
-    try:
-        compose(request, studied.info, studied.video, take, order, maker, check, report)
+    plan = planned_mouth(analysis, take.audio16k, times, request.options.amplitude, phonemes=known)
+    scene = scene_of(analysis, studied.folder, order, plan, library)
+    with contextlib.closing(backends.make(request.options.backend, scene)) as maker:
+        check, _ = compose(request, studied.info, studied.video, take, scene, maker, report)
         stretched = _stretched(maker)
-    finally:
-        maker.close()
     info, _ = probe_footage(out, Limits())
     seen = track_footage(out, info, report=report)
     return Dubbed(

@@ -13,14 +13,14 @@ import numpy as np
 
 from rendering.engine.contract import Report, silent
 from rendering.engine.demo import make_demo_footage
-from rendering.engine.evaluate.clips import PHONES, Clip, cache_root
+from rendering.engine.evaluate.clips import PHONES, Clip, suite_cache
 from rendering.engine.voice.speak import Sentence, Speech, speak_many
 from rendering.engine.voice.visemes import Phoneme
 
 PAUSE_S = 0.9
 """Between two sentences: long enough for a mouth to come to rest and to be seen resting."""
 _RATE = 48_000
-_FILMED_BY = ("demo.py", "puppet.py", "voice/speak.py", "voice/visemes.py", "evaluate/generated.py")
+_FILMED_BY = ("demo.py", "puppet.py", "voice/speak.py", "voice/visemes.py", "media/encode.py", "evaluate/generated.py")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def generated_clips(*, report: Report = silent) -> list[Clip]:
     """Every presenter of :data:`PRESENTERS`, filmed once and kept as long as nothing changes that films them."""
     engine = Path(__file__).resolve().parents[1]
     code = hashlib.sha256(b"".join((engine / name).read_bytes() for name in _FILMED_BY)).hexdigest()[:16]
-    folder = cache_root() / f"generated-{code}"
+    folder = suite_cache() / f"generated-{code}"
     if not folder.exists():
         part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
         for presenter in PRESENTERS:

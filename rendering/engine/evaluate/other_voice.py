@@ -10,7 +10,7 @@ import numpy as np
 from rendering.engine.contract import Report
 from rendering.engine.evaluate import measures
 from rendering.engine.evaluate.clips import Studied
-from rendering.engine.evaluate.filming import Dubbed, dub, write_take
+from rendering.engine.evaluate.filming import Dubbed, cut, dub, write_take
 from rendering.engine.face.walk import walk
 from rendering.engine.render import planned_mouth
 from rendering.engine.voice.visemes import Phoneme
@@ -41,7 +41,7 @@ def plan_for(presenter: Studied, voice: Studied, offset_s: float) -> np.ndarray:
     """(n, 2) what ``presenter`` would do for the voice's part, at its own frame rate, nothing rendered."""
     start, end = take_span(voice)
     times = frame_times(presenter, start, end)
-    audio = _sound(voice, start + offset_s, end + offset_s)
+    audio = cut(_sound(voice), start + offset_s, end + offset_s)
     return presenter.analysis.lips.opening_width(planned_mouth(presenter.analysis, audio, times, 1.0))
 
 
@@ -50,14 +50,10 @@ def frame_times(presenter: Studied, start_s: float, end_s: float) -> np.ndarray:
     return np.arange(max(1, round((end_s - start_s) * presenter.fps))) / presenter.fps
 
 
-def _sound(voice: Studied, start_s: float, end_s: float) -> np.ndarray:
-    from rendering.engine.media.audio import SPEECH_RATE
-
+def _sound(voice: Studied) -> np.ndarray:
     if voice.audio16k is None:
         raise ValueError("a clip without sound is nobody's voice")
-    start, end = round(start_s * SPEECH_RATE), round(end_s * SPEECH_RATE)
-    padded = np.pad(voice.audio16k, (max(0, -start), max(0, end - len(voice.audio16k))))
-    return padded[max(0, start) : max(0, start) + end - start]
+    return voice.audio16k
 
 
 def voice_offset(voice: Studied, plans: Mapping[str, np.ndarray], rates: Mapping[str, float]) -> float:
@@ -97,10 +93,8 @@ def other_voice(
 ) -> Dubbed:
     """Render the voice's part over the presenter's footage and track it again."""
     start, end = take_span(voice)
-    if voice.audio16k is None:
-        raise ValueError("a clip without sound is nobody's voice")
     sound = out.with_suffix(".wav")
-    take = write_take(sound, voice.audio16k, start + offset_s, end + offset_s)
+    take = write_take(sound, _sound(voice), start + offset_s, end + offset_s)
     times = frame_times(presenter, start, end)
     order = walk(presenter.analysis.track, len(times), presenter.fps)
     truth = truth_at(voice, start + times)

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from rendering.engine.analysis import Analysis
 from rendering.engine.contract import Report
 from rendering.engine.evaluate import measures
 from rendering.engine.evaluate.clips import Studied
 from rendering.engine.evaluate.filming import Dubbed, dub, write_take
 from rendering.engine.face.track import Track
 from rendering.engine.media.audio import SPEECH_RATE
-from rendering.engine.prepare import Analysis, learn_presenter
+from rendering.engine.prepare import learn_presenter
 from rendering.engine.render import planned_mouth
 from rendering.engine.voice.visemes import Phoneme
 

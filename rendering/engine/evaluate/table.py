@@ -76,9 +76,7 @@ def means(rows: Sequence[Row]) -> list[Row]:
         group = [row for row in rows if belongs(row)]
         mean: Row = {"clip": name}
         for column in COLUMNS:
-            known = [
-                float(v) for row in group if isinstance(v := row.get(column.key), int | float) and math.isfinite(v)
-            ]
+            known = numbers(group, column.key)
             if known and column.key != "seconds":
                 mean[column.key] = round(sum(known) / len(known), 4)
         if group:

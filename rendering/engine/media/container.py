@@ -18,6 +18,10 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,flv,mpeg,mpegts,mpegvideo,m4v,mpegps,"
     "wav,w64,mp3,aac,flac,ogg,asf,amr,aiff,caf,ac3"
 )
+VIDEO_ENDINGS = frozenset(
+    {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".3gp", ".wmv"}
+)
+"""What is taken for a video where a folder is given; a file that is named may be called anything."""
 
 
 @contextlib.contextmanager

@@ -78,7 +78,7 @@ def align(audio16k: np.ndarray, text: str, language: str) -> Alignment:
     """Find ``text`` in ``audio16k`` (n,) float32 mono at 16 kHz. ``language``: as for :class:`.speak.Sentence`.
 
     A text that is not said, in whole or in part, is no error: see :attr:`Alignment.followed`. Neither is one that
-    cannot be spoken (empty, or in a language without a voice). Deterministic. Some 6 s of CPU per minute of sound.
+    cannot be spoken (empty, or in a language without a voice). Deterministic. Some 5 s of CPU per minute of sound.
     """
     nothing = Alignment((), (), (), 0.0)
     talking = activity(audio16k) > 0.5

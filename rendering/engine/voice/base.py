@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,9 +94,3 @@ def load_base(path: Path = WEIGHTS) -> BaseModel:
     """Read a base model; the committed one by default."""
     with np.load(path, allow_pickle=False) as stored:
         return BaseModel({name: stored[name].astype(np.float32) for name in stored.files})
-
-
-def base_figures() -> dict[str, float | int | str]:
-    """Seed, data and scores of the committed weights."""
-    figures: dict[str, float | int | str] = json.loads(FIGURES.read_text())
-    return figures

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rendering.engine import scratch
-from rendering.engine.contract import ENGINE_VERSION, Report, silent
+from rendering.engine.contract import BASE_MIN_PRESENTERS, BASE_MIN_SPEECH_S, ENGINE_VERSION, Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.voice.base import BaseModel, load_base
 from rendering.engine.voice.base_train import load_replay
@@ -25,10 +25,6 @@ from rendering.engine.voice.features import DIMENSIONS
 from rendering.engine.voice.lessons import Lesson
 
 WEIGHTS, FIGURES = "base.npz", "base.json"
-MIN_PRESENTERS = 3
-"""With two, each half of the test would rest on one mouth."""
-MIN_SPEECH_S = 60.0
-"""Of all presenters together; see ``docs/engine.md`` for what less and more of it gave."""
 MIN_GAIN = 0.02
 """By which the held-out score (.7 r of the opening + .3 r of the width, mean over presenters) has to rise."""
 MAX_FOLDS = 6
@@ -73,7 +69,7 @@ def train_team_base(
     """
     names = sorted(library)
     seconds = sum(lesson.speech_s for name in names for lesson in library[name])
-    if len(names) < MIN_PRESENTERS or seconds < MIN_SPEECH_S:
+    if len(names) < BASE_MIN_PRESENTERS or seconds < BASE_MIN_SPEECH_S:
         raise EngineError("base_too_little", f"{len(names)} presenters, {seconds:.0f} s of speech")
     shipped, steps = load_base(), steps or _steps(seconds)
     folds = [names[start :: min(len(names), MAX_FOLDS)] for start in range(min(len(names), MAX_FOLDS))]

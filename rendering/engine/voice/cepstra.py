@@ -11,9 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from rendering.engine.voice.features import RATE
+from rendering.engine.voice.features import HOP, RATE
 
-HOP = 160
 _WINDOW, _FFT, FILTERS, _CEPSTRA = 410, 512, 25, 13
 _LOW_HZ, _HIGH_HZ = 130.0, 6800.0
 _LIFTER = 22

@@ -10,7 +10,8 @@ RATE = 16000
 HOP_S = 0.01
 BANDS = 40
 DIMENSIONS = BANDS + 1
-_WINDOW, _HOP, _FFT = 400, 160, 512
+HOP = 160
+_WINDOW, _FFT = 400, 512
 _LOW_HZ, _HIGH_HZ = 60.0, 7600.0
 _FLOOR_NATS = 12.0
 _BLOCK = 3000
@@ -40,9 +41,9 @@ def log_mel(audio: np.ndarray) -> np.ndarray:
     if audio.ndim != 1:
         raise ValueError(f"mono sound expected, got shape {audio.shape}")
     emphasised = np.append(audio[:1], audio[1:] - 0.97 * audio[:-1])
-    frames = len(audio) // _HOP + 1
-    padded = np.pad(emphasised, (_WINDOW // 2, _WINDOW // 2 + _HOP))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP][:frames]
+    frames = len(audio) // HOP + 1
+    padded = np.pad(emphasised, (_WINDOW // 2, _WINDOW // 2 + HOP))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::HOP][:frames]
     taper = np.hanning(_WINDOW + 1)[:-1].astype(np.float32)
     power = np.empty((frames, DIMENSIONS), np.float32)
     for start in range(0, frames, _BLOCK):

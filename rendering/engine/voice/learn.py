@@ -155,16 +155,11 @@ def learn(
     fps: float,
     audio16k: np.ndarray | None,
     report: Report = silent,
-    *,
-    lift: np.ndarray | None = None,
-    base: BaseModel | None = None,
 ) -> VoiceModel:
     """Learn the presenter from tracked footage.
 
     ``opening_width`` (N, 2) IO, ``mouth`` (N, 8) lip space, ``ok`` (N,) bool (frames to learn from), ``audio16k`` the
-    footage's own sound (n,) float32 or None. ``lift`` (3, 8): a mouth from (opening, width, 1), for a lip space that
-    knows it beforehand (hand-made modes); otherwise it is regressed from the frames. ``base``: the model of any voice
-    to start from, by default the committed one; plan with the same.
+    footage's own sound (n,) float32 or None.
     Deterministic; half a second of CPU for a minute of footage once its sounds are recognised.
     """
     ok = ok & np.isfinite(opening_width).all(1) & np.isfinite(mouth).all(1)
@@ -173,7 +168,7 @@ def learn(
     shape, lips = opening_width.astype(np.float64), mouth.astype(np.float64)
     times = np.arange(len(ok)) / fps
     report("learn", 0, 2)
-    base = base or load_base()
+    base = load_base()
     heard = hear(audio16k) if audio16k is not None and len(audio16k) > 1600 else None
     speaking = np.zeros(len(ok), bool)
     offset = Offset(0.0, 0.0, False)
@@ -182,7 +177,7 @@ def learn(
         report("learn", 1, 2)
         times = times + (offset.ms / 1000 if offset.trusted else 0.0)
         speaking = at_times(activity(audio16k)[:, None], times)[:, 0] > 0.5
-    told = _library(shape, lips, ok, speaking, fps, lift)
+    told = _library(shape, lips, ok, speaking, fps)
     told |= {
         "offset_ms": offset.ms if offset.trusted else 0.0,
         "offset_score": offset.score,
@@ -208,9 +203,7 @@ class _Spoken:
     fps: float
 
 
-def _library(
-    shape: np.ndarray, lips: np.ndarray, ok: np.ndarray, speaking: np.ndarray, fps: float, lift: np.ndarray | None
-) -> dict[str, Any]:
+def _library(shape: np.ndarray, lips: np.ndarray, ok: np.ndarray, speaking: np.ndarray, fps: float) -> dict[str, Any]:
     """Everything of a model that needs no sound: ranges, the resting mouth, and the way between shape and lips."""
     seen = ok & speaking if (ok & speaking).sum() > 25 else ok
     quiet = ok & ~speaking
@@ -218,10 +211,9 @@ def _library(
     pool = quiet if speaking.any() and quiet.sum() > 15 else ok
     resting = pool & (shape[:, 0] <= max(calm, np.percentile(shape[pool, 0], 30)))
     ones = np.ones((int(ok.sum()), 1))
-    if lift is None:
-        little = np.diag([1e-5, 1e-5, 0.0]) * ok.sum()  # keeps a mouth that hardly moves from dividing by nothing
-        design = np.hstack([shape[ok], ones])
-        lift = np.linalg.solve(design.T @ design + little, design.T @ lips[ok])
+    little = np.diag([1e-5, 1e-5, 0.0]) * ok.sum()  # keeps a mouth that hardly moves from dividing by nothing
+    design = np.hstack([shape[ok], ones])
+    lift = np.linalg.solve(design.T @ design + little, design.T @ lips[ok])
     read = np.linalg.lstsq(np.hstack([lips[ok], ones]), shape[ok], rcond=None)[0]
     low, high = np.percentile(shape[ok, 0], [5, 95])
     lively = without_drift(shape, seen, fps, _SLOW_S)[seen]

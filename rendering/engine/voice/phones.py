@@ -17,8 +17,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from rendering.engine.voice.acoustic import STATES, AcousticModel, load_acoustic_model
-from rendering.engine.voice.cepstra import HOP, cepstra, mel_power, streams, without_noise
-from rendering.engine.voice.features import HOP_S, RATE
+from rendering.engine.voice.cepstra import cepstra, mel_power, streams, without_noise
+from rendering.engine.voice.features import HOP, HOP_S, RATE
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.visemes import Phoneme
 
@@ -66,7 +66,7 @@ _lock = Lock()
 
 
 def recognise(audio16k: np.ndarray) -> Phones:
-    """``audio16k`` (n,) float32 mono at 16 kHz -> what is spoken in it. About 2 s of CPU per minute of sound.
+    """``audio16k`` (n,) float32 mono at 16 kHz -> what is spoken in it. About 1 s of CPU per minute of sound.
 
     Deterministic. Asked again for one of its last three sounds, a process answers from memory.
     """

@@ -43,8 +43,8 @@ def plan(
 
     ``audio16k`` (m,) float32 mono at 16 kHz. ``amplitude``: opening relative to the presenter's own, .5..1.5.
     ``phonemes``: the take's sounds where they are known: they have a say, and the lips meet on p, b and m; elsewhere
-    they meet where a closure is heard. ``base``: a model of any voice that the
-    team has learnt itself, which has more to say than the committed one.
+    they meet where a closure is heard. ``base``: a model of any voice that the team has learnt itself, instead of the
+    committed one; beside it the presenter's own model has less to say.
     """
     times = np.asarray(times_s, np.float64)
     if len(times) == 0:

@@ -128,9 +128,7 @@ def mouth(
     return np.stack(columns, 1).astype(np.float32)
 
 
-def probable_mouth(
-    chances: np.ndarray, sounds: Sequence[str], *, rate: float = 100.0, lead_s: float = 0.02
-) -> np.ndarray:
+def probable_mouth(chances: np.ndarray, sounds: Sequence[str], *, rate: float = 100.0) -> np.ndarray:
     """Where the mouth is when each sound is only probable: (T, 2) float32 at ``rate`` Hz, as of :func:`mouth`.
 
     ``chances`` (T, n) the probability of each of ``sounds`` ("" for silence) in each frame.
@@ -142,7 +140,7 @@ def probable_mouth(
         weight = np.array([np.mean([min(getattr(part, pull), _MOST_PULL) for part in parts]) for parts in pulls])
         asked = gaussian_filter1d(chances @ np.stack([weight * goal, weight], 1), reach_s * rate, axis=0)
         columns.append(asked[:, 0] / asked[:, 1])
-    ahead = np.minimum(np.arange(len(chances)) + round(lead_s * rate), len(chances) - 1)
+    ahead = np.minimum(np.arange(len(chances)) + round(LEAD_S * rate), len(chances) - 1)
     return np.stack(columns, 1)[ahead].astype(np.float32)
 
 

@@ -1,0 +1,32 @@
+"""Stages of the work: how long each took, and their word to whoever waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rendering.engine.contract import Report
+
+
+class Stages:
+    """``seconds``: wall-clock seconds by stage, of those that ended well."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """For a stage that reports its own progress."""
+        began = time.monotonic()
+        yield
+        self.seconds[stage] = round(time.monotonic() - began, 3)
+
+    @contextmanager
+    def told(self, stage: str) -> Iterator[None]:
+        """For a stage that is only begun and done."""
+        with self.timed(stage):
+            self._report(stage, 0, 1)
+            yield
+            self._report(stage, 1, 1)
