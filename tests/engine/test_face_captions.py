@@ -62,6 +62,26 @@ def _found(video: Path, info: MediaInfo, points: np.ndarray) -> np.ndarray:
     return finder.boxes()
 
 
+@dataclass(frozen=True)
+class Still:
+    """A picture that never changes, as the finder sees a frame."""
+
+    y: np.ndarray
+
+
+@pytest.mark.parametrize(("place", "below", "count"), [(2, 6, 0), (152, -4, 1)], ids=["under the nose", "at the chin"])
+def test_what_stays_is_a_caption_only_where_the_face_moves_under_it(filmed, place: int, below: int, count: int) -> None:
+    face = filmed.track.points[0]
+    jaw = face[:, 1] > face[13, 1]
+    picture = written(np.full((320, 320, 3), 128, np.uint8), WORDS[0], round(float(face[place, 1])) + below)
+    finder = CaptionFinder()
+    for number in range(60):
+        talking = face.copy()
+        talking[jaw, 1] += 4 * (number // 3 % 2)
+        finder.add(Still(np.ascontiguousarray(picture[:, :, 0])), talking)
+    assert len(finder.boxes()) == count
+
+
 def test_a_caption_over_the_chin_is_found_where_it_is(filmed, captioned: Captioned) -> None:
     boxes = _found(captioned.video, captioned.info, filmed.track.points)
     assert len(boxes) == 1

@@ -25,7 +25,7 @@ HEIGHT = 540
 EVERY = 3
 """Frames between two looks."""
 MOVING = np.array((17, 200, 152, 205, 425, 2))
-"""Points of the lower face whose movement is measured."""
+"""Points of the lower face whose movement is measured, each for what is nearest to it."""
 MOVED = 0.02
 """IO that the lower face must have moved for a comparison to say anything."""
 PATIENCE = 10
@@ -99,9 +99,10 @@ class CaptionFinder:
             return
         self._io.append(io)
         if self._before is not None:
-            moved = float(np.median(np.linalg.norm(look.places - self._before.places, axis=1)))
-            if moved >= max(1.0, MOVED * io):
-                self._compare(self._before, look)
+            moved = np.linalg.norm(look.places - self._before.places, axis=1)
+            enough = max(1.0, MOVED * io)
+            if np.median(moved) >= enough:
+                self._compare(self._before, look, moved >= enough)
             elif look.number - self._before.number < PATIENCE * EVERY:
                 return
         self._before = look
@@ -122,7 +123,11 @@ class CaptionFinder:
         polygon = middle + INWARDS * (face - middle)
         return _Look(edges, (int(left), int(top)), points[MOVING, :2] / step, polygon, self._seen)
 
-    def _compare(self, before: _Look, now: _Look) -> None:
+    def _compare(self, before: _Look, now: _Look, moved: Array) -> None:
+        """Count which edges stayed; ``moved`` (6,) bool: near which of :data:`MOVING` the face did move.
+
+        A jaw moves without the nose above it, whose edges then stay where they are and are no letters.
+        """
         where = np.ones(self._present.shape, np.uint8)
         for look in (before, now):
             inside = np.zeros_like(where)
@@ -130,6 +135,9 @@ class CaptionFinder:
             where &= inside
         x, y, width, height = cv2.boundingRect(where)
         part = np.s_[y : y + height, x : x + width]
+        rows, columns = np.mgrid[part]
+        away = [np.hypot(columns - place[0], rows - place[1]) for place in now.places]
+        where[part] &= moved[np.argmin(away, axis=0)]
         old, new = before.part(x, y, width, height), now.part(x, y, width, height)
         strength = np.hypot(old[0], old[1])
         strong = (strength > STRONG) & (where[part] > 0)
