@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from projects import events
 from projects.models import USABLE, AnalysisState, AudioTake, Footage, MediaBlob, TeamBase
+from projects.problems import HeyGemError
 from projects.services.limits import limits_of
 from projects.services.waking import wake_analysers
 
@@ -130,7 +131,7 @@ def finish_take(claim: Claim, *, measured: Mapping[str, Any], findings: list[dic
         state, code = AnalysisState.REFUSED, TAKE_OVER_LIMIT
         findings = [{"code": code, "level": "refused", "figure": limit}, *findings]
     with transaction.atomic():
-        claim.update(**measured, **_settled(state), findings=findings, error_code=code)
+        claim.update(**measured, **settled(state), findings=findings, error_code=code)
         events.take_settled(claim.pk)
 
 
@@ -154,7 +155,7 @@ def finish_footage(
     with transaction.atomic():
         claim.update(
             **measured,
-            **_settled(state),
+            **settled(state),
             findings=findings,
             error_code=refused_with,
             analysis=packed,
@@ -169,7 +170,7 @@ def refuse(claim: Claim, *, code: str, findings: list[dict[str, Any]] | None = N
     """The file cannot be used. Raises ``LeaseLost``."""
     with transaction.atomic():
         claim.update(
-            **_settled(AnalysisState.REFUSED),
+            **settled(AnalysisState.REFUSED),
             error_code=code,
             findings=findings or [{"code": code, "level": "refused", "figure": None}],
         )
@@ -192,7 +193,7 @@ def give_back(claim: Claim, *, code: str) -> bool:
         refuse(claim, code=code)
         return False
     with transaction.atomic():
-        claim.update(**_released(AnalysisState.WAITING))
+        claim.update(**released(AnalysisState.WAITING))
         wake_analysers()
     return True
 
@@ -200,7 +201,7 @@ def give_back(claim: Claim, *, code: str) -> bool:
 def put_back(claim: Claim) -> None:
     """The worker was told to stop: it waits again and the attempt does not count. Raises ``LeaseLost``."""
     with transaction.atomic():
-        claim.update(**_released(AnalysisState.WAITING), attempts=F("attempts") - 1)
+        claim.update(**released(AnalysisState.WAITING), attempts=F("attempts") - 1)
         wake_analysers()
 
 
@@ -214,7 +215,7 @@ def reap() -> list[Item]:
             # Conditional once more: it may have reported, finished or been claimed again since it was read.
             same = lost.filter(pk=item.pk, lease_token=item.lease_token)
             if item.attempts < MAX_ATTEMPTS:
-                same.update(**_released(AnalysisState.WAITING))
+                same.update(**released(AnalysisState.WAITING))
             elif _spend(kind, item.pk, same):
                 refused.append(item)
     return refused
@@ -224,13 +225,24 @@ def reap() -> list[Item]:
 def _spend(kind: Kind, pk: int, same: QuerySet[Any]) -> bool:
     """Its last attempt was lost with its machine."""
     spent = same.update(
-        **_settled(AnalysisState.REFUSED),
+        **settled(AnalysisState.REFUSED),
         error_code=SPENT_CODE,
         findings=[{"code": SPENT_CODE, "level": "refused", "figure": None}],
     )
     if spent:
         _tell(kind, pk)
     return bool(spent)
+
+
+def look_again(item: Footage | AudioTake, **changes: Any) -> None:
+    """Have something settled looked at anew, with ``changes``. Raises ``HeyGemError``: ``still_analysing``."""
+    asked = type(item)._default_manager.filter(pk=item.pk)
+    asked = asked.exclude(state__in=[AnalysisState.WAITING, AnalysisState.RUNNING])
+    anew = {"attempts": 0, "error_code": "", "findings": [], "analysed_at": None}
+    if not asked.update(**changes, **released(AnalysisState.WAITING), **anew):
+        raise HeyGemError("still_analysing", name=item.name)
+    wake_analysers()
+    item.refresh_from_db()
 
 
 def renew(footage: Iterable[Footage], *, engines: Collection[str]) -> int:
@@ -241,7 +253,7 @@ def renew(footage: Iterable[Footage], *, engines: Collection[str]) -> int:
     old = Footage.objects.filter(pk__in=[item.pk for item in footage], state__in=USABLE)
     with transaction.atomic():
         renewed = old.filter(Q(analysis=None) | ~Q(analysis_engine__in=["", *engines])).update(
-            **_released(AnalysisState.WAITING), attempts=0, analysed_at=None
+            **released(AnalysisState.WAITING), attempts=0, analysed_at=None
         )
         for _ in range(renewed):
             wake_analysers()
@@ -261,9 +273,11 @@ def _verdict(findings: list[dict[str, Any]]) -> AnalysisState:
     return AnalysisState.WARNINGS if warned else AnalysisState.READY
 
 
-def _settled(state: AnalysisState) -> dict[str, Any]:
-    return {**_released(state), "analysed_at": timezone.now()}
+def settled(state: AnalysisState) -> dict[str, Any]:
+    """Columns of what has been looked at and came to ``state``."""
+    return {**released(state), "analysed_at": timezone.now()}
 
 
-def _released(state: AnalysisState) -> dict[str, Any]:
+def released(state: AnalysisState) -> dict[str, Any]:
+    """Columns of what nobody looks at: no lease, no stage."""
     return {"state": state, "stage": "", "progress": 0, "lease_token": None, "lease_expires_at": None}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
 from projects.access import require
-from projects.models import AnalysisState, Footage, MediaBlob, Presenter, Role
+from projects.models import Footage, MediaBlob, Presenter, Role
 from projects.problems import HeyGemError
-from projects.services import audit, names
+from projects.services import analysis, audit, names
 from projects.services.waking import wake_analysers
 
 
@@ -53,7 +51,7 @@ def restore_footage(*, actor: User, footage: Footage) -> Footage:
 def reanalyse_footage(*, actor: User, footage: Footage) -> Footage:
     """Look at settled footage again. Raises ``HeyGemError('still_analysing')`` while it is being looked at."""
     require(actor, footage.presenter.team, Role.CREATOR)
-    _look_again(footage)
+    analysis.look_again(footage)
     audit.record(action="footage.reanalysed", actor=actor, team=footage.presenter.team, subject=footage)
     return footage
 
@@ -74,25 +72,8 @@ def choose_face(*, actor: User, footage: Footage, number: int) -> Footage:
     if number == seen.presenter_face and seen.is_settled:
         return footage
     x, y, width, height = faces[number]
-    _look_again(footage, chosen_face=[round(x + width / 2, 4), round(y + height / 2, 4)])
+    analysis.look_again(footage, chosen_face=[round(x + width / 2, 4), round(y + height / 2, 4)])
     audit.record(
         action="footage.face_chosen", actor=actor, team=footage.presenter.team, subject=footage, face=number + 1
     )
     return footage
-
-
-def _look_again(footage: Footage, **changes: Any) -> None:
-    settled = Footage.objects.filter(pk=footage.pk).exclude(state__in=[AnalysisState.WAITING, AnalysisState.RUNNING])
-    if not settled.update(
-        **changes,
-        state=AnalysisState.WAITING,
-        stage="",
-        progress=0,
-        attempts=0,
-        error_code="",
-        findings=[],
-        analysed_at=None,
-    ):
-        raise HeyGemError("still_analysing", name=footage.name)
-    wake_analysers()
-    footage.refresh_from_db()

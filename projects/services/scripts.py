@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from projects import languages
 from projects.access import require
-from projects.models import AnalysisState, AudioTake, MediaBlob, Role, Script, ScriptVersion, Team
+from projects.models import AudioTake, MediaBlob, Role, Script, ScriptVersion, Team
 from projects.problems import HeyGemError
-from projects.services import audit, names
+from projects.services import analysis, audit, names
 from projects.services.waking import wake_analysers
 
 MAX_TEXT = 100_000
@@ -143,12 +143,6 @@ def reanalyse_take(*, actor: User, take: AudioTake) -> AudioTake:
     """Listen to a settled take again. Raises ``HeyGemError('still_analysing')`` while it is being listened to."""
     team = take.script_version.script.team
     require(actor, team, Role.CREATOR)
-    settled = AudioTake.objects.filter(pk=take.pk).exclude(state__in=[AnalysisState.WAITING, AnalysisState.RUNNING])
-    if not settled.update(
-        state=AnalysisState.WAITING, stage="", progress=0, attempts=0, error_code="", findings=[], analysed_at=None
-    ):
-        raise HeyGemError("still_analysing", name=take.name)
+    analysis.look_again(take)
     audit.record(action="take.reanalysed", actor=actor, team=team, subject=take)
-    wake_analysers()
-    take.refresh_from_db()
     return take

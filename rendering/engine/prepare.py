@@ -58,7 +58,7 @@ def prepare(
     options = options or PrepareOptions()
     out.mkdir(parents=True, exist_ok=True)
     stages = Stages(report)
-    with stages.told("probe"):
+    with stages.reported("probe"):
         info, video = probe_footage(footage, options.limits)
         _refuse_by_probe(video)
     # Listening needs no picture and tracking leaves a core idle.
@@ -70,14 +70,14 @@ def prepare(
         if track is None:
             none_found = Finding(code="no_face", level="refused", figure=0.0)
             return _keep(out, _refused(out, info, video, (none_found,), {}))
-        with stages.told("listen"):
+        with stages.reported("listen"):
             audio, spans = heard.result()
     finally:
         # A cancel does not wait for what nobody will hear.
         beside.shutdown(wait=False, cancel_futures=True)
     with stages.timed("learn"):
         lips, model = learn_presenter(track, video, audio, report)
-    with stages.told("profile"):
+    with stages.reported("profile"):
         result = _judge(out, info, video, track, model, spans, stages.seconds)
         if result.tier == "C":
             lips = LipSpace.from_hand(track)

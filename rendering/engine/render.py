@@ -48,16 +48,16 @@ TAIL_S = 0.5
 def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     """Make one video. Raises :class:`EngineError`; what ``report`` raises passes through. A failure leaves nothing."""
     stages = Stages(report)
-    with stages.told("prepare"):
+    with stages.reported("prepare"):
         analysis, kept = RECENT.get(request.analysis)
         team_base = read_team_base(request.base) if request.base is not None else None
         base, identity = team_base or (None, "")
         info, video = probe_footage(request.footage, request.limits)
         if len(analysis.track) != video.frames:
             raise EngineError("stale_analysis", f"{len(analysis.track)} frames analysed, {video.frames} in the footage")
-    with stages.told("listen"):
+    with stages.reported("listen"):
         take = _listen(request)
-    with stages.told("lip-sync"):
+    with stages.reported("lip-sync"):
         fps, frames = float(video.fps), output_frames(take.duration_s, video, request.options)
         # Once for all who listen: what is recognised in a sound is remembered by its samples.
         take = replace(take, audio16k=with_tail(take.audio16k, (frames - 1) / fps))
@@ -68,7 +68,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         maker = backends.make(request.options.backend, scene)
     with stages.timed("compose"), contextlib.closing(maker):
         check, busy = compose(request, info, video, take, scene, maker, report)
-    with stages.told("check"):
+    with stages.reported("check"):
         _, written = probe_footage(request.out, Limits(max_seconds=float("inf")))
         confirm(request.out, written, video, frames)
         quality = replace(check.quality(take.audio16k), text_followed=said.followed)
@@ -92,6 +92,8 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
 
 @dataclass(frozen=True, eq=False)
 class Take:
+    """The new sound."""
+
     info: MediaInfo
     audio16k: np.ndarray
     """(n,) float32 mono."""

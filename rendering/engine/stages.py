@@ -1,4 +1,4 @@
-"""Stages of the work: how long each took, and their word to whoever waits."""
+"""Stages of the work: how long each took, and that they began and are done."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Stages:
         self.seconds[stage] = round(time.monotonic() - began, 3)
 
     @contextmanager
-    def told(self, stage: str) -> Iterator[None]:
+    def reported(self, stage: str) -> Iterator[None]:
         """For a stage that is only begun and done."""
         with self.timed(stage):
             self._report(stage, 0, 1)

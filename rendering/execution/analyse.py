@@ -21,11 +21,11 @@ from projects.problems import HeyGemError
 from projects.services import analysis, blobs, disk, work
 from projects.services.waking import wake_analysers
 from projects.storage import StorageUnavailable
-from rendering import capabilities, tickets, workers
+from rendering import capabilities, tickets
 from rendering.engine.errors import EngineError
 from rendering.execution import outage
-from rendering.execution.child import EngineChild, engine
-from rendering.execution.node import this_worker
+from rendering.execution.child import EngineChild
+from rendering.execution.node import this_worker, unfit, warm_engine
 from rendering.execution.outage import Lease
 from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
@@ -47,26 +47,14 @@ def run_ticket() -> str:
     node = this_worker(CLUSTER)
     if not analysis.is_waiting():  # an engine is not started for nothing
         return "nothing to do"
-    if not workers.may_work(node):
+    if reason := unfit(node):
         tickets.wake_later(settings.ANALYSIS_TASK, cluster=CLUSTER)
-        return "this worker is not active"
-    if not workers.has_room(node):
-        tickets.wake_later(settings.ANALYSIS_TASK, cluster=CLUSTER)
-        return "the disk is nearly full"
-    if not blobs.answers():  # or an outage would cost everything that waits an attempt
-        tickets.wake_later(settings.ANALYSIS_TASK, cluster=CLUSTER)
-        return "the storage does not answer"
-    child = engine()
+        return reason
     upkeep = Upkeep(node)
     try:
-        # Before the claim: starting may take longer than a lease.
-        child.ensure_ready(upkeep)
+        child = warm_engine(node, upkeep)
     except WorkerStopping:
         return "stopped"
-    except EngineError as error:
-        log.error("the engine cannot be started (%s)\n%s", error, child.log_tail())
-        raise
-    workers.describe(node, **{name: child.info.get(name, "") for name in ("engine", "backends", "device")})
     kinds: tuple[analysis.Kind, ...] = ("take", "footage", "base") if is_of_use(child.info["engine"]) else ("take",)
     claim = analysis.claim_for_analysis(kinds)
     if claim is None:

@@ -18,9 +18,9 @@ from rendering import queue, states, tickets, workers
 from rendering.engine.contract import RENDER_STAGES
 from rendering.engine.errors import EngineError
 from rendering.execution import asked, outage, stopping
-from rendering.execution.child import EngineChild, engine
+from rendering.execution.child import EngineChild
 from rendering.execution.live_log import LiveLog
-from rendering.execution.node import this_worker
+from rendering.execution.node import this_worker, unfit, warm_engine
 from rendering.execution.outage import Lease
 from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
@@ -51,26 +51,14 @@ def run_ticket() -> str:
     if not queue.startable():  # an engine is not started for nothing
         queue.reap()
         return NOTHING
-    if not workers.may_work(node):
+    if reason := unfit(node):
         tickets.pass_on()
-        return "this worker is not active"
-    if not workers.has_room(node):
-        tickets.pass_on()
-        return "the disk is nearly full"
-    if not blobs.answers():  # or an outage would cost every job an attempt
-        tickets.pass_on()
-        return "the storage does not answer"
-    child = engine()
+        return reason
     upkeep = Upkeep(node)
     try:
-        # Before the claim: starting may take longer than a lease.
-        child.ensure_ready(upkeep)
+        child = warm_engine(node, upkeep)
     except WorkerStopping:
         return "stopped"
-    except EngineError as error:
-        log.error("the engine cannot be started (%s)\n%s", error, child.log_tail())
-        raise
-    workers.describe(node, **{name: child.info.get(name, "") for name in ("engine", "backends", "device")})
     claim = _claim(node)
     if claim is None:
         if queue.startable():  # by a worker with other abilities

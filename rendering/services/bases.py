@@ -148,15 +148,7 @@ def cancel(*, actor: User, team: Team) -> None:
     """Stop what is being made; a machine at it notices in a second or so. The base in use stays."""
     require(actor, team, Role.MANAGER)
     stopped = TeamBase.objects.filter(team=team, state__in=[AnalysisState.WAITING, AnalysisState.RUNNING])
-    if stopped.update(
-        state=AnalysisState.REFUSED,
-        error_code="cancelled",
-        stage="",
-        progress=0,
-        lease_token=None,
-        lease_expires_at=None,
-        analysed_at=timezone.now(),
-    ):
+    if stopped.update(**analysis.settled(AnalysisState.REFUSED), error_code="cancelled"):
         audit.record(action="base.cancelled", actor=actor, team=team, subject=team)
 
 
@@ -192,17 +184,7 @@ def finish(claim: Claim, base: TeamBase, *, figures: Mapping[str, Any], blob: Me
         claim.update(figures=told)
         analysis.refuse(claim, code=NO_GAIN, findings=[])
         return
-    claim.update(
-        figures=told,
-        blob=blob,
-        identity=figures["identity"],
-        state=AnalysisState.READY,
-        stage="",
-        progress=0,
-        lease_token=None,
-        lease_expires_at=None,
-        analysed_at=timezone.now(),
-    )
+    claim.update(**analysis.settled(AnalysisState.READY), figures=told, blob=blob, identity=figures["identity"])
     TeamBase.objects.filter(team=base.team_id, archived_at=None, pk__lt=base.pk).update(archived_at=timezone.now())
     audit.record(action="base.made", actor=None, team=base.team, subject=base, label=base.team.name)
 

@@ -22,6 +22,7 @@ MIN_PAUSE_S = 0.4
 PAUSE_EDGE_S = 0.2
 """Left out on either side of a pause: the mouth is on its way."""
 STILL_BLOCK_S = 0.16
+"""See :func:`rest`."""
 
 
 def r(a: np.ndarray, b: np.ndarray) -> float:

@@ -23,6 +23,7 @@ _POWER_MEMORY, _RISE, _FALL = 0.7, 0.995, 0.5
 _MASKING, _MASKED = 0.85, 0.2
 _MOST_GAIN = 20.0
 _NEIGHBOURS = 4
+"""As in the model's training: the noise removal of its own front end (sphinxbase, ``fe_noise.c``)."""
 
 
 def mel_power(audio: np.ndarray, warps: Sequence[float] = (1.0,)) -> np.ndarray:
