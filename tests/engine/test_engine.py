@@ -254,36 +254,36 @@ def measured(stage: Stage, filmed: Filmed, tmp_path_factory: pytest.TempPathFact
 
 def test_the_own_voice_moves_the_own_mouth(measured: SuiteResult) -> None:
     row = measured.rows[0]
-    assert row["r_open"] >= 0.66  # .71 .69 .76
-    assert row["r_width"] >= 0.46  # .56 .54 .49
-    assert abs(row["null"]) <= 0.12  # .08 -.05 .02
+    assert row["r_open"] >= 0.74  # .83 .77 .82
+    assert row["r_width"] >= 0.50  # .63 .61 .52
+    assert abs(row["null"]) <= 0.12  # -.02 -.01 -.07
     assert abs(row["lag"]) <= 1  # 0 0 0
 
 
 def test_another_voice_moves_a_face_that_never_heard_it(measured: SuiteResult) -> None:
     row = measured.rows[1]
-    assert row["other_open"] >= 0.65  # .68 .68 .73
-    assert row["other_width"] >= 0.36  # .39 .56 .41
-    assert row["leak"] <= 0.25  # -.00 .03 .19: ten seconds tell it to +-.2
+    assert row["other_open"] >= 0.70  # .78 .82 .75
+    assert row["other_width"] >= 0.42  # .52 .46 .45
+    assert row["leak"] <= 0.25  # -.19 .15 .15: ten seconds tell it to +-.2
 
 
 def test_lips_close_where_they_must_and_rest_in_pauses(measured: SuiteResult) -> None:
     row = measured.rows[0]
     assert row["closures"] >= 45
     assert row["closed_source"] >= 0.9, "the measure sees the truth"  # .94 .96 .98
-    assert row["told_closed"] >= 0.82  # .94 .98 .82
-    assert row["closed"] >= 0.40  # .76 .70 .44
-    assert row["told_false"] <= 0.08  # .02 .02 .00
-    assert row["false"] <= 0.25  # .23 .14 .04
-    assert row["rest"] <= 0.006  # .004 .003 .003; speaking, it moves ten times as much
+    assert row["told_closed"] >= 0.82  # .88 .88 .76: the last, of another film than here, misses it
+    assert row["closed"] >= 0.50  # .86 .88 .60
+    assert row["told_false"] <= 0.08  # .04 .05 .02
+    assert row["false"] <= 0.12  # .00 .11 .02
+    assert row["rest"] <= 0.006  # .003 .003 .004; speaking, it moves ten times as much
 
 
 def test_the_picture_is_as_calm_and_sharp_as_the_footage(measured: SuiteResult) -> None:
     row = measured.rows[0]
-    assert row["flicker"] <= 1.05  # .97 .99 .96
-    assert row["jitter"] <= 0.85  # .76 .77 .73
-    assert row["sharpness"] >= 0.70  # .76 .77 .72
-    assert 0.74 <= row["amplitude"] <= 1.2  # .78 .78 .82
+    assert row["flicker"] <= 1.05  # .99 .99 1.02
+    assert row["jitter"] <= 0.85  # .83 .79 .79
+    assert row["sharpness"] >= 0.78  # .87 .84 .85
+    assert 0.74 <= row["amplitude"] <= 1.2  # .75 .76 .86
     assert (row["stretched"], row["kept"]) == (0, 0)
 
 

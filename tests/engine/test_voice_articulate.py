@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
-from rendering.engine.voice.articulate import articulate, closing, closures_met, opinion, reopened, with_heard
-from rendering.engine.voice.phones import COLUMNS
+from rendering.engine.voice.articulate import (
+    HEARD_LIPS_S,
+    LIPS_S,
+    articulate,
+    closing,
+    closures_met,
+    opinion,
+    reopened,
+    with_heard,
+)
+from rendering.engine.voice.visemes import LEAD_S
 
 FPS = 25.0
 TIMES = np.arange(100) / FPS
@@ -82,14 +91,17 @@ def test_closures_are_counted_where_they_are_asked_and_where_they_are_wrong() ->
 
 
 def test_closures_are_heard_where_nothing_is_known() -> None:
-    soft = np.zeros((400, len(COLUMNS)), np.float32)
-    soft[:, COLUMNS["AA"]] = 1.0
-    for frames in (slice(112, 118), slice(250, 258)):
-        soft[frames, COLUMNS["AA"]], soft[frames, COLUMNS["B"]], soft[frames, COLUMNS["M"]] = 0.5, 0.3, 0.2
-    assert with_heard([], soft) == [(1.12, 1.18, "m"), (2.5, 2.58, "m")]
+    heard = [(1.12, 1.18), (2.5, 2.52)]
+    assert with_heard([], heard) == [(1.12 + LEAD_S, 1.18, "m"), (2.51, 2.52, "m")]
     known = [(1.0, 2.0, "a")]
-    assert with_heard(known, soft) == [(1.0, 2.0, "a"), (2.5, 2.58, "m")]
-    assert with_heard([], np.zeros((0, len(COLUMNS)), np.float32)) == []
+    assert with_heard(known, heard) == [(1.0, 2.0, "a"), (2.51, 2.52, "m")]
+    assert with_heard(known, []) == known
+
+
+def test_closures_that_are_less_sure_come_and_go_more_slowly_and_are_as_deep() -> None:
+    told, heard = (closing(spoken("m"), TIMES, lips_s) for lips_s in (LIPS_S, HEARD_LIPS_S))
+    assert heard.max() == told.max() == 1.0
+    assert heard.sum() > 1.1 * told.sum()
 
 
 def test_beside_closures_the_mouth_opens_as_far_as_it_usually_does() -> None:

@@ -11,24 +11,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rendering.engine.voice.features import HOP_S
-from rendering.engine.voice.phones import COLUMNS
 from rendering.engine.voice.visemes import CLOSURES, LEAD_S, PAUSE, TABLE, Phoneme, closures, mouth, parts, symbols
 
 LIPS_S = 0.028
 """How fast lips come and go: standard deviation of the flanks, seconds."""
+HEARD_LIPS_S = 0.037
+"""The same of closures that are only heard: when they are is less sure."""
 HELD_S = 0.05
 """A closure is held this long at least, or pictures 40 ms apart would miss it."""
 TEETH = 0.4
 """Opening of f and v: the share of the way from closed lips to the presenter's usual opening."""
 ROUNDED = 0.7
 """How far o, u, w take the mouth from where the plan has it to where the sound would."""
-HEARD = 0.4
-"""Probability of p, b and m together from which lips close although no text is known. On a minute of real English 21 of
-27 closures of the plan are met so (without: 1), and 20 of 210 open sounds are shut for it (without: 2). Of what is
-heard in nine films in several languages the presenter's own lips were closed in 82 of 100; by chance in 54."""
-LEAST_POWER = 0.8
-"""How far openings are raised at most beside closures: a quarter of the way open becomes a third."""
+LEAST_POWER = 0.75
+"""How far openings are raised at most beside closures: a quarter of the way open becomes .35."""
 _EASE_S = 0.04
 _BLOCK, _AROUND_BLOCK_S = 500, 3.0
 """Moments at a time, and how far around them sounds count: all sounds of an hour at once would fill the memory."""
@@ -57,12 +53,18 @@ def opinion(phonemes: Sequence[Phoneme], times_s: np.ndarray) -> tuple[np.ndarra
 
 
 def articulate(
-    shape: np.ndarray, times_s: np.ndarray, phonemes: Sequence[Phoneme], shut: float, usual: np.ndarray, low: np.ndarray
+    shape: np.ndarray,
+    times_s: np.ndarray,
+    phonemes: Sequence[Phoneme],
+    shut: float,
+    usual: np.ndarray,
+    low: np.ndarray,
+    lips_s: float = LIPS_S,
 ) -> np.ndarray:
     """``shape`` (n, 2), opening and width at ``times_s`` (n,), with what ``phonemes`` demand of the lips.
 
     ``shut``: opening of closed lips; ``usual``, ``low`` (2,): the presenter's mean and least; all in the unit of
-    ``shape``. Only p, b, m, f, v and rounded sounds change anything.
+    ``shape``. ``lips_s``: how fast lips meet and part. Only p, b, m, f, v and rounded sounds change anything.
     """
     shape = np.array(shape, np.float64)
     pieces = parts(phonemes)
@@ -71,18 +73,24 @@ def articulate(
     narrow = usual[1] + 0.75 * (low[1] - usual[1])
     shape[:, 1] += rounded * (np.minimum(shape[:, 1], narrow) - shape[:, 1])
     shape[:, 0] += teeth * (np.minimum(shape[:, 0], shut + TEETH * (usual[0] - shut)) - shape[:, 0])
-    shape[:, 0] += closing(phonemes, times_s) * (np.minimum(shape[:, 0], shut) - shape[:, 0])
+    shape[:, 0] += closing(phonemes, times_s, lips_s) * (np.minimum(shape[:, 0], shut) - shape[:, 0])
     return shape
 
 
-def with_heard(phonemes: Sequence[Phoneme], soft: np.ndarray) -> list[Phoneme]:
-    """``phonemes``, and as "m" the closures that ``soft`` (T, 40), of :class:`.phones.Phones`, has where they end."""
-    share = soft[:, [COLUMNS["P"], COLUMNS["B"], COLUMNS["M"]]].sum(1)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], share > HEARD, [False]]).astype(int)))
-    heard = np.stack([edges[::2], edges[1::2]], 1) * HOP_S
-    _, known = opinion(phonemes, heard.mean(1))
-    free = heard[known[:, 0] == 0]
-    return sorted([*phonemes, *((float(start), float(end), "m") for start, end in free)])
+def with_heard(phonemes: Sequence[Phoneme], heard: Sequence[tuple[float, float]]) -> list[Phoneme]:
+    """``phonemes``, and as "m" the closures ``heard`` (start_s, end_s) where they say nothing.
+
+    A closure is heard while the lips are closed: what they are ahead of a sound by is taken off its beginning.
+    """
+    if not heard:
+        return list(phonemes)
+    _, known = opinion(phonemes, np.mean(heard, axis=1))
+    free = [
+        (min(start + LEAD_S, (start + end) / 2), end, "m")
+        for (start, end), share in zip(heard, known[:, 0], strict=True)
+        if share == 0
+    ]
+    return sorted([*phonemes, *free])
 
 
 def reopened(opening: np.ndarray, wanted: float, weight: np.ndarray, shut: float, wide: float) -> np.ndarray:
@@ -107,20 +115,20 @@ def reopened(opening: np.ndarray, wanted: float, weight: np.ndarray, shut: float
     return raised
 
 
-def closing(phonemes: Sequence[Phoneme], times_s: np.ndarray) -> np.ndarray:
+def closing(phonemes: Sequence[Phoneme], times_s: np.ndarray, lips_s: float = LIPS_S) -> np.ndarray:
     """(n,) 0..1: how far lips are on their way to a closure of ``phonemes`` at ``times_s`` (n,)."""
-    return _near(times_s, closures(phonemes))
+    return _near(times_s, closures(phonemes), lips_s)
 
 
-def _near(times_s: np.ndarray, spans: Sequence[tuple[float, float]]) -> np.ndarray:
+def _near(times_s: np.ndarray, spans: Sequence[tuple[float, float]], lips_s: float = LIPS_S) -> np.ndarray:
     """(n,) 0..1: 1 while lips do what is asked in ``spans``, easing in and out; lips are :data:`.LEAD_S` ahead."""
     times = np.asarray(times_s, np.float64) + LEAD_S
     found = np.zeros(len(times))
     for start, end in spans:
         middle, half = (start + end) / 2, max(end - start, HELD_S) / 2
-        here = slice(*np.searchsorted(times, [middle - half - 5 * LIPS_S, middle + half + 5 * LIPS_S]))
+        here = slice(*np.searchsorted(times, [middle - half - 5 * lips_s, middle + half + 5 * lips_s]))
         away = np.maximum(np.abs(times[here] - middle) - half, 0)
-        found[here] = np.maximum(found[here], np.exp(-0.5 * (away / LIPS_S) ** 2))
+        found[here] = np.maximum(found[here], np.exp(-0.5 * (away / lips_s) ** 2))
     return found
 
 

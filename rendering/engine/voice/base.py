@@ -70,12 +70,7 @@ class BaseModel:
         """(t, 83) of :func:`halve` -> (t, 2) float32."""
         if frames.ndim != 2 or frames.shape[1] != HEARD:
             raise ValueError(f"features (t, {HEARD}) expected, got {frames.shape}")
-        hidden = np.maximum(frames @ self.weights["in.w"].T + self.weights["in.b"], 0)
-        for layer, dilation in enumerate(DILATIONS):
-            kernel = self.weights[f"{layer}.w"]
-            padded = np.pad(hidden, ((dilation, dilation), (0, 0)))
-            taps = [padded[tap * dilation : tap * dilation + len(hidden)] @ kernel[:, :, tap].T for tap in range(3)]
-            hidden = hidden + np.maximum(taps[0] + taps[1] + taps[2] + self.weights[f"{layer}.b"], 0)
+        hidden = layers(frames, self.weights)
         rule = frames[:, -2:] * self.weights["rule"]
         return (hidden @ self.weights["out.w"].T + self.weights["out.b"] + rule).astype(np.float32)
 
@@ -83,6 +78,19 @@ class BaseModel:
         """Write as .npz in half precision (about 115 KB)."""
         halved: dict[str, Any] = {name: value.astype(np.float16) for name, value in self.weights.items()}
         np.savez(path, **halved)
+
+
+def layers(frames: np.ndarray, weights: Weights) -> np.ndarray:
+    """(t, d) through ``in.w`` (c, d) and as many residual layers as ``weights`` has, dilated by 1, 2, 4 ...: (t, c)."""
+    hidden = np.maximum(frames @ weights["in.w"].T + weights["in.b"], 0)
+    layer = 0
+    while f"{layer}.w" in weights:
+        kernel, dilation = weights[f"{layer}.w"], 2**layer
+        padded = np.pad(hidden, ((dilation, dilation), (0, 0)))
+        taps = [padded[tap * dilation : tap * dilation + len(hidden)] @ kernel[:, :, tap].T for tap in range(3)]
+        hidden = hidden + np.maximum(taps[0] + taps[1] + taps[2] + weights[f"{layer}.b"], 0)
+        layer += 1
+    return hidden
 
 
 def read_curve(curve: np.ndarray, times_s: np.ndarray) -> np.ndarray:

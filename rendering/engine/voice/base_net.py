@@ -1,4 +1,4 @@
-"""The base model as a torch module, for training and fine-tuning."""
+"""The base model, and the net that hears closures, as torch modules, for training and fine-tuning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from rendering.engine.voice.base import CHANNELS, DILATIONS, HEARD, BaseModel
+from rendering.engine.voice import closures
+from rendering.engine.voice.base import CHANNELS, DILATIONS, HEARD, BaseModel, Weights
 
 
 @contextmanager
@@ -48,14 +49,8 @@ class BaseNet(nn.Module):
     def to_model(self) -> BaseModel:
         """The same weights for numpy."""
 
-        def plain(tensor: torch.Tensor) -> np.ndarray:
-            return tensor.detach().cpu().numpy().astype(np.float32)
-
-        weights = {"in.w": plain(self.first.weight)[:, :, 0], "in.b": plain(self.first.bias)}
-        for index, layer in enumerate(self.layers):
-            weights |= {f"{index}.w": plain(layer.weight), f"{index}.b": plain(layer.bias)}
-        weights |= {"out.w": plain(self.last.weight)[:, :, 0], "out.b": plain(self.last.bias)}
-        weights["rule"] = plain(self.rule)
+        weights = _plain(self.first, self.layers, self.last)
+        weights["rule"] = self.rule.detach().cpu().numpy().astype(np.float32)
         return BaseModel(weights)
 
     @classmethod
@@ -72,3 +67,40 @@ class BaseNet(nn.Module):
             net.last.bias.copy_(torch.from_numpy(weights["out.b"]))
             net.rule.copy_(torch.from_numpy(weights["rule"]))
         return net
+
+
+class ClosureNet(nn.Module):
+    """(batch, 83, t) at 50 Hz -> (batch, t): the logit of p, b or m."""
+
+    def __init__(self, dropout: float = 0.15) -> None:
+        super().__init__()
+        channels = closures.CHANNELS
+        self.first = nn.Conv1d(HEARD, channels, 1)
+        self.layers = nn.ModuleList(nn.Conv1d(channels, channels, 3, padding=d, dilation=d) for d in closures.DILATIONS)
+        self.last = nn.Conv1d(channels, 1, 1)
+        self.dropout = nn.Dropout1d(dropout)
+
+    def forward(self, heard: torch.Tensor) -> torch.Tensor:
+        hidden = torch.relu(self.first(heard))
+        for layer in self.layers:
+            hidden = hidden + self.dropout(torch.relu(layer(hidden)))
+        answer: torch.Tensor = self.last(hidden)[:, 0]
+        return answer
+
+    def to_model(self) -> closures.ClosureModel:
+        """The same weights for numpy."""
+        return closures.ClosureModel(_plain(self.first, self.layers, self.last))
+
+
+def _plain(first: nn.Conv1d, layers: nn.ModuleList, last: nn.Conv1d) -> Weights:
+    """Weights of a net's layers, float32, under the names that :func:`.base.layers` looks for."""
+
+    def plain(tensor: torch.Tensor | None) -> np.ndarray:
+        assert tensor is not None  # noqa: S101  (every layer has its bias)
+        return tensor.detach().cpu().numpy().astype(np.float32)
+
+    weights = {"in.w": plain(first.weight)[:, :, 0], "in.b": plain(first.bias)}
+    for index, layer in enumerate(layers):
+        assert isinstance(layer, nn.Conv1d)  # noqa: S101
+        weights |= {f"{index}.w": plain(layer.weight), f"{index}.b": plain(layer.bias)}
+    return weights | {"out.w": plain(last.weight)[:, :, 0], "out.b": plain(last.bias)}

@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from rendering.engine.voice import articulate, ridge, visemes
 from rendering.engine.voice.base import BaseModel, hear, load_base
+from rendering.engine.voice.closures import heard_closures
 from rendering.engine.voice.features import at_times
 from rendering.engine.voice.learn import VoiceModel, fuse
 from rendering.engine.voice.pauses import activity
@@ -54,7 +55,7 @@ def plan(
     mouth = np.column_stack([shape, np.ones(len(shape))]) @ model.lift
     if take.own is not None:
         # The ridge knows more of the mouth than opening and width: keep the part that those two do not say.
-        free = model.trust * (1 - articulate.closing(take.sounds, times)[:, None])
+        free = model.trust * (1 - articulate.closing(take.sounds, times, take.lips_s)[:, None])
         mouth += free * (take.own[:, 2:] - take.own[:, :2] @ model.lift[:2])
     talking = take.talking[:, None]
     mouth = np.clip(mouth, model.mouth_low, model.mouth_high) if _mouth_moves(model) else mouth
@@ -93,6 +94,11 @@ class _Take:
     sounds: Sequence[visemes.Phoneme]
     """They, and the closures heard where nothing is known."""
 
+    @property
+    def lips_s(self) -> float:
+        """How fast lips meet and part."""
+        return articulate.LIPS_S if self.phonemes else articulate.HEARD_LIPS_S
+
 
 def _listen(
     model: VoiceModel,
@@ -104,8 +110,9 @@ def _listen(
     trusted = model.ridge is not None and model.trust > 0
     own = model.ridge.predict(ridge.listen(audio16k), times) if model.ridge is not None and trusted else None
     talking = at_times(activity(audio16k)[:, None], times)[:, 0]
-    sounds = articulate.with_heard(phonemes, recognise(audio16k).soft)
-    general = (base or load_base()).predict(hear(audio16k), times)
+    heard = hear(audio16k)
+    sounds = articulate.with_heard(phonemes, heard_closures(heard, recognise(audio16k).soft))
+    general = (base or load_base()).predict(heard, times)
     own_say = model.trust * (1.0 if base is None else BESIDE_TEAM)
     return _Take(times, talking, general, own_say, own, phonemes, sounds)
 
@@ -134,9 +141,8 @@ def _shape(model: VoiceModel, take: _Take, amplitude: float) -> np.ndarray:
         low, high = mean + GENERAL_RANGE[0], mean + GENERAL_RANGE[1]
     shape = mean + fused * sd * [amplitude, 1.0]
     usual, shut = np.average(np.clip(shape[:, 0], low[0], high[0]), weights=talking + 1e-6), float(low[0])
-    shape = articulate.articulate(shape, times, take.sounds, shut, mean, low)
-    if take.phonemes:
-        shape[:, 0] = articulate.reopened(shape[:, 0], float(usual), talking, shut, float(high[0]))
+    shape = articulate.articulate(shape, times, take.sounds, shut, mean, low, take.lips_s)
+    shape[:, 0] = articulate.reopened(shape[:, 0], float(usual), talking, shut, float(high[0]))
     return np.clip(shape, low, high)
 
 
