@@ -23,10 +23,13 @@ from rendering.engine.analysis import read_prepared
 from rendering.engine.contract import Limits, PreparedFootage, RenderOptions, RenderRequest
 from rendering.engine.demo import make_demo_footage, make_demo_takes
 from rendering.engine.errors import FAILURES, EngineError
-from rendering.engine.evaluate.clips import Clip
+from rendering.engine.evaluate import measures
+from rendering.engine.evaluate.clips import Clip, study
 from rendering.engine.evaluate.generated import PRESENTERS, film
+from rendering.engine.evaluate.other_voice import frame_times, plan_for, take_span, truth_at
 from rendering.engine.evaluate.suite import SuiteOptions, SuiteResult, run_suite
 from rendering.engine.evaluate.table import as_text
+from rendering.engine.evaluate.team import teachers, team_base
 from rendering.engine.face.track import track_footage
 from rendering.engine.media.audio import read_audio
 from rendering.engine.media.frame import Box, Frame
@@ -293,6 +296,29 @@ def test_what_cannot_be_measured_says_why_in_its_row(measured: SuiteResult) -> N
     assert "No such file" in str(gone["note"])
     assert "speaking" in as_text(measured.rows)
     assert json.loads(json.dumps(measured.as_json()))["pairs"][0]["voice"] == "speaking"
+
+
+def test_a_base_is_learnt_from_the_clips_that_may_teach_and_is_the_same_each_time(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tmp_path / "film.mp4"  # without the sounds beside it: a film like any other
+    plain.symlink_to(stage.footage)
+    generated, film = (Clip(path.stem, path, stage.prepared.folder) for path in (stage.footage, plain))
+    assert teachers([generated, film], generated) == (film,)
+    assert teachers([generated, film], film) == ()
+    assert team_base(()) is None
+    bases = []
+    for place in ("one", "two"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / place))
+        bases.append(team_base((film,)))
+    first, second = (base.weights if base else {} for base in bases)
+    assert first.keys()
+    assert all((first[name] == second[name]).all() for name in first)
+    voice = study(generated)
+    start, end = take_span(voice)
+    truth = truth_at(voice, start + frame_times(voice, start, end))
+    shipped, taught = (plan_for(voice, voice, 0.0, base)[:, 0] for base in (None, bases[0]))
+    assert measures.r(taught, truth[:, 0]) > measures.r(shipped, truth[:, 0])
 
 
 def command(cache: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

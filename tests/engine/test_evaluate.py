@@ -10,7 +10,7 @@ import pytest
 
 from rendering.engine.__main__ import main
 from rendering.engine.errors import EngineError
-from rendering.engine.evaluate import measures
+from rendering.engine.evaluate import figures, measures
 from rendering.engine.evaluate.clips import find_clips, read_phonemes
 from rendering.engine.evaluate.other_voice import chosen_pairs
 from rendering.engine.evaluate.own_voice import folds, hidden
@@ -41,6 +41,16 @@ def test_frames_without_a_face_do_not_spoil_a_correlation() -> None:
     made[100:150] = np.nan
     assert measures.r(made, truth) == pytest.approx(1)
     assert np.isnan(measures.r(np.full(500, np.nan), truth))
+
+
+def test_a_level_that_comes_from_the_other_thirds_is_neither_merit_nor_fault() -> None:
+    truth = [series(seed) + level for seed, level in ((1, 0.0), (2, 0.05), (3, 0.1))]
+    levels = [np.mean([part.mean() for part in truth if part is not own]) for own in truth]
+    still = [level + 1e-3 * series(seed) for seed, level in zip((4, 5, 6), levels, strict=True)]
+    assert measures.r(np.concatenate(still), np.concatenate(truth)) < -0.3
+    assert abs(measures.r_within(list(zip(still, truth, strict=True)))) < 0.15
+    moving = [part - part.mean() + level for part, level in zip(truth, levels, strict=True)]
+    assert measures.r_within(list(zip(moving, truth, strict=True))) == pytest.approx(1)
 
 
 def test_a_leak_is_what_the_plan_does_not_explain() -> None:
@@ -130,6 +140,18 @@ def test_means_are_over_the_rows_that_have_the_figure() -> None:
     assert (long["r_open"], short["r_open"]) == (0.8, 0.4)
     assert "no face" in as_text(rows)
     assert len({line.count("|") for line in as_markdown(rows).splitlines()}) == 1
+
+
+def test_a_face_has_the_means_of_its_pairs_by_the_shipped_base_and_by_the_teams() -> None:
+    pairs = [
+        {"clip": "ann", "voice": "ben", "open": 0.5, "team_open": 0.7, "plan_width": 0.3, "team_plan_width": 0.4},
+        {"clip": "ann", "voice": "cleo", "plan_width": 0.5, "team_plan_width": 0.8},
+    ]
+    row = figures.of_pairs(pairs)
+    assert (row["other_open"], row["other_team_open"]) == (0.5, 0.7)
+    assert (row["other_plan_width"], row["other_team_plan_width"]) == (0.4, pytest.approx(0.6))
+    assert "to.open" in as_text([{"clip": "ann", **row}])
+    assert "to.open" not in as_text([{"clip": "ann", **figures.of_pairs([{"clip": "ann", "open": 0.5}])}])
 
 
 def test_clips_that_cannot_be_measured_end_the_command_with_a_table_and_a_failure(

@@ -18,6 +18,8 @@ def add_measuring(add: Add) -> None:
     sub.add_argument("clips", type=Path, nargs="*", metavar="CLIP", help="a film, or a folder of films")
     sub.add_argument("--generated", action="store_true", help="also generated presenters, whose sounds are known")
     sub.add_argument("--pairs", type=_count, default=2, metavar="N|all", help="voices rendered over each face")
+    words = "also with the base model that a team with all other clips would have"
+    sub.add_argument("--team", action="store_true", help=words)
     sub.add_argument("--seed", type=int, default=0, help="which wrong sound the null is planned for")
     sub.add_argument("--jobs", type=int, default=1, help="processes")
     sub.add_argument("--keep", type=Path, metavar="FOLDER", help="keep every video that is made")
@@ -45,7 +47,9 @@ def evaluate_command(options: argparse.Namespace) -> int:
     clips = find_clips(options.clips) + (generated_clips(report=bar) if options.generated else [])
     if not clips:
         return complain("There is nothing to measure: name clips or folders of clips, or ask for --generated.")
-    asked = SuiteOptions(pairs=options.pairs, seed=options.seed, jobs=options.jobs, keep=options.keep)
+    asked = SuiteOptions(
+        pairs=options.pairs, team=options.team, seed=options.seed, jobs=options.jobs, keep=options.keep
+    )
     result = run_suite(clips, asked, report=bar)
     bar.end()
     for path, text in (

@@ -20,6 +20,7 @@ from rendering.engine.face.track import Track, track_footage
 from rendering.engine.media.audio import SPEECH_RATE, read_audio
 from rendering.engine.media.probe import probe, probe_footage
 from rendering.engine.render import Take, compose, planned_mouth, scene_of
+from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.visemes import Phoneme
 
 
@@ -80,10 +81,12 @@ def dub(
     phonemes: Sequence[Phoneme] | None = None,
     *,
     told: bool = False,
+    base: BaseModel | None = None,
 ) -> Dubbed:
     """Render ``take`` over the footage frames ``order`` (n,) with mouths of ``library``; track the result again.
 
     ``phonemes``: the take's sounds, to measure by; with ``told`` the engine may use them too.
+    ``base``: in place of the shipped one.
     """
     fps = studied.fps
     times = np.arange(len(order)) / fps
@@ -91,7 +94,7 @@ def dub(
         footage=studied.clip.path, analysis=studied.folder, audio=take_path, out=out, options=RenderOptions()
     )
     known = tuple(phonemes) if told and phonemes else ()
-    plan = planned_mouth(analysis, take.audio16k, times, request.options.amplitude, phonemes=known)
+    plan = planned_mouth(analysis, take.audio16k, times, request.options.amplitude, base, known)
     scene = scene_of(analysis, studied.folder, order, plan, library)
     with contextlib.closing(backends.make(request.options.backend, scene)) as maker:
         check, _ = compose(request, studied.info, studied.video, take, scene, maker, report)

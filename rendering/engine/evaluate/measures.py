@@ -31,6 +31,21 @@ def r(a: np.ndarray, b: np.ndarray) -> float:
     return correlation(a[known], b[known]) if known.sum() >= 10 else float("nan")
 
 
+def r_within(pieces: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Pearson's correlation of two series that come in pieces ((n,), (n,)), each piece less its own mean.
+
+    What was learnt without a piece has its level (posture, a smile) from the others, which lie on the other side of the
+    mean: put together, even a mouth that stood still at that level would agree by less than 0.
+    """
+    parts: list[np.ndarray] = []
+    for a, b in pieces:
+        known = np.isfinite(a) & np.isfinite(b)
+        if known.any():
+            parts.append(np.stack([a[known] - a[known].mean(), b[known] - b[known].mean()]))
+    both = np.concatenate(parts, axis=1) if parts else np.zeros((2, 0))
+    return r(both[0], both[1])
+
+
 class Lag(NamedTuple):
     frames: int
     """Positive: ``made`` is late."""

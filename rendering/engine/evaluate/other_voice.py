@@ -13,6 +13,7 @@ from rendering.engine.evaluate.clips import Studied
 from rendering.engine.evaluate.filming import Dubbed, cut, dub, write_take
 from rendering.engine.face.walk import walk
 from rendering.engine.render import planned_mouth
+from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.visemes import Phoneme
 
 TAKE_S = 10.0
@@ -37,12 +38,15 @@ def truth_at(voice: Studied, times_s: np.ndarray) -> np.ndarray:
     return result
 
 
-def plan_for(presenter: Studied, voice: Studied, offset_s: float) -> np.ndarray:
-    """(n, 2) what ``presenter`` would do for the voice's part, at its own frame rate, nothing rendered."""
+def plan_for(presenter: Studied, voice: Studied, offset_s: float, base: BaseModel | None = None) -> np.ndarray:
+    """(n, 2) what ``presenter`` would do for the voice's part, at its own frame rate, nothing rendered.
+
+    ``base``: in place of the shipped one.
+    """
     start, end = take_span(voice)
     times = frame_times(presenter, start, end)
     audio = cut(_sound(voice), start + offset_s, end + offset_s)
-    return presenter.analysis.lips.opening_width(planned_mouth(presenter.analysis, audio, times, 1.0))
+    return presenter.analysis.lips.opening_width(planned_mouth(presenter.analysis, audio, times, 1.0, base))
 
 
 def frame_times(presenter: Studied, start_s: float, end_s: float) -> np.ndarray:
@@ -90,8 +94,9 @@ def other_voice(
     out: Path,
     report: Report,
     phonemes: tuple[Phoneme, ...] | None = None,
+    base: BaseModel | None = None,
 ) -> Dubbed:
-    """Render the voice's part over the presenter's footage and track it again."""
+    """Render the voice's part over the presenter's footage and track it again; ``base`` in place of the shipped one."""
     start, end = take_span(voice)
     sound = out.with_suffix(".wav")
     take = write_take(sound, _sound(voice), start + offset_s, end + offset_s)
@@ -100,4 +105,4 @@ def other_voice(
     truth = truth_at(voice, start + times)
     said = None if phonemes is None else measures.shifted(phonemes, start + offset_s, end + offset_s)
     track = presenter.analysis.track
-    return dub(presenter, presenter.analysis, track, order, sound, take, truth, out, report, said)
+    return dub(presenter, presenter.analysis, track, order, sound, take, truth, out, report, said, base=base)

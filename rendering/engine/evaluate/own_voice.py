@@ -19,6 +19,7 @@ from rendering.engine.face.track import Track
 from rendering.engine.media.audio import SPEECH_RATE
 from rendering.engine.prepare import learn_presenter
 from rendering.engine.render import planned_mouth
+from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.visemes import Phoneme
 
 FOLDS = 3
@@ -73,10 +74,12 @@ def own_voice(
     seed: int = 0,
     phonemes: tuple[Phoneme, ...] | None = None,
     told: bool = False,
+    base: BaseModel | None = None,
 ) -> OwnVoice:
     """Dub the thirds of ``studied``, which has sound.
 
     ``phonemes``: its sounds, to measure by; with ``told`` each third is made once more by an engine that knows them.
+    ``base``: in place of the shipped one, also for the null.
     Raises what rendering raises.
     """
     if studied.audio16k is None:
@@ -95,10 +98,11 @@ def own_voice(
         truth, order = studied.truth[start:stop], np.arange(start, stop)
         out = sound.with_suffix(".mp4")
         scene = (studied, analysis, learned, order, sound, take, truth)
-        result.pieces.append(dub(*scene, out, report, said))
+        result.pieces.append(dub(*scene, out, report, said, base=base))
         if told:
-            result.told.append(dub(*scene, out.with_suffix(".told.mp4"), report, said, told=True))
-        result.nulls.extend(_nulls(analysis, studied.audio16k, result.pieces[-1], start_s, seed + index))
+            result.told.append(dub(*scene, out.with_suffix(".told.mp4"), report, said, told=True, base=base))
+        wrong = _nulls(analysis, studied.audio16k, result.pieces[-1], start_s, seed + index, base)
+        result.nulls.extend(wrong)
     return result
 
 
@@ -108,13 +112,15 @@ def _learn(studied: Studied, learned: Track) -> Analysis:
     return dataclasses.replace(studied.analysis, lips=lips, voice=voice)
 
 
-def _nulls(analysis: Analysis, audio16k: np.ndarray, piece: Dubbed, start_s: float, seed: int) -> list[float]:
+def _nulls(
+    analysis: Analysis, audio16k: np.ndarray, piece: Dubbed, start_s: float, seed: int, base: BaseModel | None
+) -> list[float]:
     """r of the truth with the opening planned for sound from elsewhere in the clip, whose end joins its beginning."""
     total, length = len(audio16k), round(piece.take_s * SPEECH_RATE)
     least = min(NULL_AWAY_S, total / SPEECH_RATE / 4)
     scores = []
     for away_s in np.random.default_rng(seed).uniform(least, total / SPEECH_RATE - least, NULLS):
         wrong = np.roll(audio16k, -round((start_s + away_s) * SPEECH_RATE))[:length]
-        plan = planned_mouth(analysis, wrong, piece.times, 1.0)
+        plan = planned_mouth(analysis, wrong, piece.times, 1.0, base)
         scores.append(measures.r(analysis.lips.opening_width(plan)[:, 0], piece.truth[:, 0]))
     return scores

@@ -7,7 +7,7 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from rendering.engine.evaluate.other_voice import (
 )
 from rendering.engine.evaluate.own_voice import own_voice
 from rendering.engine.evaluate.table import Row, finite, means
+from rendering.engine.evaluate.team import teachers, team_base
+from rendering.engine.voice.base import BaseModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class SuiteOptions:
 
     pairs: int | None = 2
     """Voices rendered over each face; 0 for none, None for all. What is only planned is measured for all of them."""
+    team: bool = False
+    """Also with the base that a team with all other clips would have; a face or voice measured never teaches it."""
     seed: int = 0
     jobs: int = 1
     """Processes."""
@@ -66,6 +70,8 @@ class _Job:
     seed: int = 0
     keep: Path | None = None
     voices: tuple[Clip, ...] = ()
+    team: tuple[Clip, ...] = ()
+    """Clips that may teach a base, if one is asked for."""
 
 
 def run_suite(clips: Sequence[Clip], options: SuiteOptions, *, report: Report = silent) -> SuiteResult:
@@ -77,6 +83,9 @@ def run_suite(clips: Sequence[Clip], options: SuiteOptions, *, report: Report = 
         speaking = [clip for clip in able if rows[clip.name]["has_sound"]]
         jobs = [_Job("own", clip, seed=options.seed, keep=options.keep) for clip in speaking]
         _merge(rows, work(jobs, report, "own voice"))
+        if options.team:
+            jobs = [replace(job, kind="team own", team=tuple(speaking)) for job in jobs]
+            _merge(rows, work(jobs, report, "own voice, team"))
         for clip in able:
             if clip not in speaking:
                 rows[clip.name]["note"] = "no sound of its own: only another voice"
@@ -102,7 +111,8 @@ def _pairs(
     if options.pairs == 0 or not any(face != voice for face in able for voice in speaking):
         return []
     by_name = {clip.name: clip for clip in able}
-    answers = work([_Job("plan", voice, voices=tuple(able)) for voice in speaking], report, "plans")
+    team = tuple(speaking) if options.team else ()
+    answers = work([_Job("plan", voice, voices=tuple(able), team=team) for voice in speaking], report, "plans")
     pairs: dict[tuple[str, str], Row] = {}
     offsets: dict[str, float] = {}
     for job, answer in answers:
@@ -116,7 +126,10 @@ def _pairs(
         _Job("pair", by_name[face], by_name[voice], offsets[voice], options.seed, options.keep)
         for face, voice in chosen
     ]
-    for job, answer in work(jobs, report, "another voice"):
+    answers = work(jobs, report, "another voice")
+    if options.team:
+        answers += work([replace(job, kind="team pair", team=team) for job in jobs], report, "another voice, team")
+    for job, answer in answers:
         pairs[job.clip.name, job.other.name].update(answer)  # type: ignore[union-attr]
     return [pairs[key] for key in sorted(pairs)]
 
@@ -194,8 +207,24 @@ def _own(job: _Job, temporary: Path) -> Row:
     return figures.of_own(studied, own, how)
 
 
+def _team_own(job: _Job, temporary: Path) -> Row:
+    studied, base = study(job.clip), team_base(teachers(job.team, job.clip))
+    if base is None:
+        return {}
+    phones, how = figures.sounds(studied)
+    own = own_voice(studied, _place(job, temporary, "team"), silent, seed=job.seed, phonemes=phones, base=base)
+    return _with_team(figures.of_own(studied, own, how))
+
+
+def _with_team(row: Row) -> Row:
+    return {f"team_{name}": value for name, value in row.items()}
+
+
 def _plans(job: _Job, temporary: Path) -> Row:
-    """Each face's plan for this voice, against the voice's mouth at the offset that all plans together hear."""
+    """Each face's plan for this voice, against the voice's mouth at the offset that all plans together hear.
+
+    With a team's base at the same offset: what is compared is the bases.
+    """
     voice = study(job.clip)
     faces = {clip.name: study(clip) for clip in job.voices if clip != job.clip}
     plans = {name: plan_for(face, voice, 0.0) for name, face in faces.items()}
@@ -208,24 +237,47 @@ def _plans(job: _Job, temporary: Path) -> Row:
             "plan_open": measures.r(plan[:, 0], truth[:, 0]),
             "plan_width": measures.r(plan[:, 1], truth[:, 1]),
         }
+        base = team_base(teachers(job.team, faces[name].clip, job.clip))
+        if base is not None:
+            plan = plan_for(faces[name], voice, 0.0, base)
+            answer[name] |= {
+                "team_plan_open": measures.r(plan[:, 0], truth[:, 0]),
+                "team_plan_width": measures.r(plan[:, 1], truth[:, 1]),
+            }
     return answer
 
 
 def _pair(job: _Job, temporary: Path) -> Row:
+    return _of_pair(job, _place(job, temporary))
+
+
+def _team_pair(job: _Job, temporary: Path) -> Row:
+    base = team_base(teachers(job.team, *(clip for clip in (job.clip, job.other) if clip)))
+    return {} if base is None else _with_team(_of_pair(job, _place(job, temporary, "team"), base))
+
+
+def _of_pair(job: _Job, place: Path, base: BaseModel | None = None) -> Row:
     if job.other is None:
         raise ValueError("a pair needs a voice")
     face, voice = study(job.clip), study(job.other)
     phones, how = figures.sounds(voice)
-    out = _place(job, temporary) / f"{job.clip.path.stem}+{job.other.path.stem}.mp4"
-    return figures.of_pair(face, other_voice(face, voice, job.offset_s, out, silent, phones), how)
+    out = place / f"{job.clip.path.stem}+{job.other.path.stem}.mp4"
+    return figures.of_pair(face, other_voice(face, voice, job.offset_s, out, silent, phones, base), how)
 
 
-def _place(job: _Job, temporary: Path) -> Path:
+def _place(job: _Job, temporary: Path, inner: str = "") -> Path:
     """Where videos go."""
     if job.keep is None:
         return temporary
-    job.keep.mkdir(parents=True, exist_ok=True)
-    return job.keep
+    (job.keep / inner).mkdir(parents=True, exist_ok=True)
+    return job.keep / inner
 
 
-_KINDS: dict[str, Callable[[_Job, Path], Row]] = {"study": _study, "own": _own, "plan": _plans, "pair": _pair}
+_KINDS: dict[str, Callable[[_Job, Path], Row]] = {
+    "study": _study,
+    "own": _own,
+    "team own": _team_own,
+    "plan": _plans,
+    "pair": _pair,
+    "team pair": _team_pair,
+}

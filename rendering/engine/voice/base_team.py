@@ -99,10 +99,17 @@ def train_team_base(
     }
     figures["kept"] = figures["gain"] >= MIN_GAIN and 2 * figures["better_for"] > len(names)
     if figures["kept"]:
-        model = _learn(shipped, library, steps, seed, progress)
-        figures["identity"] = _write(_levelled(model, shipped, library), figures, out)
+        model = _levelled(_learn(shipped, library, steps, seed, progress), shipped, library)
+        figures["identity"] = _write(model, figures, out)
     report("train", progress.total, progress.total)
     return figures
+
+
+def learn_base(library: Library, *, seed: int = 0) -> BaseModel:
+    """What :func:`train_team_base` would learn from ``library``, of which it is not asked whether it pays."""
+    shipped = load_base()
+    steps = _steps(sum(lesson.speech_s for name in sorted(library) for lesson in library[name]))
+    return _levelled(_learn(shipped, library, steps, seed, _Progress(silent, steps)), shipped, library)
 
 
 def _write(model: BaseModel, figures: Mapping[str, Any], out: Path) -> str:
