@@ -11,6 +11,7 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from projects import throttling
 from projects.problems import HeyGemError
@@ -42,7 +43,15 @@ def answer(request: HttpRequest, error: HeyGemError) -> HttpResponse:
         response = render(request, "components/toast.html", toast, status=error.problem.status)
         response["HX-Retarget"], response["HX-Reswap"] = "#toasts", "beforeend"
         return response
-    return render(request, "projects/problem.html", {"problem": problem}, status=error.problem.status)
+    context = {"problem": problem, "back": came_from(request)}
+    return render(request, "projects/problem.html", context, status=error.problem.status)
+
+
+def came_from(request: HttpRequest) -> str:
+    """The address of the page of this site whose form was sent, to go back to; empty when there is none."""
+    page = request.headers.get("Referer", "")
+    is_ours = url_has_allowed_host_and_scheme(page, {request.get_host()}, request.is_secure())
+    return page if request.method == "POST" and is_ours and urlsplit(page).path != request.path else ""
 
 
 def _names_nul(request: HttpRequest) -> bool:

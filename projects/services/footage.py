@@ -60,8 +60,8 @@ def reanalyse_footage(*, actor: User, footage: Footage) -> Footage:
 def choose_face(*, actor: User, footage: Footage, number: int) -> Footage:
     """Of the faces that the analysis saw, ``number`` (from 0) is the presenter's: look again, at that one.
 
-    The one that is followed already stays as it is. Raises ``HeyGemError``: ``no_such_face``, and ``still_analysing``
-    while the footage is being looked at.
+    The one that is followed already stays as it is, and so does the one that is being looked for already. Raises
+    ``HeyGemError``: ``no_such_face``, and ``still_analysing`` while the footage is being looked at.
     """
     require(actor, footage.presenter.team, Role.CREATOR)
     # Locked: boxes and choice must be of the same analysis.
@@ -72,7 +72,10 @@ def choose_face(*, actor: User, footage: Footage, number: int) -> Footage:
     if number == seen.presenter_face and seen.is_settled:
         return footage
     x, y, width, height = faces[number]
-    analysis.look_again(footage, chosen_face=[round(x + width / 2, 4), round(y + height / 2, 4)])
+    chosen = [round(x + width / 2, 4), round(y + height / 2, 4)]
+    if chosen == seen.chosen_face and not seen.is_settled:
+        return footage
+    analysis.look_again(footage, chosen_face=chosen)
     audit.record(
         action="footage.face_chosen", actor=actor, team=footage.presenter.team, subject=footage, face=number + 1
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.conftest import OpenPage, Portal
 from tests.e2e.test_board import new_board
@@ -53,6 +53,22 @@ def test_a_stranger_finds_nothing_there(stage: Portal, open_page: OpenPage, boar
     answer = page.goto(board_url)
     assert answer is not None
     assert answer.status == 404
+
+
+def test_a_button_pressed_twice_sends_its_form_once(stage: Portal, open_page: OpenPage) -> None:
+    page = open_page(stage, "bob")
+    page.goto(f"/t/{stage.team}/projects/new/")
+    page.get_by_label("Name").fill("Pressed twice")
+    held: list[Route] = []  # answered when it has been pressed for the third time
+    page.route("**/projects/new/", lambda route: held.append(route))
+    box = page.get_by_role("button", name="Make the board").bounding_box()
+    assert box is not None
+    for _ in range(3):
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(150)
+    assert len(held) == 1
+    held[0].continue_()
+    expect(page.get_by_role("heading", name="Pressed twice")).to_be_visible()
 
 
 def test_the_language_is_switched_and_stays(stage: Portal, open_page: OpenPage) -> None:

@@ -152,6 +152,13 @@ def test_choosing_a_face_has_the_footage_looked_at_again_at_that_face(bob, prese
     assert code_of(footage.choose_face, actor=bob, footage=made, number=0) == "still_analysing"
 
 
+def test_the_same_face_chosen_by_two_people_is_looked_for_once(alice, bob, presenter):
+    made = factories.footage(presenter, faces=FACES, presenter_face=0)
+    footage.choose_face(actor=bob, footage=made, number=1)
+    assert footage.choose_face(actor=alice, footage=made, number=1).chosen_face == [0.7, 0.4]
+    assert AuditEvent.objects.filter(action="footage.face_chosen").count() == 1
+
+
 def test_the_face_that_is_followed_already_costs_no_second_look(bob, presenter):
     made = factories.footage(presenter, faces=FACES, presenter_face=1)
     assert footage.choose_face(actor=bob, footage=made, number=1).state == AnalysisState.READY

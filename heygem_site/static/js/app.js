@@ -54,6 +54,17 @@ document.addEventListener(
   },
   true,
 );
+// One press, one change: what is pressed again while the answer is on its way would be done twice, or be refused.
+const LOCKED = 10000;
+const sent = new Map();
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  const now = performance.now();
+  if (now - (sent.get(form) ?? -Infinity) < LOCKED) event.preventDefault();
+  else sent.set(form, now);
+});
+window.addEventListener("pageshow", () => sent.clear());
 document.addEventListener("htmx:confirm", async (event) => {
   if (!event.detail.question) return;
   event.preventDefault();
