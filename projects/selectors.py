@@ -59,8 +59,29 @@ class FaceMark:
     is_presenter: bool
     picture_height: int
 
+    @property
+    def label_r(self) -> int:
+        """Radius of the number's circle: pages bound the picture's height, so a tall one is drawn smaller."""
+        return round(LABEL_R * max(1, self.picture_height / PICTURE_WIDTH))
+
+    @property
+    def label_x(self) -> int:
+        return _within(self.x + self.width // 2, self.label_r, PICTURE_WIDTH)
+
+    @property
+    def label_y(self) -> int:
+        """Above the face, where it hides nothing of it; below it where the picture ends before that."""
+        away = self.label_r + LABEL_GAP
+        below = _within(self.y + self.height + away, self.label_r, self.picture_height)
+        return self.y - away if self.y - away >= self.label_r else below
+
 
 PICTURE_WIDTH = 1000
+LABEL_R, LABEL_GAP = 34, 12
+
+
+def _within(place: int, margin: int, end: int) -> int:
+    return min(max(place, margin), end - margin)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +142,15 @@ def analysed(item: Footage | AudioTake) -> AnalysedView:
         state=item.state,
         findings=findings(item),
         stage=labels.stage_label(item.stage) if item.state == AnalysisState.RUNNING else "",
-        percent=labels.overall_percent(item.stage, item.progress) if item.state == AnalysisState.RUNNING else 0,
+        percent=percent_of(item) if item.state == AnalysisState.RUNNING else 0,
         tier=labels.TIERS.get(item.tier, "") if isinstance(item, Footage) else "",
         faces=_faces(item) if isinstance(item, Footage) and item.is_settled else (),
     )
+
+
+def percent_of(item: Footage | AudioTake) -> int:
+    """Of its whole analysis, whatever stage it is in. A take is only listened to."""
+    return labels.overall_percent(item.stage, item.progress) if isinstance(item, Footage) else min(item.progress, 100)
 
 
 def _faces(footage: Footage) -> tuple[FaceMark, ...]:

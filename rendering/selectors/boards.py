@@ -10,6 +10,7 @@ from typing import Any
 
 from projects import problems
 from projects.models import AnalysisState, AudioTake, Footage, Project
+from projects.selectors import percent_of
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.layout import Cell, Layout, Record, load_layout, load_records
 from rendering.material import PENDING
@@ -113,7 +114,7 @@ def _look_at_material(cell: Cell, *, was_cancelled: bool) -> _Seen:
 
 
 def _waiting_for(material: Footage | AudioTake) -> _Seen:
-    return _Seen(CellState.WAITING, stage=material.stage, percent=material.progress if material.stage else None)
+    return _Seen(CellState.WAITING, stage=material.stage, percent=percent_of(material) if material.stage else None)
 
 
 def cell_view(cell: Cell, record: Record | None, line: Line | None) -> CellView:

@@ -103,7 +103,7 @@ class CellView:
     take: AudioTake | None = None
     stage: str = ""
     percent: int | None = None
-    """0..100 of the whole job (of the stage while waiting for analysis); None when nothing is running."""
+    """0..100 of the whole job (of the whole analysis while waiting for it); None when nothing is running."""
     queue_position: int | None = None
     """1 is next; None when not in line."""
     eta_s: float | None = None

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from projects import selectors
 from projects.models import AnalysisState, Membership, Role
-from projects.services import scripts, teams
+from projects.services import footage, scripts, teams
 from tests import factories
 from tests.cast import browser
 
@@ -78,6 +78,37 @@ def test_of_several_faces_one_is_chosen_on_the_page(bob, victor, presenter):
     found.refresh_from_db()
     assert (found.chosen_face, found.state) == ([0.7, 0.4], AnalysisState.WAITING)
     assert "Who is the presenter?" not in shown(browser(bob), "presenter", presenter.public_id)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1080, 1920), (320, 240)])
+def test_a_faces_number_stands_in_the_picture_and_hides_no_face(presenter, width, height):
+    poster = factories.blob(presenter.team, b"poster", "image/jpeg")
+    boxes = [[0.0, 0.0, 0.06, 0.1], [0.45, 0.4, 0.06, 0.08], [0.94, 0.9, 0.06, 0.1]]
+    found = factories.footage(presenter, faces=boxes, presenter_face=1, poster=poster, width=width, height=height)
+    marks = selectors.analysed(found).faces
+    assert len(marks) == 3
+    for mark in marks:
+        assert mark.label_r <= mark.label_x <= selectors.PICTURE_WIDTH - mark.label_r
+        assert mark.label_r <= mark.label_y <= mark.picture_height - mark.label_r
+        assert not mark.y - mark.label_r < mark.label_y < mark.y + mark.height + mark.label_r
+
+
+def test_footage_that_is_looked_at_again_shows_no_figures_of_before(alice, presenter):
+    found = factories.footage(presenter, figures={"speech_s": 9.5, "cv_open": 0.21})
+    assert "Speech, seconds" in shown(browser(alice), "presenter", presenter.public_id)
+    footage.reanalyse_footage(actor=alice, footage=found)
+    assert "Speech, seconds" not in shown(browser(alice), "presenter", presenter.public_id)
+
+
+def test_who_is_refused_can_go_back_to_where_they_were(bob, presenter):
+    found = factories.footage(presenter, AnalysisState.RUNNING, **factories.leased())
+    address = reverse("projects:footage_analyse", args=[found.public_id])
+    page = f"http://testserver{reverse('projects:presenter', args=[presenter.public_id])}"
+    refused = browser(bob).post(address, headers={"referer": page})
+    assert refused.status_code == 409
+    assert f'href="{page}">Go back' in refused.content.decode()
+    for stranger in ("http://evil.example/", f"http://testserver{address}", ""):
+        assert "Go back" not in browser(bob).post(address, headers={"referer": stranger}).content.decode()
 
 
 def test_nothing_is_asked_where_one_face_is_seen(bob, presenter):

@@ -80,6 +80,15 @@ def test_a_cell_whose_footage_is_being_analysed_waits_and_may_be_queued(bob: Use
     assert (cell.state, cell.can_render, cell.can_cancel) == (CellState.WAITING, False, True)
 
 
+def test_a_cell_that_waits_for_its_footage_tells_how_far_all_of_the_analysis_is(single: Project) -> None:
+    percents = []
+    for stage, progress in (("probe", 100), ("track", 1), ("track", 100), ("profile", 50)):
+        Footage.objects.update(state=AnalysisState.RUNNING, stage=stage, progress=progress, **factories.leased())
+        percents.append(the_cell(single).percent)
+    assert percents == sorted(percents)
+    assert percents[0] == 3
+
+
 def test_a_job_is_seen_from_line_to_video(bob: User, single: Project) -> None:
     start_batch(actor=bob, project=single)
     cell = the_cell(single)
