@@ -105,8 +105,11 @@ def render_command(options: argparse.Namespace) -> int:
     result = render(request, report=bar)
     bar.end()
     followed = result.quality.text_followed
-    if followed is not None and followed < TEXT_FOLLOWED:
-        print(f"note: the take does not say {options.text}; lips follow the sound alone.", file=sys.stderr)
+    if text and followed is None:
+        unread = f"{options.text} in the language {options.language}"
+        print(f"note: no voice reads {unread}; lips follow the sound alone.", file=sys.stderr)
+    elif followed is not None and followed < TEXT_FOLLOWED:
+        print(f"note: the words of {options.text} are not in the take; lips follow the sound alone.", file=sys.stderr)
     if result.base:
         print(f"note: with your own base model {result.base} ({request.base}).", file=sys.stderr)
     elif options.base is not None:
@@ -125,7 +128,7 @@ def render_command(options: argparse.Namespace) -> int:
 
 
 def _read_text(path: Path | None) -> str:
-    """The words of a text file. Raises ``OSError``, also for one that holds none."""
+    """The words of a text file. Raises ``OSError``, also for one that is no text."""
     try:
         return path.read_text("utf-8-sig") if path else ""
     except UnicodeDecodeError as error:
@@ -269,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("footage", type=Path, metavar="FOOTAGE")
     sub.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER")
     sub.add_argument("--face", **face)  # type: ignore[arg-type]
-    add_measuring(add)
+    add_measuring(add, face)
     words = "train the base model: from synthesised speech, or on from there with footage that you have the rights to"
     sub = add("train-base", train_base_command, words)
     sub.add_argument(

@@ -160,7 +160,8 @@ class Quality:
     frames_kept: int
     """Frames that kept their own pixels: no face could be followed, or something passed before the mouth."""
     text_followed: float | None = None
-    """Share of the take's speech that says the request's text, 0..1; under .5 the text was not used. None: no text."""
+    """Share of the take's speech that says the request's text, 0..1; under .5 the text was not used. None: no
+    text, or no voice that reads its language."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,11 @@ FAILURES: dict[str, Failure] = {
             _("Check the microphone or the export level and upload the take again."),
         ),
         Failure(
+            "no_voice",
+            _("No voice can speak this text."),
+            _("Give a text with words in it, and the code of a language that espeak-ng speaks: en, zh, es, ..."),
+        ),
+        Failure(
             "too_short",
             _("The file is shorter than can be used."),
             _("Use footage of at least 3 seconds and a take of at least 0.3 seconds."),

@@ -129,7 +129,7 @@ def known_sounds(request: RenderRequest, take: Take) -> Said:
     if not request.text.strip():
         return Said()
     found = align(take.audio16k, request.text, request.language)
-    return Said(found.phonemes, round(found.followed, 3))
+    return Said(found.phonemes, round(found.followed, 3) if found.readable else None)
 
 
 def output_frames(take_s: float, video: VideoInfo, options: RenderOptions) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rendering.engine.contract import Limits
+from rendering.engine.evaluate.sheet import SheetOptions, sheet
 from rendering.engine.face.track import Track, track_footage
 from rendering.engine.media.frames import read_frames
 from rendering.engine.media.probe import probe
@@ -120,3 +121,13 @@ def test_somebody_who_comes_later_is_not_followed_instead(people: People, tmp_pa
     assert len(track.faces) == 1
     assert track.ok[:18].all()
     assert not track.ok[30:].any()
+
+
+def test_a_sheet_shows_the_mouth_of_the_face_that_is_pointed_at(people: People, tmp_path: Path) -> None:
+    film = people.film(tmp_path / "two.mp4", lambda _: LEFT, lambda _: RIGHT)
+    light = []
+    for number, x in enumerate((0.25, 0.75)):
+        out = tmp_path / f"{number}.png"
+        sheet(film, out, phonemes=[], options=SheetOptions(seconds=0.2, face=(x, 0.5)))
+        light.append(float(cv2.imread(str(out)).max(axis=2).mean()))
+    assert light[0] > 1.2 * light[1]

@@ -51,6 +51,10 @@ def test_the_text_gives_the_sounds_if_it_is_said_and_is_reported_if_it_is_not(ta
     assert other.followed < 0.5
 
 
+def test_of_a_text_that_no_voice_reads_nothing_is_claimed(take: Take) -> None:
+    assert known_sounds(request(text=TEXT, language="english"), take) == Said((), None)
+
+
 @pytest.mark.parametrize(("content", "words"), [(b"\xff\xfe\x00", "not a text file"), (None, "No such file")])
 def test_a_text_that_cannot_be_read_is_told_before_anything_is_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, words: str

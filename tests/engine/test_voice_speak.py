@@ -49,7 +49,7 @@ def test_several_sentences_are_said_by_one_process_in_their_order():
 def test_nothing_to_say_and_no_voice_to_say_it_are_refused(text, language):
     with pytest.raises(EngineError) as refusal:
         speak(text, language)
-    assert refusal.value.code == "silent_audio"
+    assert refusal.value.code == "no_voice"
 
 
 def test_the_gpl_library_is_never_loaded_into_our_own_process():

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rendering.engine.console import FAILED, ProgressBar, complain, number
 
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
 
-def add_measuring(add: Add) -> None:
-    """Make both known; ``add`` takes a name, what to call and what it does, and answers with its parser."""
+def add_measuring(add: Add, face: Mapping[str, Any]) -> None:
+    """Make both known; ``add`` takes a name, what to call and what it does, and answers with its parser. ``face``: the
+    option that points at one of several."""
     sub = add("evaluate", evaluate_command, "dub clips with their own and each other's sound, compare with the truth")
     sub.add_argument("clips", type=Path, nargs="*", metavar="CLIP", help="a film, or a folder of films")
     sub.add_argument("--generated", action="store_true", help="also generated presenters, whose sounds are known")
@@ -30,6 +32,7 @@ def add_measuring(add: Add) -> None:
     sub.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")
     sub.add_argument("--source", type=Path, metavar="FOOTAGE", help="show the same frames of it in a second row")
     sub.add_argument("--phones", type=Path, metavar="JSON", help="[[start_s, end_s, IPA], ...]; else they are heard")
+    sub.add_argument("--face", **face)
     sub.add_argument("--start", type=float, default=0.0, metavar="SECONDS")
     sub.add_argument("--seconds", type=number(0.04, 3600), default=4.0)
     sub.add_argument("--step", type=int, choices=range(1, 101), default=1, metavar="N", help="every Nth frame")
@@ -72,6 +75,7 @@ def sheet_command(options: argparse.Namespace) -> int:
         step=options.step,
         columns=options.columns,
         scale=options.scale,
+        face=options.face,
     )
     phonemes = read_phonemes(options.phones) if options.phones else None
     bar = ProgressBar()

@@ -41,6 +41,8 @@ class SheetOptions:
     columns: int = 10
     scale: int = 1
     """Whole enlargement for small footage; pixels stay pixels."""
+    face: tuple[float, float] | None = None
+    """Whose mouth, of several: where the face is in the first frame, x and y in 0..1; None: the largest."""
 
 
 def sheet(
@@ -63,7 +65,7 @@ def sheet(
     fps = float(told.fps)
     first = round(options.start_s * fps)
     wanted = list(range(first, min(told.frames, first + max(1, round(options.seconds * fps))), options.step))
-    crops, boxes = _mouths(video, info, set(wanted), report)
+    crops, boxes = _mouths(video, info, set(wanted), options.face, report)
     if not crops:
         raise EngineError("io_error", f"{video.name}: no mouth between {options.start_s} s and its end")
     rows = [crops]
@@ -85,7 +87,7 @@ Box = tuple[int, int, int, int]
 
 
 def _mouths(
-    video: Path, info: MediaInfo, wanted: set[int], report: Report
+    video: Path, info: MediaInfo, wanted: set[int], face: tuple[float, float] | None, report: Report
 ) -> tuple[dict[int, np.ndarray], dict[int, Box]]:
     """The crops of frames ``wanted`` and where they are; one size for all, from the first face."""
     crops: dict[int, np.ndarray] = {}
@@ -102,7 +104,7 @@ def _mouths(
         box = (round(x - size[0] / 2), round(y - 0.45 * size[1]), size[0], size[1])
         crops[frame.index], boxes[frame.index] = frame.bgr(box), box
 
-    track_footage(video, info, report=report, on_frame=keep)
+    track_footage(video, info, face=face, report=report, on_frame=keep)
     return crops, boxes
 
 

@@ -7,7 +7,7 @@ depend on the speaker. Stretches in which the two do not sound alike are not fol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.fft import dct
@@ -61,12 +61,14 @@ class Alignment:
 
     ``phonemes``: (start, end, IPA; "" for a pause), in order, of the followed stretches alone. ``words``: likewise, as
     written. ``spans``: the stretches that follow the text. ``followed``: share of the take's speech within them, 0..1.
+    ``readable``: whether there is a voice that reads the text; without one nothing is known of it.
     """
 
     phonemes: tuple[Phoneme, ...]
     words: tuple[Phoneme, ...]
     spans: tuple[tuple[float, float], ...]
     followed: float
+    readable: bool = True
 
     @property
     def trusted(self) -> bool:
@@ -82,12 +84,14 @@ def align(audio16k: np.ndarray, text: str, language: str) -> Alignment:
     """
     nothing = Alignment((), (), (), 0.0)
     talking = activity(audio16k) > 0.5
-    if talking.sum() * HOP_S < _PAUSE_S or not text.strip():
+    if not text.strip():
+        return replace(nothing, readable=False)
+    if talking.sum() * HOP_S < _PAUSE_S:
         return nothing
     try:
         said = _at_the_pace_of(talking, text[: round(MAX_LETTERS_S * len(talking) * HOP_S) + 200], language)
-    except EngineError:
-        return nothing
+    except EngineError as error:
+        return replace(nothing, readable=error.code != "no_voice")
     if said is None:
         return nothing
     take, spoken = _on_one_scale(_Sound.of(audio16k), _Sound.of(said.audio))

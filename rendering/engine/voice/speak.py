@@ -63,14 +63,14 @@ class Speech:
 
 
 def speak(text: str, language: str = "en", *, rate: int = 16000, **manner: Any) -> Speech:
-    """Say ``text``; ``manner`` as in :class:`Sentence`. Raises ``EngineError("silent_audio")`` for no sound."""
+    """Say ``text``; ``manner`` as in :class:`Sentence`. Raises ``EngineError("no_voice")`` when nothing can be said."""
     return speak_many([Sentence(text=text, language=language, **manner)], rate=rate)[0]
 
 
 def speak_many(sentences: Sequence[Sentence], *, rate: int = 16000) -> list[Speech]:
     """Say each of ``sentences`` in one espeak-ng process, resampled to ``rate`` Hz."""
     if not all(sentence.text.strip() for sentence in sentences):
-        raise EngineError("silent_audio", "there is nothing to say in the text")
+        raise EngineError("no_voice", "there is nothing to say in the text")
     root = str(Path(__file__).resolve().parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     asked = "".join(json.dumps(asdict(sentence)) + "\n" for sentence in sentences)
@@ -106,7 +106,7 @@ def _read_answer(answer: tuple[dict[str, Any], bytes], rate: int) -> Speech:
 
     head, pcm = answer
     if head["error"]:
-        raise EngineError("silent_audio", head["error"])
+        raise EngineError("no_voice", head["error"])
     audio = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
     if head["rate"] != rate:
         audio = soxr.resample(audio, head["rate"], rate).astype(np.float32)
