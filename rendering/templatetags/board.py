@@ -78,7 +78,7 @@ def quality_figures(version: RenderVersion) -> list[Figure]:
         figures.append(Figure(_("Sound against mouth"), f"{offset:+d} ms" if offset else "0 ms", meaning))
     if quality.get("text_followed") is not None:
         said = quality["text_followed"]
-        meaning = _("lips close on p, b and m") if said >= TEXT_FOLLOWED else _("not what the take says; not used")
+        meaning = _("lips close on p, b and m") if said >= TEXT_FOLLOWED else _("too few; lips follow the sound alone")
         figures.append(Figure(_("Words found in the take"), f"{100 * said:.0f} %", meaning))
     for key, label, low, high, worse, better in (
         ("flicker", _("Flicker"), 0.9, 1.1, _("more than filmed"), _("less than filmed")),

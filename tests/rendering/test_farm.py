@@ -11,7 +11,7 @@ from django.db import connection
 from django.http import Http404
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django_q.models import OrmQ
 
 from heygem_site.owner import ensure_owner
@@ -22,6 +22,7 @@ from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare, Work
 from rendering.selectors import farm, rates
 from rendering.selectors.farm import Why, Word
 from rendering.services import farm as services
+from rendering.templatetags.farm import detail_words
 from tests import factories
 from tests.cast import browser
 from tests.rendering import making
@@ -352,3 +353,11 @@ def test_the_first_owner_of_an_installation_opens_the_farm_and_finds_it_in_the_m
 
 def test_a_member_does_not_see_the_way(alice: User, team: Team) -> None:
     assert "/farm/" not in browser(alice).get("/").content.decode()
+
+
+def test_the_log_has_words_for_what_it_notes() -> None:
+    noted = {"face": 2, "event": "take.ready", "template": "{script}", "language": "en"}
+    with translation.override("zh-hans"):
+        told = detail_words(AuditEvent(detail=noted))
+    assert not any(f"{name}:" in told for name in noted)
+    assert "2" in told

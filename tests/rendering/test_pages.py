@@ -235,7 +235,7 @@ def test_an_estimate_is_a_round_one(seconds: float | None, words: str) -> None:
         assert remaining(seconds) == words
 
 
-@pytest.mark.parametrize(("share", "meaning"), [(0.94, "lips close"), (0.31, "not what the take says")])
+@pytest.mark.parametrize(("share", "meaning"), [(0.94, "lips close"), (0.31, "too few")])
 def test_a_version_tells_whether_the_words_were_found(share: float, meaning: str) -> None:
     (figure,) = quality_figures(RenderVersion(quality={"text_followed": share}))
     assert figure.value == f"{100 * share:.0f} %"
