@@ -224,12 +224,10 @@ def presenter_cards(page: Iterable[Presenter]) -> list[PresenterCard]:
     return cards
 
 
-def footage_of(presenter: Presenter, *, archived: bool = False) -> list[AnalysedView]:
-    """The presenter's footage, newest first."""
-    rows = presenter.footage.filter(archived_at__isnull=not archived).select_related(
-        "blob", "poster", "filmstrip", "preview"
-    )
-    return [analysed(footage) for footage in rows.order_by("-pk")]
+def footage_of(presenter: Presenter, *, archived: bool = False) -> QuerySet[Footage]:
+    """The presenter's footage, newest first; :func:`analysed` makes each of a page of them ready to show."""
+    rows = presenter.footage.filter(archived_at__isnull=not archived)
+    return rows.select_related("blob", "poster", "filmstrip", "preview").order_by("-pk")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from projects import access, selectors
-from projects.models import Presenter, Role, Team
+from projects.models import Footage, Presenter, Role, Team
 from projects.services import footage as footage_services
 from projects.services import presenters as services
 from projects.views.base import back, fragment, mark_of, number, numbered, offer_undo, page, signed_in
 
-PAGE = 48
+PAGE, FOOTAGE_PAGE = 48, 20
 
 
 def _listing(request: HttpRequest, team: Team) -> dict[str, Any]:
@@ -65,10 +65,12 @@ def presenter_new(request: HttpRequest, team_id: str) -> HttpResponse:
     return redirect("projects:presenter", made.public_id)
 
 
-def _footage(presenter: Presenter) -> dict[str, Any]:
-    shown = selectors.footage_of(presenter)
+def _footage(request: HttpRequest, presenter: Presenter) -> dict[str, Any]:
+    page_obj = numbered(request, selectors.footage_of(presenter), size=FOOTAGE_PAGE)
+    shown = [selectors.analysed(footage) for footage in page_obj]
     return {
         "presenter": presenter,
+        "page_obj": page_obj,
         "footage": shown,
         # What the page's poller says back, so that only what changed is sent.
         "marks": [view.mark for view in shown],
@@ -81,13 +83,13 @@ def _footage(presenter: Presenter) -> dict[str, Any]:
 @require_safe
 def presenter(request: HttpRequest, public_id: str) -> HttpResponse:
     found = access.get_presenter_for_user(request.user, public_id)
-    context = _footage(found)
+    context = _footage(request, found)
     return page(
         request,
         "projects/presenter.html",
         found.team,
         mark=mark_of(context["marks"]),
-        archived_footage=selectors.footage_of(found, archived=True),
+        archived_footage=list(selectors.footage_of(found, archived=True)),
         **context,
     )
 
@@ -97,7 +99,7 @@ def presenter(request: HttpRequest, public_id: str) -> HttpResponse:
 def presenter_changes(request: HttpRequest, public_id: str) -> HttpResponse:
     """The footage that was ``moving`` when the page was drawn, as it is now, and what came after ``last``."""
     found = access.get_presenter_for_user(request.user, public_id)
-    context = _footage(found)
+    context = _footage(request, found)
     moving, last = request.GET.get("moving", "").split(","), number(request.GET.get("last"))
     return fragment(
         request,
@@ -151,7 +153,14 @@ def presenter_restore(request: HttpRequest, public_id: str) -> HttpResponse:
 def footage(request: HttpRequest, public_id: str) -> HttpResponse:
     """Footage is shown on its presenter's page."""
     found = access.get_footage_for_user(request.user, public_id)
-    return redirect(f"{reverse('projects:presenter', args=[found.presenter.public_id])}#footage-{found.public_id}")
+    return redirect(f"{_page_of(found)}#footage-{found.public_id}")
+
+
+def _page_of(footage: Footage) -> str:
+    """The page of its presenter's that shows it."""
+    newer = selectors.footage_of(footage.presenter).filter(pk__gt=footage.pk).count()
+    address = reverse("projects:presenter", args=[footage.presenter.public_id])
+    return address if newer < FOOTAGE_PAGE else f"{address}?page={newer // FOOTAGE_PAGE + 1}"
 
 
 @login_required
@@ -164,7 +173,7 @@ def footage_archive(request: HttpRequest, public_id: str) -> HttpResponse:
         sentence=_("%(name)s is in the archive now.") % {"name": found.name},
         url=reverse("projects:footage_restore", args=[found.public_id]),
     )
-    return back(request, reverse("projects:presenter", args=[found.presenter.public_id]))
+    return back(request, _page_of(found))
 
 
 @login_required
@@ -172,7 +181,7 @@ def footage_archive(request: HttpRequest, public_id: str) -> HttpResponse:
 def footage_restore(request: HttpRequest, public_id: str) -> HttpResponse:
     found = access.get_footage_for_user(request.user, public_id, need=Role.CREATOR)
     footage_services.restore_footage(actor=signed_in(request), footage=found)
-    return back(request, reverse("projects:presenter", args=[found.presenter.public_id]))
+    return back(request, _page_of(found))
 
 
 @login_required
@@ -181,7 +190,7 @@ def footage_analyse(request: HttpRequest, public_id: str) -> HttpResponse:
     """Look at it again."""
     found = access.get_footage_for_user(request.user, public_id, need=Role.CREATOR)
     footage_services.reanalyse_footage(actor=signed_in(request), footage=found)
-    return back(request, reverse("projects:presenter", args=[found.presenter.public_id]))
+    return back(request, _page_of(found))
 
 
 @login_required
@@ -192,4 +201,4 @@ def footage_face(request: HttpRequest, public_id: str) -> HttpResponse:
     # Without a choice there is no such face.
     chosen = number(request.POST.get("face")) - 1
     footage_services.choose_face(actor=signed_in(request), footage=found, number=chosen)
-    return back(request, reverse("projects:presenter", args=[found.presenter.public_id]))
+    return back(request, _page_of(found))

@@ -100,6 +100,23 @@ def test_footage_that_is_looked_at_again_shows_no_figures_of_before(alice, prese
     assert "Speech, seconds" not in shown(browser(alice), "presenter", presenter.public_id)
 
 
+def test_a_presenter_with_much_footage_shows_the_newest_and_leads_to_the_rest(alice, presenter):
+    client = browser(alice)
+    every = [factories.footage(presenter, name=f"take {n}.mp4") for n in range(45)]
+    newest = shown(client, "presenter", presenter.public_id)
+    assert "take 44.mp4" in newest
+    assert "take 4.mp4" not in newest
+    assert "?page=2" in newest
+    oldest = client.get(reverse("projects:footage", args=[every[4].public_id]), follow=True)
+    assert "take 4.mp4" in oldest.content.decode()
+    again = client.post(reverse("projects:footage_analyse", args=[every[4].public_id]), follow=True)
+    assert "Waiting for its turn" in again.content.decode()
+    poll = f"{reverse('projects:presenter_changes', args=[presenter.public_id])}?moving={every[4].public_id}"
+    oldest_pk = every[4].pk
+    changed = client.get(f"{poll}&last={oldest_pk}&page=3").content.decode()
+    assert f'id="footage-{every[4].public_id}"' in changed
+
+
 def test_who_is_refused_can_go_back_to_where_they_were(bob, presenter):
     found = factories.footage(presenter, AnalysisState.RUNNING, **factories.leased())
     address = reverse("projects:footage_analyse", args=[found.public_id])
