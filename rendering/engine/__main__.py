@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options) or 0)
     except EngineError as error:
-        return complain(f"{error.failure.sentence} {error.failure.remedy}", f"{error.code}: {error.detail}")
+        # Here nothing is tried again by itself, and there is no operator to tell.
+        remedy = error.failure.remedy if error.failure.kind == "permanent" else ""
+        return complain(f"{error.failure.sentence} {remedy}".rstrip(), f"{error.code}: {error.detail}")
     except MemoryError:
         return complain("The machine ran out of memory.", "out_of_memory")
     except OSError as error:
@@ -241,9 +243,12 @@ def serve_command(options: argparse.Namespace) -> int:
 
 
 def _point(text: str) -> tuple[float, float]:
-    x, y = (float(part) for part in text.split(","))
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        x = y = -1.0
     if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError("must be two numbers from 0 to 1, such as 0.3,0.5")
     return x, y
 
 

@@ -180,3 +180,42 @@ def test_a_sheet_shows_every_mouth_asked_for_at_full_size(filmed: Filmed, tmp_pa
     assert out.stat().st_size > 5000
     with pytest.raises(EngineError, match="no mouth"):
         sheet(filmed.video, out, phonemes=sounds, options=SheetOptions(start_s=60.0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sheet", "film.mp4", "-o", "out.jpeg2"], "PNG"),
+        (["sheet", "film.mp4", "-o", "out.png", "--start", "-3"], "between 0 and"),
+        (["sheet", "film.mp4", "-o", "out.png", "--face", "left"], "such as 0.3,0.5"),
+        (["evaluate", "film.mp4", "--pairs", "-1"], "whole number"),
+        (["evaluate", "film.mp4", "--jobs", "0"], "--jobs"),
+    ],
+)
+def test_a_wrong_wish_is_told_in_words_before_any_work(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_table_that_could_not_be_written_is_not_measured_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    wall = make_video(tmp_path / "wall.mp4", pictures=80, size=(160, 120))
+    assert main(["evaluate", str(wall), "--markdown", str(tmp_path / "gone" / "table.md")]) == 1
+    told = capsys.readouterr()
+    assert "no such folder" in told.err
+    assert "wall" not in told.out
+
+
+def test_the_command_line_promises_no_second_try(
+    filmed: Filmed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sheet", str(filmed.video), "-o", str(tmp_path / "out.png"), "--start", "60"]) == 1
+    told = capsys.readouterr().err
+    assert "no mouth between" in told
+    assert "by itself" not in told

@@ -23,17 +23,17 @@ def add_measuring(add: Add, face: Mapping[str, Any]) -> None:
     words = "also with the base model that a team with all other clips would have"
     sub.add_argument("--team", action="store_true", help=words)
     sub.add_argument("--seed", type=int, default=0, help="which wrong sound the null is planned for")
-    sub.add_argument("--jobs", type=int, default=1, help="processes")
+    sub.add_argument("--jobs", type=int, choices=range(1, 65), default=1, metavar="N", help="processes")
     sub.add_argument("--keep", type=Path, metavar="FOLDER", help="keep every video that is made")
     sub.add_argument("--json", type=Path, metavar="FILE", help="also write every figure, of every pair, as JSON")
     sub.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
     sub = add("sheet", sheet_command, "a contact sheet of mouths with their times and sounds, as a PNG")
     sub.add_argument("video", type=Path, metavar="VIDEO")
-    sub.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png")
+    sub.add_argument("-o", "--out", type=_picture, required=True, metavar="OUT.png")
     sub.add_argument("--source", type=Path, metavar="FOOTAGE", help="show the same frames of it in a second row")
     sub.add_argument("--phones", type=Path, metavar="JSON", help="[[start_s, end_s, IPA], ...]; else they are heard")
     sub.add_argument("--face", **face)
-    sub.add_argument("--start", type=float, default=0.0, metavar="SECONDS")
+    sub.add_argument("--start", type=number(0, 36_000), default=0.0, metavar="SECONDS")
     sub.add_argument("--seconds", type=number(0.04, 3600), default=4.0)
     sub.add_argument("--step", type=int, choices=range(1, 101), default=1, metavar="N", help="every Nth frame")
     sub.add_argument("--columns", type=int, choices=range(1, 101), default=10, metavar="N")
@@ -46,6 +46,9 @@ def evaluate_command(options: argparse.Namespace) -> int:
     from rendering.engine.evaluate.suite import SuiteOptions, run_suite
     from rendering.engine.evaluate.table import as_markdown, as_text
 
+    for path in filter(None, (options.json, options.markdown)):
+        if not path.parent.is_dir():
+            return complain(f"{path.parent}: no such folder.")
     bar = ProgressBar()
     clips = find_clips(options.clips) + (generated_clips(report=bar) if options.generated else [])
     if not clips:
@@ -87,11 +90,17 @@ def sheet_command(options: argparse.Namespace) -> int:
     return 0
 
 
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError("must be the name of a PNG file")
+    return path
+
+
 def _count(text: str) -> int | None:
     """A number of voices; None for all of them."""
     if text == "all":
         return None
-    count = int(text)
-    if count < 0:
-        raise ValueError(text)
-    return count
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError('must be a whole number, or "all"')
+    return int(text)
