@@ -304,6 +304,10 @@ def test_the_audit_log_is_narrowed_and_taken_away_as_a_table(olga: Operator) -> 
     olga.presses("Release: rack/worker", noted="Worker given work again", of="rack/worker")
     log = olga.log
     log.goto("/farm/audit/")
+    log.set_viewport_size({"width": 768, "height": 900})
+    column = log.locator("tbody tr:first-child td.subject").bounding_box()
+    assert column is not None
+    assert column["width"] > 150, "names are read in a line, not letter by letter"
     log.get_by_label("What", exact=True).select_option(label="Worker paused")
     log.get_by_label("To what (name or id)").fill("rack/worker")
     log.get_by_role("button", name="Search").click()

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import translation
 from pytest_django.fixtures import DjangoAssertNumQueries
 
-from projects.models import Project, Team
+from projects.models import Footage, Project, Team
 from rendering import selectors
 from rendering.cells import CellKey
 from rendering.models import RenderJob, RenderVersion
@@ -189,6 +189,15 @@ def test_one_version_alone_is_not_compared(board: Project, bob: User, sign_in: S
     start_batch(actor=bob, project=board, cells=keys(board)[:1])
     cell = succeed_next().deliverable
     assert sign_in(bob).get(f"/cells/{cell.public_id}/compare/")["Location"] == f"/cells/{cell.public_id}/"
+
+
+def test_a_video_of_footage_with_several_faces_leads_to_the_choice(board: Project, bob: User, sign_in: SignIn) -> None:
+    start_batch(actor=bob, project=board, cells=keys(board)[:1])
+    made = succeed_next()
+    address = f"/cells/{made.deliverable.public_id}/"
+    assert "several faces" not in sign_in(bob).get(address).content.decode()
+    Footage.objects.update(faces=[[0.1, 0.2, 0.2, 0.4], [0.6, 0.25, 0.2, 0.3]])
+    assert "several faces" in sign_in(bob).get(address).content.decode()
 
 
 def test_trying_it_makes_a_board_of_one_and_opens_its_cell(team: Team, bob: User, sign_in: SignIn) -> None:
