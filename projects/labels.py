@@ -104,6 +104,7 @@ ACTIONS: dict[str, str | Promise] = {
     "take.archived": _("Recording archived"),
     "take.restored": _("Recording brought back"),
     "take.reanalysed": _("Recording listened to again"),
+    "take.words_chosen": _("Newest words are the recording's"),
     "upload.abandoned": _("Upload cancelled"),
     "project.created": _("Project made"),
     "project.renamed": _("Project renamed"),

@@ -6,7 +6,7 @@ The team comes from ``projects.access``: whoever holds it may read it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from django.contrib.auth.models import User
@@ -99,6 +99,8 @@ class AnalysedView:
     """What kind of result to expect, in words; empty for takes and until it is known."""
     faces: tuple[FaceMark, ...] = ()
     """Where there are several and it is settled who is followed."""
+    has_newer_words: bool = False
+    """Of a take: words were written after those that it is known to say."""
 
     @property
     def settled(self) -> bool:
@@ -310,7 +312,11 @@ def script_languages(script: Script) -> list[LanguageView]:
                 name=languages.name(tag),
                 version=of_language[0],
                 earlier=tuple(version for version in of_language[1:] if version.text),
-                takes=tuple(analysed(take) for take in every if take.archived_at is None),
+                takes=tuple(
+                    replace(analysed(take), has_newer_words=take.script_version_id != of_language[0].pk)
+                    for take in every
+                    if take.archived_at is None
+                ),
                 archived=tuple(analysed(take) for take in every if take.archived_at is not None),
             )
         )

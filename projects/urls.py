@@ -44,6 +44,7 @@ urlpatterns = [
     path("takes/<str:public_id>/archive/", scripts.take_archive, name="take_archive"),
     path("takes/<str:public_id>/restore/", scripts.take_restore, name="take_restore"),
     path("takes/<str:public_id>/analyse/", scripts.take_analyse, name="take_analyse"),
+    path("takes/<str:public_id>/words/", scripts.take_words, name="take_words"),
     path("t/<str:team_id>/webhooks/", webhooks.webhooks, name="webhooks"),
     path("t/<str:team_id>/webhooks/new/", webhooks.webhook_new, name="webhook_new"),
     path("webhooks/<str:public_id>/", webhooks.webhook, name="webhook"),

@@ -178,6 +178,10 @@ class HeyGem:
     def analyse_take(self, public_id: str) -> a.Take:
         return self._one(e.TAKE_ANALYSE, public_id)
 
+    def take_says_newest_words(self, public_id: str) -> a.Take:
+        """The words that were written after it came are what it says, only written down better."""
+        return self._one(e.TAKE_WORDS, public_id)
+
     def archive_take(self, public_id: str) -> a.Take:
         return self._one(e.TAKE_ARCHIVE, public_id)
 

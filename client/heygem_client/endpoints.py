@@ -76,6 +76,7 @@ SCRIPT_VERSIONS = _list(f"{API}/scripts/{{public_id}}/versions/", a.ScriptVersio
 TAKES = _list(f"{API}/takes/", a.Take, "team", "script", "language", "state", "archived")
 TAKE = _get(f"{API}/takes/{{public_id}}/", a.Take)
 TAKE_ANALYSE = _act(f"{API}/takes/{{public_id}}/analyse/", a.Take)
+TAKE_WORDS = _act(f"{API}/takes/{{public_id}}/words/", a.Take)
 TAKE_ARCHIVE = _act(f"{API}/takes/{{public_id}}/archive/", a.Take)
 TAKE_RESTORE = _act(f"{API}/takes/{{public_id}}/restore/", a.Take)
 

@@ -173,6 +173,11 @@ class Takes(Archived):
         """Listen to it again."""
         return self.act(script_services.reanalyse_take)
 
+    @action(detail=True, methods=["post"])
+    def words(self, request: Request, public_id: str) -> Response:
+        """It says the newest words of its language, which were written down after it came."""
+        return self.act(script_services.take_says_newest)
+
 
 class Projects(Archived, Made):
     """Boards: which scripts are to be said by which presenters."""

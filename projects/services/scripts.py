@@ -146,3 +146,25 @@ def reanalyse_take(*, actor: User, take: AudioTake) -> AudioTake:
     analysis.look_again(take)
     audit.record(action="take.reanalysed", actor=actor, team=team, subject=take)
     return take
+
+
+@transaction.atomic
+def take_says_newest(*, actor: User, take: AudioTake) -> AudioTake:
+    """The recording says the newest words of its language: they were only written down better since then."""
+    script = take.script_version.script
+    require(actor, script.team, Role.CREATOR)
+    Script.objects.select_for_update().get(pk=script.pk)
+    was, newest = take.script_version, _newest_version(script, take.script_version.language)
+    if newest is not None and newest.pk != was.pk:
+        take.script_version = newest
+        take.save(update_fields=["script_version"])
+        audit.record(
+            action="take.words_chosen",
+            actor=actor,
+            team=script.team,
+            subject=take,
+            language=newest.language,
+            number=newest.number,
+            was=was.number,
+        )
+    return take

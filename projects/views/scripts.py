@@ -224,3 +224,12 @@ def take_analyse(request: HttpRequest, public_id: str) -> HttpResponse:
     found = access.get_take_for_user(request.user, public_id, need=Role.CREATOR)
     services.reanalyse_take(actor=signed_in(request), take=found)
     return back(request, _page_of(found))
+
+
+@login_required
+@require_POST
+def take_words(request: HttpRequest, public_id: str) -> HttpResponse:
+    """It says the newest words."""
+    found = access.get_take_for_user(request.user, public_id, need=Role.CREATOR)
+    services.take_says_newest(actor=signed_in(request), take=found)
+    return back(request, _page_of(found))

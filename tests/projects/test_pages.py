@@ -188,6 +188,19 @@ def test_the_script_page_learns_of_new_takes_and_leaves_the_words_alone(alice, t
     assert "fresh.wav, the newest usable recording" in answer
 
 
+def test_a_recording_is_asked_whether_it_says_the_words_that_were_corrected(alice, victor, script):
+    words = "It says the newest words"
+    wrong = scripts.write_version(actor=alice, script=script, language="en", text="Helo.")
+    take = factories.take(script, script_version=wrong)
+    assert words not in shown(browser(alice), "script", script.public_id)
+    scripts.write_version(actor=alice, script=script, language="en", text="Hello.")
+    assert words not in shown(browser(victor), "script", script.public_id)
+    assert words in shown(browser(alice), "script", script.public_id)
+    said = browser(alice).post(reverse("projects:take_words", args=[take.public_id]), follow=True).content.decode()
+    assert words not in said
+    assert "for version 2 of the words" in said
+
+
 @pytest.mark.parametrize("name", ["presenters", "scripts"])
 def test_a_list_refreshes_itself_only_when_something_changed(alice, team, presenter, script, name):
     client = browser(alice)

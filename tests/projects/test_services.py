@@ -87,6 +87,19 @@ def test_a_take_belongs_to_the_newest_words_of_its_language(team, bob, script):
     assert scripts.add_take(actor=bob, script=script, language="en", blob=blob, name="again.wav") == take
 
 
+def test_words_that_were_only_corrected_are_those_of_the_recording_when_somebody_says_so(team, bob, victor, script):
+    wrong = scripts.write_version(actor=bob, script=script, language="en", text="Helo.")
+    take = factories.take(script, script_version=wrong)
+    newest = scripts.write_version(actor=bob, script=script, language="en", text="Hello.")
+    take.refresh_from_db()
+    assert take.script_version != newest
+    assert code_of(scripts.take_says_newest, actor=victor, take=take) == "not_allowed"
+    for _ in range(2):
+        assert scripts.take_says_newest(actor=bob, take=take).script_version == newest
+    event = AuditEvent.objects.get(action="take.words_chosen")
+    assert (event.detail["was"], event.detail["number"]) == (1, 2)
+
+
 @pytest.mark.parametrize("tag", ["", "english", "en us", "../etc", "x" * 20])
 def test_a_language_must_be_a_tag(bob, script, tag):
     assert code_of(scripts.write_version, actor=bob, script=script, language=tag, text="a") == "bad_language"

@@ -117,6 +117,7 @@ POST   projects:script_restore        302 404 403 403 302 302 302
 POST   projects:take_archive          302 404 403 403 302 302 302
 POST   projects:take_restore          302 404 403 403 302 302 302
 POST   projects:take_analyse          302 404 403 403 302 302 302
+POST   projects:take_words            302 404 403 403 302 302 302
 GET    projects:webhooks              302 404 403 403 403 200 200
 GET    projects:webhook_new           302 404 403 403 403 200 200
 POST   projects:webhook_new           302 404 403 403 403 200 200
@@ -179,6 +180,7 @@ POST   api:project-restore           401 404 403 403 200 200 200
 POST   api:footage-analyse           401 404 403 403 200 200 200
 POST   api:footage-face              401 404 403 403 200 200 200
 POST   api:take-analyse              401 404 403 403 200 200 200
+POST   api:take-words                401 404 403 403 200 200 200
 POST   api:script-write              401 404 403 403 200 200 200
 POST   api:project-add               401 404 403 403 200 200 200
 POST   api:project-remove            401 404 403 403 200 200 200
