@@ -108,7 +108,7 @@ def stale_words(reasons: tuple[str, ...]) -> str:
         "footage": _("the footage has changed"),
         "take": _("the take has changed"),
         "face": _("another face was chosen"),
-        "words": _("the words of the take are known now"),
+        "words": _("the words of the take were written down or corrected since"),
         "engine": _("a newer engine is installed"),
     }
     return _(", ").join(words[reason] for reason in reasons if reason in words)
