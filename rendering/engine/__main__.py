@@ -116,6 +116,9 @@ def render_command(options: argparse.Namespace) -> int:
         print(f"note: with your own base model {result.base} ({request.base}).", file=sys.stderr)
     elif options.base is not None:
         print(f"note: {options.base} holds no base model of this version; the built-in one served.", file=sys.stderr)
+    if result.weights:
+        note = FINDINGS["supplied_checkpoint"]
+        print(f"note: {note.sentence} ({result.weights}) {note.remedy}", file=sys.stderr)
     for finding in read_prepared(folder).findings:
         if finding.level == "warning":
             note = FINDINGS[finding.code]
@@ -235,9 +238,10 @@ def serve_command(options: argparse.Namespace) -> int:
         library = lessons_by_presenter((one["presenter"], Path(one["lesson"])) for one in values["lessons"])
         return train_team_base(library, Path(values["out"]), report=report)
 
+    able = backends.able()
     serve.run(
         {"prepare": prepare_one, "render": render_one, "take": take_one, "base": base_one},
-        {"engine": ENGINE_VERSION, "backends": sorted(backends.BACKENDS), "device": backends.device()},
+        {"engine": ENGINE_VERSION, "backends": sorted(able), "weights": able, "device": backends.device()},
     )
     return 0
 
@@ -305,7 +309,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_preset(sub: argparse.ArgumentParser) -> None:
     usual = RenderOptions()
-    sub.add_argument("--backend", default=usual.backend)
+    sub.add_argument("--backend", default=usual.backend, help="exemplar, or wav2lip with WAV2LIP_CHECKPOINT=FILE")
     sub.add_argument("--amplitude", type=number(0.5, 1.5), default=usual.amplitude, help="mouth opening, .5 to 1.5")
     sub.add_argument(
         "--when-shorter", choices=("cut", "rest"), default=usual.when_shorter, help="take ends before footage"

@@ -1,12 +1,12 @@
 """Back ends by name. They share every stage but one: the step that makes the mouth.
 
-A new back end is one entry in :data:`BACKENDS`: a function that takes a :class:`Scene` and returns something with a
-``compose`` method. It is called once per render, when the footage order and the plan are known.
+A new back end is one entry in :data:`BACKENDS`: a function from a :class:`Scene` to a :class:`MouthMaker`. It is called
+once per render, when the footage order and the plan are known, and imports what only it needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ from rendering.engine.face.lips import LipSpace
 from rendering.engine.face.profile import Patches
 from rendering.engine.face.track import Track
 from rendering.engine.media.frame import Frame
+from rendering.engine.wav2lip import checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +40,25 @@ class Scene:
     """(n, 8) float32: the planned mouth, in the lip space."""
     library: Track
     """The track with only those frames followed whose mouths may be lent."""
+    audio16k: np.ndarray
+    """(m,) float32: the take at 16 kHz mono, with silence to beyond the last frame."""
+    fps: float
+    """Output frames a second."""
 
 
 class MouthMaker(Protocol):
     """Draws the mouths of one render."""
 
-    def compose(self, frame: Frame, t: int) -> bool:
-        """Draw the mouth of output frame ``t`` into ``frame``, in place; False when the frame keeps its own."""
+    together: int
+    """Frames that it is given at a time."""
+    weights: str
+    """Which weights of the operator's it draws with, 16 hex digits; empty: none."""
+
+    def compose(self, frames: Sequence[Frame], first: int) -> Sequence[bool]:
+        """Draw the mouths of output frames ``first``, ``first + 1`` ... into ``frames``, in place and in order.
+
+        :attr:`together` of them, fewer at the end. False for a frame that keeps its own.
+        """
         ...
 
     def close(self) -> None:
@@ -55,6 +68,8 @@ class MouthMaker(Protocol):
 
 class Exemplar:
     """The presenter's own mouths, chosen by dynamic programming, bent to the plan and blended in."""
+
+    together, weights = 1, ""
 
     def __init__(self, scene: Scene) -> None:
         self.patches = Patches(scene.analysis / PATCHES) if scene.tier != "C" else None
@@ -67,15 +82,28 @@ class Exemplar:
             scene.track, scene.lips, self.patches, order=scene.order, plan=scene.plan, chosen=chosen
         )
 
-    def compose(self, frame: Frame, t: int) -> bool:
-        return self.composer.compose(frame, t)
+    def compose(self, frames: Sequence[Frame], first: int) -> list[bool]:
+        return [self.composer.compose(frame, t) for t, frame in enumerate(frames, first)]
 
     def close(self) -> None:
         if self.patches is not None:
             self.patches.close()
 
 
-BACKENDS: dict[str, Callable[[Scene], MouthMaker]] = {"exemplar": Exemplar}
+def wav2lip(scene: Scene) -> MouthMaker:
+    """Mouths drawn by the operator's Wav2Lip checkpoint, over the exemplar's."""
+    from rendering.engine.wav2lip.maker import Wav2LipMouths, load_network
+
+    return Wav2LipMouths(scene, load_network(), Exemplar(scene))
+
+
+BACKENDS: dict[str, Callable[[Scene], MouthMaker]] = {"exemplar": Exemplar, "wav2lip": wav2lip}
+
+
+def able() -> dict[str, str]:
+    """The back ends that this machine has what it takes for, and which weights of the operator's each draws with."""
+    path = checkpoint.configured()
+    return {"exemplar": ""} | ({"wav2lip": checkpoint.identity(path)} if path is not None else {})
 
 
 def make(name: str, scene: Scene) -> MouthMaker:
@@ -86,5 +114,9 @@ def make(name: str, scene: Scene) -> MouthMaker:
 
 
 def device() -> str:
-    """Where the work runs. The exemplar back end needs no accelerator."""
-    return "cpu"
+    """Where the work runs. The exemplar back end needs no accelerator, and torch is not loaded for it."""
+    if len(able()) == 1:
+        return "cpu"
+    from rendering.engine import device
+
+    return device.said(device.chosen())

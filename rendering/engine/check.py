@@ -44,22 +44,23 @@ class Check:
         self._after = _Skin()
         self._still = self._longest_still = 0
         self._thumb: np.ndarray | None = None
-        self._place: _Place | None = None
+        self._places: dict[int, _Place] = {}
 
     def before(self, frame: Frame, t: int) -> None:
         """``frame`` as the footage has it, for output frame ``t``."""
         if self.measured[t] and self.track.clear[self.order[t]]:
-            self._place = _Place(self.track.steady.points[self.order[t]])
-            self._before.add(frame, self._place, t)
+            self._places[t] = place = _Place(self.track.steady.points[self.order[t]])
+            self._before.add(frame, place, t)
 
     def after(self, frame: Frame, t: int, *, drawn: bool) -> None:
         """The same frame with its mouth drawn (or not)."""
         self.kept += not drawn
         index = int(self.order[t])
         self._count_still(frame)
-        if not self.measured[t] or not self.track.clear[index] or self._place is None:
+        place = self._places.pop(t, None)
+        if place is None:
             return
-        self._after.add(frame, self._place, t)
+        self._after.add(frame, place, t)
         points = self.track.points[index]
         crop = Crop.of_points(points)
         picture = self._mesh.picture(frame, crop)

@@ -184,6 +184,8 @@ class RenderResult:
     """The process still had the analysis in memory and did not read it again."""
     base: str = ""
     """Which base model of a team's own was used, 16 hex digits; empty: the shipped one."""
+    weights: str = ""
+    """Which checkpoint of the operator's drew the mouths: 16 hex digits of its SHA-256; empty: none."""
 
 
 @dataclass(frozen=True, kw_only=True)

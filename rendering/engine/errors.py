@@ -103,6 +103,21 @@ FAILURES: dict[str, Failure] = {
         ),
         Failure("no_backend", _("The preset asks for an engine that is not installed."), _("Choose another preset.")),
         Failure(
+            "no_checkpoint",
+            _("Wav2Lip needs a checkpoint, and none is set up on the machines that render."),
+            _("Choose another way of making the mouth, or ask the operator to set WAV2LIP_CHECKPOINT."),
+        ),
+        Failure(
+            "bad_checkpoint",
+            _("The file that was set up as Wav2Lip checkpoint cannot be read as one."),
+            _("Ask the operator for a checkpoint of the published 96-pixel network, or choose another way."),
+        ),
+        Failure(
+            "unsafe_checkpoint",
+            _("The file that was set up as Wav2Lip checkpoint holds more than weights, so it was not opened."),
+            _("Ask the operator for one that holds weights alone: other contents could run code."),
+        ),
+        Failure(
             "stale_analysis",
             _("The footage was analysed by another version of the engine."),
             _("Analyse the footage again."),

@@ -126,6 +126,11 @@ FINDINGS: dict[str, Note] = {
             _("Nothing to do."),
         ),
         Note(
+            "supplied_checkpoint",
+            _("Mouths are drawn by a Wav2Lip checkpoint that the operator supplied."),
+            _("Its licence applies to the videos: that of the published weights rules out commercial use."),
+        ),
+        Note(
             "take_no_speech",
             _("Hardly any speech was found in the sound."),
             _("Check that it is the right file, with a clear voice in it."),

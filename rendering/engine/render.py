@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from rendering.engine.face.track import Track
 from rendering.engine.face.walk import walk
 from rendering.engine.media.audio import MIN_TAKE_S, SPEECH_RATE, read_audio, require_audio
 from rendering.engine.media.encode import VideoWriter
+from rendering.engine.media.frame import Frame
 from rendering.engine.media.frames import FrameWalk, Timed, ahead
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe, probe_footage
 from rendering.engine.prepare import save_poster
@@ -64,7 +66,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         said = known_sounds(request, take)
         times, amplitude = np.arange(frames) / fps, request.options.amplitude
         planned = planned_mouth(analysis, take.audio16k, times, amplitude, base, said.phonemes)
-        scene = scene_of(analysis, request.analysis, walk(analysis.track, frames, fps), planned)
+        scene = scene_of(analysis, request.analysis, walk(analysis.track, frames, fps), planned, take.audio16k)
         maker = backends.make(request.options.backend, scene)
     with stages.timed("compose"), contextlib.closing(maker):
         check, busy = compose(request, info, video, take, scene, maker, report)
@@ -87,6 +89,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         busy=busy,
         analysis_kept=kept,
         base=identity,
+        weights=maker.weights,
     )
 
 
@@ -139,9 +142,14 @@ def output_frames(take_s: float, video: VideoInfo, options: RenderOptions) -> in
 
 
 def scene_of(
-    analysis: Analysis, folder: Path, order: np.ndarray, planned: np.ndarray, library: Track | None = None
+    analysis: Analysis,
+    folder: Path,
+    order: np.ndarray,
+    planned: np.ndarray,
+    audio16k: np.ndarray,
+    library: Track | None = None,
 ) -> backends.Scene:
-    """What is to be drawn: the mouths ``planned`` (n, 8) over the footage frames ``order`` (n,).
+    """What is to be drawn: the mouths ``planned`` (n, 8) over the footage frames ``order`` (n,), to ``audio16k`` (m,).
 
     ``folder``: where the analysis lies; ``library``: the frames that may lend a mouth, if not all of the track.
     """
@@ -155,6 +163,8 @@ def scene_of(
         order=order,
         plan=planned,
         library=analysis.track if library is None else library,
+        audio16k=audio16k,
+        fps=analysis.prepared.fps,
     )
 
 
@@ -208,18 +218,30 @@ def compose(
     )
     poster_at = min(total // 3, round(POSTER_S * float(video.fps)))
     with writer, contextlib.closing(ahead(walked)) as frames:
-        for t, frame in enumerate(frames):
+        for first, some in _some(frames, maker.together):
             began = time.monotonic()
-            check.before(frame, t)
-            drawn = maker.compose(frame, t)
-            check.after(frame, t, drawn=drawn)
-            if t == poster_at and request.poster is not None:
-                save_poster(request.poster, frame)
+            for t, frame in enumerate(some, first):
+                check.before(frame, t)
+            drawn = maker.compose(some, first)
             drawing += time.monotonic() - began
-            writer.write(frame)
-            report("compose", t + 1, total)
+            for t, frame in enumerate(some, first):
+                began = time.monotonic()
+                check.after(frame, t, drawn=drawn[t - first])
+                if t == poster_at and request.poster is not None:
+                    save_poster(request.poster, frame)
+                drawing += time.monotonic() - began
+                writer.write(frame)
+                report("compose", t + 1, total)
     busy = {"decode": walked.seconds, "draw": drawing, "encode": writer.busy_s}
     return check, {name: round(seconds, 3) for name, seconds in busy.items()}
+
+
+def _some(frames: Iterable[Frame], count: int) -> Iterator[tuple[int, list[Frame]]]:
+    """Frames in groups of ``count``, the last one smaller, each with the number of its first."""
+    source, first = iter(frames), 0
+    while some := list(islice(source, count)):
+        yield first, some
+        first += len(some)
 
 
 def request_from_json(values: Mapping[str, Any]) -> RenderRequest:

@@ -226,6 +226,20 @@ class Composer:
         frame.blend(whole, canvas, alpha * self._weight[t])
         return True
 
+    def place(self, t: int) -> tuple[tuple[int, int, int, int], Mask, Array]:
+        """Where the mouth of output frame ``t`` lies, for what is laid over it: the box, the mask there, and the share
+        that captions and frames without a face beside it leave, (h, w) float32 0..1."""
+        index = int(self._order[t])
+        points, io = self._track.steady.points[index][:, :2], float(self._track.io[index])
+        moved = points.copy()
+        moved[AROUND] = self._around(t)
+        face = outline(moved)
+        box = box_around(face)
+        share = np.full((box[3], box[2]), self._weight[t], np.float32)
+        if len(self._captions):
+            share *= self._beside_captions(t, box, io)
+        return box, Mask(face, box, io, self._core(t)), share
+
     def _beside_captions(self, t: int, box: tuple[int, int, int, int], io: float) -> Array:
         """(h, w) float32 over the box: 0 where this frame, or a frame that lends, has a caption, else 1."""
         here = self._track.steady.points[int(self._order[t])][FIXED, :2]

@@ -1,0 +1,139 @@
+"""The mouths of one render, drawn by the operator's Wav2Lip checkpoint and blended as every mouth is.
+
+Under the network's mouth lies ours: each frame is first drawn as the ``exemplar`` back end would. That frame is the
+network's reference, so what leaks through it is the mouth that was planned and not the one that was filmed; its jaw
+moves; and where nobody speaks it is what stays, the presenter's own mouth at rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from rendering.engine import device
+from rendering.engine.errors import EngineError
+from rendering.engine.face.blend import LEAST_ALPHA, Colour
+from rendering.engine.media.frame import Frame
+from rendering.engine.voice.pauses import activity
+from rendering.engine.wav2lip import checkpoint, mel
+from rendering.engine.wav2lip.crops import SIZE, Crops
+
+if TYPE_CHECKING:
+    from rendering.engine.backends import Exemplar, Scene
+
+Array = np.ndarray[Any, Any]
+
+VARIABLE = "WAV2LIP_BATCH"
+ON_CPU, ON_CARD = 4, 32
+"""Frames that the network draws together unless the environment says otherwise."""
+
+
+class Network:
+    """The network on its device, in float32 and in batches of one size."""
+
+    def __init__(self, loaded: checkpoint.Loaded, where: torch.device, together: int) -> None:
+        self.net, self.weights, self.device, self.together = loaded.net, loaded.identity, where, together
+
+    def draw(self, faces: Array, spectra: Array) -> Array:
+        """``faces`` (n, 96, 96, 3) u8 BGR of the reference, ``spectra`` (n, 80, 16) float32 -> (n, 96, 96, 3) float32
+        0..255; not a number where the network had no answer. Raises ``device_error``."""
+        drawn: list[Array] = []
+        while len(drawn) < len(faces):
+            chunk = slice(len(drawn), len(drawn) + self.together)
+            try:
+                drawn += self._batch(faces[chunk], spectra[chunk])
+            except torch.OutOfMemoryError:
+                if self.together == 1:
+                    raise
+                self.together //= 2
+            except torch.AcceleratorError as error:
+                raise EngineError("device_error", str(error).splitlines()[0]) from error
+        return np.stack(drawn) if drawn else np.empty((0, SIZE, SIZE, 3), np.float32)
+
+    def _batch(self, faces: Array, spectra: Array) -> list[Array]:
+        """Up to :attr:`together` of them, filled up to that number: every batch has one shape."""
+        count = len(faces)
+        seen = np.zeros((self.together, 6, SIZE, SIZE), np.float32)
+        seen[:count, 3:] = faces.transpose(0, 3, 1, 2) / np.float32(255)
+        seen[:count, :3, : SIZE // 2] = seen[:count, 3:, : SIZE // 2]
+        heard = np.zeros((self.together, 1, *spectra.shape[1:]), np.float32)
+        heard[:count, 0] = spectra
+        # TF32 would keep ten bits of a number: the card is to draw what the processor draws.
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with torch.inference_mode(), exact:
+            given = [torch.from_numpy(part).to(self.device) for part in (heard, seen)]
+            answer = self.net(*given)[:count].cpu().numpy()
+        return list(answer.transpose(0, 2, 3, 1) * np.float32(255))
+
+
+def load_network() -> Network:
+    """The network as the environment asks for it.
+
+    Raises ``no_checkpoint``, ``bad_checkpoint``, ``unsafe_checkpoint`` or ``device_error``.
+    """
+    where = device.chosen()
+    together = int(os.environ.get(VARIABLE, "") or 0) or (ON_CPU if where.type == "cpu" else ON_CARD)
+    return Network(checkpoint.load(checkpoint.required(), where), where, together)
+
+
+class Wav2LipMouths:
+    """One render's mouths. Frames in order, up to :attr:`together` at a time."""
+
+    def __init__(self, scene: Scene, network: Network, under: Exemplar) -> None:
+        self.together, self.weights = network.together, network.weights
+        self._network = network
+        self._under, self._order, self._track = under, scene.order, scene.track
+        self._crops = Crops(scene.track)
+        frames = len(scene.order)
+        self._heard = mel.windows(mel.spectrogram(scene.audio16k), frames, scene.fps)
+        spoken = activity(scene.audio16k)
+        self._speaks = np.interp(np.arange(frames) / scene.fps, np.arange(len(spoken)) / 100, spoken)
+        self._colour = Colour()
+
+    def compose(self, frames: Sequence[Frame], first: int) -> list[bool]:
+        filmed = [self._filmed(frame, first + k) for k, frame in enumerate(frames)]
+        done, places = [], []
+        for t, frame in enumerate(frames, first):
+            done.append(self._under.composer.compose(frame, t))
+            places.append(self._under.composer.place(t) if done[-1] else None)
+        asked = [k for k in range(len(frames)) if done[k] and self._speaks[first + k] > LEAST_ALPHA]
+        if not asked:
+            self._colour = Colour()
+            return done
+        faces = np.stack([self._crops.cut(frames[k], int(self._order[first + k])) for k in asked])
+        drawn = dict(zip(asked, self._network.draw(faces, self._heard[[first + k for k in asked]]), strict=True))
+        for k, frame in enumerate(frames):
+            place = places[k]
+            if k not in drawn or place is None:
+                self._colour = Colour()
+            elif not np.isfinite(drawn[k]).all():
+                for plane, old in filmed[k]:
+                    plane[...] = old
+                done[k] = False
+            else:
+                box, mask, share = place
+                index, picture = int(self._order[first + k]), np.clip(np.rint(drawn[k]), 0, 255).astype(np.uint8)
+                laid, covered = self._crops.lay(picture, index, box)
+                laid = self._colour(laid, frame.bgr(box), mask)
+                frame.blend(box, laid, mask.full() * covered * share * np.float32(self._speaks[first + k]))
+        return done
+
+    def _filmed(self, frame: Frame, t: int) -> list[tuple[Array, Array]]:
+        """Views of the planes of ``frame`` where its mouth will be drawn, and copies of what they show now."""
+        index = int(self._order[t])
+        if not self._track.ok[index]:
+            return []
+        points, io = self._track.steady.points[index][:, :2], float(self._track.io[index])
+        low, high = points.min(axis=0) - io, points.max(axis=0) + io
+        left, top = (np.maximum(0, low).astype(int) // 2).tolist()
+        right, bottom = (np.maximum(0, high).astype(int) // 2 + 1).tolist()
+        views = [frame.y[2 * top : 2 * bottom, 2 * left : 2 * right]]
+        views += [plane[top:bottom, left:right] for plane in (frame.u, frame.v)]
+        return [(view, view.copy()) for view in views]
+
+    def close(self) -> None:
+        self._under.close()
