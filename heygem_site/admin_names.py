@@ -154,6 +154,7 @@ COLUMNS = frozenset(
         _("warm"),
         _("webhook"),
         _("weight"),
+        _("weights"),
         _("width"),
         _("work days"),
         _("worker"),

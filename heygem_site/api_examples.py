@@ -24,7 +24,14 @@ RUNNING_JOB = {
     **{"state": "running", "stage": "compose", "progress": 52, "priority": 0, "attempts": 1, "max_attempts": 3},
     **{"error_code": "", "version": None, "created_at": WHEN, "started_at": WHEN, "finished_at": None},
 }
-PRESET = {"amplitude": 1.0, "when_shorter": "cut", "crf": 20, "speed": "fast", "normalize_loudness": True}
+PRESET = {
+    "backend": "auto",
+    "amplitude": 1.0,
+    "when_shorter": "cut",
+    "crf": 20,
+    "speed": "fast",
+    "normalize_loudness": True,
+}
 ANALYSED = {
     **{"state": "ready", "stage": "", "progress": 100, "error_code": "", "findings": [], "analysed_at": WHEN},
     **{"archived_at": None, "created_at": WHEN},
@@ -104,7 +111,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "eta_s": None,
     },
     "Preset": {
-        **{"id": "r6c9mf4wz8dh3xuk", "team": TEAM, "name": "Small", "is_default": False, "backend": "exemplar"},
+        **{"id": "r6c9mf4wz8dh3xuk", "team": TEAM, "name": "Small", "is_default": False},
         **{**PRESET, "created_at": WHEN},
     },
     "PresetNew": {"team": TEAM, "name": "Small", **PRESET},
@@ -128,7 +135,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Version": {
         **{"id": VERSION, "project": PROJECT, "presenter": ADA, "script": GREETING, "language": "en", "batch": BATCH},
         **{"number": 2, "published": True, "width": 1080, "height": 1920, "fps": 30.0, "duration_s": 8.2},
-        **{"quality": {"sync": 0.71}, "engine": "1.0", "tier": "A", "preset": {"crf": 18}, "size": 6_291_456},
+        **{
+            "quality": {"sync": 0.71},
+            "engine": "1.0",
+            "weights": "",
+            "tier": "A",
+            "preset": {"crf": 18},
+            "size": 6_291_456,
+        },
         **{
             "sha256": "9f2c" * 16,
             "download_url": f"/media/{BLOB}/v2.mp4?download",
@@ -154,7 +168,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Worker": {
         **{"id": 3, "name": "render-1/gpu", "host": "render-1", "cluster": "gpu", "version": "1.0.0", "engine": "1.0"},
-        **{"backends": ["exemplar"], "device": "CUDA 0", "device_memory_mb": 81920, "figures": {"temperature_c": 54}},
+        **{
+            "backends": ["exemplar"],
+            "weights": {},
+            "device": "CUDA 0",
+            "device_memory_mb": 81920,
+            "figures": {"temperature_c": 54},
+        },
         **{"state": "active", "asked": "", "refusal": "", "failures_in_row": 0, "is_heard": True, "job": JOB},
         **{"busy_since": WHEN, "last_seen_at": WHEN, "created_at": WHEN},
     },

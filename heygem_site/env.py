@@ -137,6 +137,26 @@ def folder(name: str, *, default: Path) -> Path:
     return path
 
 
+def regular_file(name: str) -> Path | None:
+    """An absolute path of a file that is there; None when nothing is named."""
+    if not (value := text(name)):
+        return None
+    path = Path(value).expanduser()
+    if not path.is_absolute():
+        raise ImproperlyConfigured(f"{name} must be an absolute path, not {value!r}.")
+    if not path.is_file():
+        raise ImproperlyConfigured(f"{name} names {path}, which is not a file.")
+    return path
+
+
+def device(name: str) -> str:
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:`` and a number; whether it is there, the engine finds out."""
+    value = text(name, default="auto").lower()
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?", value):
+        raise ImproperlyConfigured(f"{name} must be auto, cpu, cuda or a card such as cuda:1, not {value!r}.")
+    return value
+
+
 def var_dir() -> Path:
     """Where an installation keeps what is its own: key, embedded database, locks."""
     return folder("HEYGEM_VAR", default=Path(__file__).resolve().parent.parent / "var")

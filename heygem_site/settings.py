@@ -234,6 +234,9 @@ SITE_URL = env.address("SITE_URL").rstrip("/")  # before the links in what webho
 
 # The engine runs as a child process of a worker; nothing else knows how to start it.
 ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "rendering.engine", "serve"])
+ENGINE_DEVICE = env.device("ENGINE_DEVICE")  # for what runs networks: the card where there is one
+WAV2LIP_CHECKPOINT = env.regular_file("WAV2LIP_CHECKPOINT")  # the operator's own, under its own licence
+WAV2LIP_BATCH = env.integer("WAV2LIP_BATCH", default=0, high=512)  # frames drawn together; 0: as fits the device
 
 # The queue. Only progress extends a lease, and a silent engine is ended before its worker would lose the job.
 LEASE_SECONDS = env.integer("LEASE_SECONDS", default=90, low=1)

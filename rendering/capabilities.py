@@ -6,14 +6,14 @@ has analysed is rendered by workers of the same version as long as there is one;
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from rendering.models import WorkerNode
+from rendering.models import Preset, WorkerNode
 from rendering.workers import SEEN_RECENTLY
 
 LEAVING = (WorkerNode.State.DRAINING, WorkerNode.State.QUARANTINED, WorkerNode.State.STOPPED)
@@ -57,7 +57,41 @@ def live_engines(*, heard: bool = False) -> set[str]:
 
     ``heard``: only what engines have said of themselves, not what their workers take them for before they start.
     """
-    staying = WorkerNode.objects.filter(cluster="gpu", last_seen_at__gte=timezone.now() - SEEN_RECENTLY)
+    staying = _staying()
     if heard:
         staying = staying.exclude(backends=[])
-    return set(staying.exclude(state__in=LEAVING).exclude(engine="").values_list("engine", flat=True))
+    return set(staying.exclude(engine="").values_list("engine", flat=True))
+
+
+def _staying() -> QuerySet[WorkerNode]:
+    """Workers that render and are there to stay."""
+    seen = WorkerNode.objects.filter(cluster="gpu", last_seen_at__gte=timezone.now() - SEEN_RECENTLY)
+    return seen.exclude(state__in=LEAVING)
+
+
+NEEDS_WEIGHTS = {Preset.Backend.WAV2LIP.value: "no_checkpoint"}
+"""Back ends that draw with weights of the operator's, and the code of what is wrong without them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What the machines that render have for one back end."""
+
+    lacking: str = ""
+    """Code of why nobody can render with it; empty: somebody can."""
+    identity: str = ""
+    """Of the weights that the worker heard of last would draw with; empty: none are needed, or not known yet."""
+
+
+def weights_for(options: Mapping[str, object]) -> Weights:
+    """For the back end of a preset's snapshot. Where no worker is there, this process's own settings say."""
+    backend = str(options.get("backend", ""))
+    if backend not in NEEDS_WEIGHTS:
+        return Weights()
+    told = list(_staying().order_by("-last_seen_at").values_list("weights", flat=True))
+    if not told and settings.WAV2LIP_CHECKPOINT:
+        return Weights()
+    having = [weights[backend] for weights in told if backend in weights]
+    if not having:
+        return Weights(lacking=NEEDS_WEIGHTS[backend])
+    return Weights(identity=next(filter(None, having), ""))

@@ -14,11 +14,17 @@ __all__ = ["ENGINE_VERSION", "fingerprint"]
 
 
 def fingerprint(
-    footage: Footage, take: AudioTake, options: Mapping[str, Any], engine: str = ENGINE_VERSION, base: str = ""
+    footage: Footage,
+    take: AudioTake,
+    options: Mapping[str, Any],
+    engine: str = ENGINE_VERSION,
+    base: str = "",
+    weights: str = "",
 ) -> str:
     """SHA-256 over the footage's and the take's bytes, the take's words, a preset's snapshot and the engine's version.
 
-    ``base`` is the identity of the team's own base model, if one is used. Both blobs and the take's script version
+    ``base`` is the identity of the team's own base model, ``weights`` that of the operator's checkpoint which draws the
+    mouths, if one is used. Both blobs and the take's script version
     should be loaded. Names, teams and ids are no part of it: the same file uploaded again is the same, unless another
     of its faces was chosen or other words are given with it.
     """
@@ -34,6 +40,8 @@ def fingerprint(
         parts["text"] = [take.script_version.language, take.script_version.text]
     if base:  # what was made without one keeps its fingerprint
         parts["base"] = base
+    if weights:
+        parts["weights"] = weights
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 

@@ -11,6 +11,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from projects.models import TeamLimits
+from projects.problems import get
+from rendering.capabilities import weights_for
 from rendering.models import Preset, RetentionRule
 from rendering.services import farm
 from rendering.services.retention import DAYS
@@ -21,8 +23,9 @@ class PresetForm(forms.ModelForm):
 
     class Meta:
         model = Preset
-        fields = ("name", "amplitude", "when_shorter", "normalize_loudness", "crf", "speed")
+        fields = ("name", "backend", "amplitude", "when_shorter", "normalize_loudness", "crf", "speed")
         help_texts = {
+            "backend": _("Automatic takes what looks best: at present the presenter's own mouths."),
             "amplitude": _("1 is the presenter's own; 0.5 is held back, 1.5 is lively."),
             "when_shorter": _("What happens to the rest of the footage when the take ends before it."),
             "normalize_loudness": _("Brings every take to -16 LUFS, so that videos sit well beside each other."),
@@ -34,10 +37,21 @@ class PresetForm(forms.ModelForm):
             "crf": forms.NumberInput(attrs={"min": "12", "max": "30", "step": "1"}),
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kept = self.instance.backend if self.instance.pk else ""
+        usable = [name for name in Preset.Backend if name == kept or not weights_for({"backend": name}).lacking]
+        self.fields["backend"].required = False  # left out: as it is
+        self.fields["backend"].choices = [(name.value, name.label) for name in usable]  # type: ignore[attr-defined]
+        if Preset.Backend.WAV2LIP in usable:
+            notice = get("supplied_checkpoint")
+            words = (self.fields["backend"].help_text, notice.sentence, notice.remedy)
+            self.fields["backend"].help_text = " ".join(map(str, words))
+
     @property
     def options(self) -> dict[str, Any]:
         """The engine's options of a valid form, as the services take them."""
-        return {name: value for name, value in self.cleaned_data.items() if name != "name"}
+        return {name: value for name, value in self.cleaned_data.items() if name != "name" and value != ""}
 
     def _get_validation_exclusions(self) -> set[str]:
         # The team is not a field of the form; a taken name is the service's to refuse.

@@ -68,6 +68,8 @@ class Finished:
     seconds: dict[str, float]
     base: str = ""
     """Identity of the team's own base model that was used; empty: the built-in one."""
+    weights: str = ""
+    """Identity of the operator's checkpoint that drew the mouths; empty: none did."""
     fingerprint: str = ""
     """Of what was used, where that is not what the job asked for; empty: the job's."""
 
@@ -172,7 +174,8 @@ def succeed_at_once(job: RenderJob, known: RenderVersion) -> RenderVersion | Non
     waiting = Q(state__in=[JobState.QUEUED, JobState.HELD])
     if not _change(job, waiting, state=JobState.SUCCEEDED, progress=100, finished_at=timezone.now()):
         return None
-    same = ("video", "poster", "engine", "tier", "width", "height", "fps", "duration_s", "quality", "seconds", "base")
+    made = ("video", "poster", "width", "height", "fps", "duration_s")
+    same = (*made, "engine", "tier", "quality", "seconds", "base", "weights")
     return _add_version_of(job, {name: getattr(known, name) for name in same})
 
 

@@ -30,6 +30,8 @@ MOST_WARM = 50
 """Footage that a worker is taken to have at hand: what it used last."""
 SEEN_RECENTLY = timedelta(minutes=5)
 RESTARTS = (WorkerNode.Asked.RESTART, WorkerNode.Asked.RESTART_NOW)
+TOLD = ("engine", "backends", "weights", "device")
+"""What a worker's engine says of itself."""
 STUCK_AFTER = timedelta(seconds=30)
 """A healthy cluster with an idle worker takes a waiting ticket within its polling interval."""
 
@@ -77,16 +79,22 @@ def register(cluster: str) -> tuple[WorkerNode, bool]:
         if (node.engine, node.version) != (ENGINE_VERSION, settings.VERSION):
             # Not what it was: what its engine can do is heard when that has started.
             node.engine, node.version, node.backends = ENGINE_VERSION, settings.VERSION, []
+        # Which one it is, and whether it can be read, the engine says when it has started.
+        node.weights = {"wav2lip": ""} if settings.WAV2LIP_CHECKPOINT else {}
         log.info("worker %s is process %s", node, node.pid)
     node.last_seen_at = timezone.now()
-    told = ["engine", "version", "backends"]
+    told = ["engine", "version", "backends", "weights"]
     node.save(update_fields=["pid", "busy_since", "idle_since", "last_seen_at", "asked", *told])
     return node, replaces
 
 
-def describe(node: WorkerNode, *, engine: str, backends: Sequence[str], device: str) -> None:
-    """What the worker's engine said of itself when it was ready."""
-    WorkerNode.objects.filter(pk=node.pk).update(engine=engine, backends=list(backends), device=device)
+def describe(
+    node: WorkerNode, *, engine: str, backends: Sequence[str], device: str, weights: Mapping[str, str] | None = None
+) -> None:
+    """What the worker's engine said of itself when it was ready. ``weights``: the operator's, by back end."""
+    used = {name: identity for name, identity in (weights or {}).items() if identity}
+    told = {"engine": engine, "backends": list(backends), "device": device, "weights": used}
+    WorkerNode.objects.filter(pk=node.pk).update(**told)
 
 
 def at_service(node: WorkerNode) -> WorkerNode | None:

@@ -185,5 +185,5 @@ def take(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
 if __name__ == "__main__":
     serve.run(
         {"prepare": prepare, "render": render, "take": take, "base": base},
-        {"engine": ENGINE_VERSION, "backends": ["exemplar"], "device": "cpu"},
+        {"engine": ENGINE_VERSION, "backends": ["exemplar"], "weights": {"exemplar": ""}, "device": "cpu"},
     )

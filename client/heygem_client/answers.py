@@ -224,6 +224,7 @@ class Version:
     quality: Json
     engine: str
     base: str
+    weights: str
     tier: str
     preset: Json
     size: int | None

@@ -32,6 +32,7 @@ def checks() -> dict[str, Check]:
         "disk": machine.disks_have_room,
         "engine": machine.engine_starts,
         "models": machine.models_load,
+        "checkpoint": machine.checkpoint_loads,
         "workers": house.workers_are_heard,
         "tickets": house.tickets_are_taken,
     }

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from heygem_site.doctor.findings import BAD, OK, WARN, Finding
 
@@ -23,12 +24,24 @@ print(json.dumps({"engine": ENGINE_VERSION, "device": torch.cuda.get_device_name
 """
 MODELS = """
 import json
-from rendering.engine.backends import BACKENDS
+from rendering.engine.backends import able
 from rendering.engine.face.models import Net
 from rendering.engine.media.audio import _speech_model
 from rendering.engine.voice.base import load_base
 Net("face_landmark.tflite"), _speech_model(), load_base()
-print(json.dumps({"backends": sorted(BACKENDS)}))
+print(json.dumps({"backends": sorted(able())}))
+"""
+CHECKPOINT = """
+import json, torch
+from rendering.engine.errors import EngineError
+from rendering.engine.findings import FINDINGS
+from rendering.engine.wav2lip import checkpoint
+told = {"notice": FINDINGS["supplied_checkpoint"].remedy}
+try:
+    told["identity"] = checkpoint.load(checkpoint.required(), torch.device("cpu")).identity
+except EngineError as error:
+    told["failure"], told["remedy"] = f"{error.failure.sentence} ({error.detail})", error.failure.remedy
+print(json.dumps(told))
 """
 
 
@@ -81,9 +94,12 @@ def disks_have_room() -> Iterator[Finding]:
 
 def _probe(script: str) -> tuple[dict[str, object] | None, str]:
     """What the script found, or its last words. In a process of its own: the engine never loads into the site."""
+    from rendering.execution.child import environment
+
+    how: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 180, "check": False}
     try:
         done = subprocess.run(  # noqa: S603 - our own probe
-            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
+            [sys.executable, "-c", script], cwd=ROOT, env=environment(), **how
         )
     except subprocess.TimeoutExpired:
         return None, "it did not answer within three minutes"
@@ -108,3 +124,18 @@ def models_load() -> Finding:
         backends = found["backends"]
         return Finding(OK, f"models load; back ends: {', '.join(backends) if isinstance(backends, list) else backends}")
     return Finding(BAD, f"models: {last}", "Remove .venv/heygem-lock and run ./heygem again: a package is incomplete.")
+
+
+def checkpoint_loads() -> Iterator[Finding]:
+    """The operator's Wav2Lip checkpoint, if there is one: opened as a render would open it."""
+    from django.conf import settings
+
+    if settings.WAV2LIP_CHECKPOINT is None:
+        return
+    found, last = _probe(CHECKPOINT)
+    if found is None:
+        yield Finding(BAD, f"wav2lip: {last}", "Remove .venv/heygem-lock and run ./heygem again.")
+    elif "failure" in found:
+        yield Finding(BAD, f"wav2lip: {found['failure']}", str(found["remedy"]))
+    else:
+        yield Finding(OK, f"wav2lip checkpoint {found['identity']} loads. {found['notice']}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django import template
 from django.utils.translation import gettext_lazy as _
 
-from projects import labels, languages, media
+from projects import labels, languages, media, problems
 from projects.models import Footage, MediaBlob
 
 register = template.Library()
@@ -88,3 +88,9 @@ def named_figures(footage: Footage) -> list[tuple[str, str]]:
         figures.pop("cv_open", None)
     known = ((key, label) for key, label in FIGURES.items() if figures.get(key) is not None)
     return [(str(label), figure(figures[key] * (100 if key in SHARES else 1))) for key, label in known]
+
+
+@register.simple_tag
+def problem(code: str) -> problems.Problem:
+    """An entry of the catalogue: what happened and what to do."""
+    return problems.get(code)

@@ -24,8 +24,18 @@ class WorkerSerializer(serializers.ModelSerializer):
     class Meta:
         model = WorkerNode
         fields = [
-            *["id", "name", "host", "cluster", "version", "engine", "backends", "device", "device_memory_mb"],
-            *["figures", "state", "asked", "refusal", "failures_in_row", "is_heard", "job", "busy_since"],
+            *["id", "name", "host", "cluster", "version", "engine", "backends", "weights", "device"],
+            *[
+                "device_memory_mb",
+                "figures",
+                "state",
+                "asked",
+                "refusal",
+                "failures_in_row",
+                "is_heard",
+                "job",
+                "busy_since",
+            ],
             *["last_seen_at", "created_at"],
         ]
 

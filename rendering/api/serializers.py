@@ -16,7 +16,7 @@ from rendering.selectors.shapes import BatchView, CellState
 from rendering.selectors.usage import Kind
 from rendering.services.batches import Skipped
 
-PRESET_OPTIONS = ["amplitude", "when_shorter", "crf", "speed", "normalize_loudness"]
+PRESET_OPTIONS = ["backend", "amplitude", "when_shorter", "crf", "speed", "normalize_loudness"]
 KEY = "presenter.script.language, the first two as ids"
 
 
@@ -181,7 +181,7 @@ class PresetSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Preset
-        fields = ["id", "team", "name", "is_default", "backend", *PRESET_OPTIONS, "created_at"]
+        fields = ["id", "team", "name", "is_default", *PRESET_OPTIONS, "created_at"]
 
 
 class PresetChange(serializers.ModelSerializer):
@@ -282,6 +282,7 @@ class VersionSerializer(serializers.ModelSerializer):
                 "quality",
                 "engine",
                 "base",
+                "weights",
                 "tier",
                 "preset",
                 "size",

@@ -51,12 +51,22 @@ def die_with_parent() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def environment() -> dict[str, str]:
+    """What the engine's process is told: no secrets, and the engine's own settings as this site has them."""
+    told = {name: value for name, value in os.environ.items() if not SECRETS.search(name)}
+    return told | {
+        "ENGINE_DEVICE": settings.ENGINE_DEVICE,
+        "WAV2LIP_CHECKPOINT": str(settings.WAV2LIP_CHECKPOINT or ""),
+        "WAV2LIP_BATCH": str(settings.WAV2LIP_BATCH),
+    }
+
+
 class EngineChild:
     """One engine process, started when it is first needed and again after it ended."""
 
     def __init__(self) -> None:
         self.info: dict[str, Any] = {}
-        """What the engine said when it was ready: ``engine``, ``backends``, ``device``."""
+        """What the engine said when it was ready: ``engine``, ``backends``, ``weights``, ``device``."""
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as we are
         # The engine goes on writing at the end also after we have cut the file to nothing.
@@ -82,7 +92,7 @@ class EngineChild:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 cwd=settings.BASE_DIR,
-                env={name: value for name, value in os.environ.items() if not SECRETS.search(name)},
+                env=environment(),
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )

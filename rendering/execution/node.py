@@ -52,5 +52,5 @@ def warm_engine(node: WorkerNode, upkeep: Upkeep) -> EngineChild:
     except EngineError as error:
         log.error("the engine cannot be started (%s)\n%s", error, child.log_tail())
         raise
-    workers.describe(node, **{name: child.info.get(name, "") for name in ("engine", "backends", "device")})
+    workers.describe(node, **{name: child.info[name] for name in workers.TOLD if name in child.info})
     return child

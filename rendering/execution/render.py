@@ -178,22 +178,23 @@ class Attempt:
         picture = Path(result["video"]).with_name("poster.jpg")
         poster = self._stored(picture, "image/jpeg") if picture.exists() else None
         same = ("engine", "tier", "width", "height", "fps", "duration_s", "quality", "seconds")
-        used = str(result.get("base", ""))
+        used, weights = str(result.get("base", "")), str(result.get("weights", ""))
         return states.Finished(
             video=video,
             poster=poster or self.job.footage.poster,
             base=used,
-            fingerprint=self._fingerprint(used),
+            weights=weights,
+            fingerprint=self._fingerprint(used, weights),
             **{name: result[name] for name in same},
         )
 
-    def _fingerprint(self, used: str) -> str:
-        """Of another video than the job may have asked for: the base that it names could not be used, or somebody chose
-        another face since. Else empty."""
+    def _fingerprint(self, used: str, weights: str) -> str:
+        """Of another video than the job may have asked for: the base that it names could not be used, somebody chose
+        another face since, or this machine's checkpoint is another one than was known of. Else empty."""
         job = self.job
-        if not job.footage.chosen_face and used == (job.base.identity if job.base else ""):
+        if not job.footage.chosen_face and not weights and used == (job.base.identity if job.base else ""):
             return ""
-        return fingerprint(job.footage, job.take, job.batch.preset, base=used)
+        return fingerprint(job.footage, job.take, job.batch.preset, base=used, weights=weights)
 
     def _stored(self, path: Path, content_type: str) -> MediaBlob:
         with outage.spare(path) as put_back:

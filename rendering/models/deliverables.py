@@ -80,6 +80,14 @@ class RenderVersion(Kept):
         db_default="",
         help_text=_("identity of the team's own base model that was used; empty: the built-in one"),
     )
+    weights = models.CharField(
+        _("checkpoint"),
+        max_length=16,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("of the operator's, with which the mouths were drawn: its SHA-256 begins so; empty: with none"),
+    )
     fingerprint = models.CharField(max_length=64, db_index=True)
 
     class Meta:

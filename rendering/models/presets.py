@@ -13,6 +13,13 @@ from projects.models.teams import Team
 class Preset(Kept):
     """A team's way of rendering. A batch keeps a snapshot, so changing a preset never changes what was made."""
 
+    class Backend(models.TextChoices):
+        """Ways of making the mouth."""
+
+        AUTO = "auto", _("Automatic")
+        EXEMPLAR = "exemplar", _("The presenter's own mouths (exemplar)")
+        WAV2LIP = "wav2lip", _("Drawn by the operator's network (Wav2Lip)")
+
     class WhenShorter(models.TextChoices):
         CUT = "cut", _("Cut the video to the take")
         REST = "rest", _("Keep the footage's length, mouth at rest")
@@ -26,7 +33,9 @@ class Preset(Kept):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="presets")
     name = models.CharField(_("name"), max_length=80)
     is_default = models.BooleanField(_("default"), default=False)
-    backend = models.CharField(_("back end"), max_length=40, default="exemplar")
+    backend = models.CharField(
+        _("way of making the mouth"), max_length=40, choices=Backend.choices, default=Backend.AUTO
+    )
     amplitude = models.FloatField(
         _("mouth opening"), default=1.0, validators=[MinValueValidator(0.5), MaxValueValidator(1.5)]
     )
@@ -58,12 +67,19 @@ class Preset(Kept):
         return self.name
 
     def snapshot(self) -> dict[str, object]:
-        """The engine's options, as kept with a batch (fields of the engine's ``RenderOptions``)."""
+        """The engine's options, as kept with a batch (fields of the engine's ``RenderOptions``).
+
+        What automatic means is decided now: the batch keeps what was really chosen.
+        """
         return {
-            "backend": self.backend,
+            "backend": BEST.value if self.backend == self.Backend.AUTO else self.backend,
             "amplitude": self.amplitude,
             "when_shorter": self.when_shorter,
             "crf": self.crf,
             "speed": self.speed,
             "normalize_loudness": self.normalize_loudness,
         }
+
+
+BEST = Preset.Backend.EXEMPLAR
+"""What automatic takes: the way that looks best and needs nothing from anybody."""

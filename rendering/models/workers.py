@@ -37,6 +37,12 @@ class WorkerNode(models.Model):
     device_memory_mb = models.PositiveIntegerField(null=True, blank=True, help_text=_("empty: not known"))
     engine = models.CharField(max_length=20, blank=True, default="")
     backends = models.JSONField(default=list, blank=True)
+    weights = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default={},
+        help_text=_("the operator's own, by back end; an empty identity: not looked at yet"),
+    )
     figures = models.JSONField(
         default=dict,
         blank=True,

@@ -40,14 +40,16 @@ def problem_view(code: str, *, level: str = "refused", figure: float | None = No
 def stale_because(version: RenderVersion, cell: Cell) -> tuple[str, ...]:
     """Why rendering the cell again with the version's own options would give another video; empty when it would not.
 
-    A base model that the team has learnt since then is no reason: what is done stays done until somebody renders it.
+    A base model that the team has learnt since then, or another checkpoint, is no reason: what is done stays done until
+    somebody renders it.
     The version's footage and take and the cell's blobs should be loaded.
     """
     if cell.footage is None or cell.take is None:
         return ()
     if AnalysisState.REFUSED in (cell.footage.state, cell.take.state):
         return ()
-    if fingerprint(cell.footage, cell.take, version.preset, base=version.base) == version.fingerprint:
+    made_with = {"base": version.base, "weights": version.weights}
+    if fingerprint(cell.footage, cell.take, version.preset, **made_with) == version.fingerprint:
         return ()
     reasons = []
     if version.footage is None or version.footage.blob_id != cell.footage.blob_id:

@@ -21,6 +21,7 @@ from projects.problems import HeyGemError
 from projects.services import analysis, audit
 from projects.services.analysis import Claim
 from projects.services.waking import wake_analysers
+from rendering import capabilities
 from rendering.execution.catalogue import BASE_MIN_PRESENTERS, BASE_MIN_SPEECH_S
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.models import UNFINISHED, JobState, RenderJob
@@ -201,7 +202,8 @@ def _forget(gone: QuerySet[TeamBase]) -> None:
     """Jobs that wait with one of these go on with the built-in one, and say so in their fingerprint."""
     waiting = RenderJob.objects.filter(state__in=[JobState.QUEUED, JobState.HELD], base__in=gone)
     for job in waiting.select_related("batch", "footage__blob", "take__blob", "take__script_version"):
-        mark = fingerprint(job.footage, job.take, job.batch.preset)
+        weights = capabilities.weights_for(job.batch.preset).identity
+        mark = fingerprint(job.footage, job.take, job.batch.preset, weights=weights)
         RenderJob.objects.filter(pk=job.pk).update(base=None, fingerprint=mark)
     gone.delete()
 

@@ -43,6 +43,18 @@ class Skipped:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MadeWith:
+    """What is the same for all cells, besides the options."""
+
+    base: TeamBase | None
+    weights: capabilities.Weights
+
+
+def _made_with(team: Team, options: Mapping[str, object]) -> MadeWith:
+    return MadeWith(base=bases.current(team), weights=capabilities.weights_for(options))
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchPlan:
     ready: tuple[Planned, ...]
     skipped: tuple[Skipped, ...]
@@ -111,7 +123,7 @@ def _check_limits(team: Team, planned: Sequence[Planned], options: Mapping[str, 
 def _plan(project: Project, keys: Sequence[CellKey] | None, options: Mapping[str, object]) -> BatchPlan:
     board = {cell.key: cell for cell in load_layout(project).cells()}
     records = load_records(Deliverable.objects.filter(project=project))
-    base = bases.current(project.team)
+    made_with = _made_with(project.team, options)
     ready: list[Planned] = []
     skipped: list[Skipped] = []
     for key in dict.fromkeys(board if keys is None else keys):
@@ -119,12 +131,12 @@ def _plan(project: Project, keys: Sequence[CellKey] | None, options: Mapping[str
         record = records.get(cell.place) if cell else None
         if keys is None and record is not None and (record.is_busy or record.newest or record.has_failed):
             continue
-        answer = _plan_cell(key, cell, record, options, base)
+        answer = _plan_cell(key, cell, record, options, made_with)
         if isinstance(answer, Planned):
             ready.append(answer)
         else:
             skipped.append(answer)
-    again = _made_but_lost(skipped, board, records, options, base)
+    again = _made_but_lost(skipped, board, records, options, made_with)
     left = {item.cell.key for item in again}
     return BatchPlan(ready=(*ready, *again), skipped=tuple(skip for skip in skipped if skip.key not in left))
 
@@ -134,18 +146,18 @@ def _made_but_lost(
     board: Mapping[CellKey, Cell],
     records: Mapping[Place, Record],
     options: Mapping[str, object],
-    base: TeamBase | None,
+    made_with: MadeWith,
 ) -> list[Planned]:
     """Cells that would be up to date if the storage had not lost their video."""
     made = [board[skip.key] for skip in skipped if skip.code == "up_to_date"]
     newest = {cell.key: version for cell in made if (version := records[cell.place].newest) is not None}
     lost = _lost(newest.values())
-    answers = [_plan_cell(cell.key, cell, None, options, base) for cell in made if newest[cell.key].pk in lost]
+    answers = [_plan_cell(cell.key, cell, None, options, made_with) for cell in made if newest[cell.key].pk in lost]
     return [answer for answer in answers if isinstance(answer, Planned)]
 
 
 def _plan_cell(
-    key: CellKey, cell: Cell | None, record: Record | None, options: Mapping[str, object], base: TeamBase | None
+    key: CellKey, cell: Cell | None, record: Record | None, options: Mapping[str, object], made_with: MadeWith
 ) -> Planned | Skipped:
     if cell is None:
         return Skipped(key=key, code="cell_unknown")
@@ -158,15 +170,20 @@ def _plan_cell(
             return Skipped(key=key, code=material.error_code)
     if record is not None and record.is_busy:
         return Skipped(key=key, code="already_rendering")
-    mark = fingerprint(cell.footage, cell.take, options, base=base.identity if base else "")
+    base, weights = made_with.base, made_with.weights
+    mark = fingerprint(cell.footage, cell.take, options, base=base.identity if base else "", weights=weights.identity)
     newest = record.newest if record else None
     if newest is not None and newest.fingerprint == mark:
         return Skipped(key=key, code="up_to_date")
+    if weights.lacking:
+        return Skipped(key=key, code=weights.lacking)
     return Planned(cell=cell, footage=cell.footage, take=cell.take, base=base, fingerprint=mark)
 
 
 def _why_nothing(skipped: Sequence[Skipped]) -> str:
     codes = {skip.code for skip in skipped}
+    if lacking := codes & set(capabilities.NEEDS_WEIGHTS.values()):  # whatever else is the matter with other cells
+        return lacking.pop()
     return codes.pop() if len(codes) == 1 else "nothing_to_render"
 
 
@@ -218,8 +235,8 @@ def know_material(item: Footage | AudioTake) -> int:
     loaded = of_item.select_related("team", "batch", "deliverable", "footage__blob", "base")
     for job in loaded.select_related("take__blob", "take__script_version"):
         footage, take = (item, job.take) if isinstance(item, Footage) else (job.footage, item)
-        base = job.base.identity if job.base else ""
-        job.fingerprint = fingerprint(footage, take, job.batch.preset, base=base)
+        base, weights = job.base.identity if job.base else "", capabilities.weights_for(job.batch.preset).identity
+        job.fingerprint = fingerprint(footage, take, job.batch.preset, base=base, weights=weights)
         RenderJob.objects.filter(pk=job.pk).update(fingerprint=job.fingerprint)
         if known := _known_versions(job.team, {job.fingerprint}):
             done += states.succeed_at_once(job, known[job.fingerprint]) is not None
@@ -233,7 +250,7 @@ def retry_failed(
     """A new job, in the same batch, for each cell whose last job failed; made from what would be used today.
 
     Of a batch, of a project, or one ``job`` alone (with its batch). Cells that still have nothing usable are left out.
-    Raises ``nothing_to_retry``.
+    Raises ``nothing_to_retry``, or ``no_checkpoint`` where that is what all of them lack.
     """
     board = batch.project if batch is not None else project
     if board is None:
@@ -246,19 +263,24 @@ def retry_failed(
     if job is not None:
         failed = failed.filter(pk=job.pk)
     cells = {cell.place: cell for cell in load_layout(board).cells()}
-    base = bases.current(board.team)
+    lacking = set()
     again: list[tuple[RenderJob, Planned]] = []
     for old in failed.select_related("batch", "deliverable__project"):
         cell = cells.get((old.deliverable.presenter_id, old.deliverable.script_id, old.deliverable.language))
-        answer = _plan_cell(cell.key, cell, None, old.batch.preset, base) if cell else None
+        if cell is None:
+            continue
+        made_with = _made_with(board.team, old.batch.preset)
+        answer = _plan_cell(cell.key, cell, None, old.batch.preset, made_with)
         if isinstance(answer, Planned):
             again.append((old, answer))
+        elif answer.code == made_with.weights.lacking:
+            lacking.add(answer.code)
     limits.check_room(board.team)
     lengths = [minutes.length(answer.footage, answer.take, old.batch.preset) for old, answer in again]
     limits.check_minutes(board.team, lengths)
     started = [job for old, answer in again if (job := _again(old, answer)) is not None]
     if not started:
-        raise HeyGemError("nothing_to_retry")
+        raise HeyGemError(lacking.pop() if lacking else "nothing_to_retry")
     audit.record(action="batch.retried", actor=actor, team=board.team, subject=batch or board, jobs=len(started))
     return started
 

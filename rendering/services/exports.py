@@ -224,6 +224,7 @@ def _entry(project: Project, version: RenderVersion, names: file_names.Names) ->
         "footage": version.footage.name if version.footage else "",
         "take": version.take.name if version.take else "",
         "engine": version.engine,
+        "wav2lip_checkpoint": version.weights,
         "made_by": str(version.created_by or ""),
         "made_at": version.created_at.isoformat(timespec="seconds"),
         "id": version.public_id,

@@ -11,6 +11,7 @@ from projects.access import require
 from projects.models import Role, Team
 from projects.problems import HeyGemError
 from projects.services import audit, names
+from rendering import capabilities
 from rendering.models import Preset
 
 OPTIONS = ("backend", "amplitude", "when_shorter", "crf", "speed", "normalize_loudness")
@@ -32,7 +33,8 @@ def default_preset(team: Team) -> Preset:
 
 
 def create_preset(*, actor: User, team: Team, name: str, **options: object) -> Preset:
-    """``options`` are fields of :data:`OPTIONS`. Raises ``preset_name_taken`` or ``bad_preset``."""
+    """``options`` are fields of :data:`OPTIONS`. Raises ``preset_name_taken``, ``bad_preset``, or ``no_checkpoint``:
+    no machine can render that way."""
     require(actor, team, Role.CREATOR)
     default_preset(team)
     preset = Preset(team=team, name=names.clean(name, limit=80))
@@ -44,7 +46,7 @@ def create_preset(*, actor: User, team: Team, name: str, **options: object) -> P
 
 
 def update_preset(*, actor: User, preset: Preset, name: str | None = None, **options: object) -> Preset:
-    """Change the name, unless it is None, and any of :data:`OPTIONS`."""
+    """Change the name, unless it is None, and any of :data:`OPTIONS`. Raises as :func:`create_preset` does."""
     require(actor, preset.team, Role.CREATOR)
     if name is not None:
         preset.name = names.clean(name, limit=80)
@@ -78,6 +80,9 @@ def _set(preset: Preset, options: dict[str, object]) -> None:
     unknown = set(options) - set(OPTIONS)
     if unknown:
         raise ValueError(f"not an option of a preset: {sorted(unknown)}")
+    is_new = options.get("backend", preset.backend) != preset.backend
+    if is_new and (lacking := capabilities.weights_for(options).lacking):
+        raise HeyGemError(lacking)
     for field, value in options.items():
         setattr(preset, field, value)
     if Preset.objects.filter(team=preset.team, name=preset.name).exclude(pk=preset.pk).exists():

@@ -13,6 +13,7 @@ from projects.problems import HeyGemError
 from projects.views.base import page, signed_in
 from rendering import selectors
 from rendering.access import get_preset_for_user
+from rendering.capabilities import NEEDS_WEIGHTS
 from rendering.forms import PresetForm
 from rendering.models import Preset
 from rendering.services import presets as services
@@ -37,7 +38,8 @@ def _edit(request: HttpRequest, team: Team, preset: Preset | None) -> HttpRespon
                 fresh = Preset.objects.select_related("team").get(pk=preset.pk)
                 services.update_preset(actor=actor, preset=fresh, name=name, **form.options)
         except HeyGemError as error:
-            form.add_error("name", f"{error.sentence} {error.remedy}")
+            field = "backend" if error.code in NEEDS_WEIGHTS.values() else "name"
+            form.add_error(field, f"{error.sentence} {error.remedy}")
         else:
             return redirect("rendering:presets", team.public_id)
     return page(request, "rendering/preset.html", team, form=form, preset=preset)

@@ -112,6 +112,7 @@ def test_the_manifest_says_what_is_what(
     presenter.name = "=1+1"
     presenter.save()
     version = making.version(project, presenter, script, maker=bob)
+    RenderVersion.objects.filter(pk=version.pk).update(weights="ab12")
     with build(exports.create_export(actor=rita, project=project)) as archive:
         raw = archive.read("manifest.csv")
         assert raw.startswith(b"\xef\xbb\xbf")
@@ -119,6 +120,7 @@ def test_the_manifest_says_what_is_what(
         whole = json.loads(archive.read("manifest.json"))
     assert row["presenter"] == "'=1+1", "a spreadsheet must not run a name"
     assert row["sha256"] == version.video.sha256
+    assert row["wav2lip_checkpoint"] == "ab12"
     assert whole["videos"][0]["presenter"] == "=1+1"
     assert whole["videos"][0]["file"] in archive.namelist()
     assert whole["videos"][0]["made_by"] == "bob"

@@ -22,6 +22,7 @@ from projects.models import Team
 from projects.services import disk
 from rendering.models import WorkerNode
 from tests import s3 as endpoint
+from tests.engine import checkpoints
 from tests.postgres import Server, free_port
 from tests.rendering.sites import environment, manage
 from tests.rendering.work import new_job
@@ -123,6 +124,20 @@ def test_the_packages_here_are_the_locks() -> None:
 def test_the_engine_is_tried_in_a_process_of_its_own() -> None:
     assert only(machine.engine_starts)[:1] == ("ok",)
     assert only(machine.models_load)[1] == "models load; back ends: exemplar"
+
+
+def test_a_checkpoint_is_opened_as_a_render_would_open_it(settings: Settings, tmp_path: Path) -> None:
+    assert found(machine.checkpoint_loads) == []
+    settings.WAV2LIP_CHECKPOINT = checkpoints.painting(tmp_path / "good.pth", 0.5)
+    level, what, _remedy = only(machine.checkpoint_loads)
+    assert level == "ok"
+    assert "rules out commercial use" in what
+    (tmp_path / "bad.pth").write_bytes(b"no checkpoint")
+    settings.WAV2LIP_CHECKPOINT = tmp_path / "bad.pth"
+    level, what, remedy = only(machine.checkpoint_loads)
+    assert level == "bad"
+    assert "cannot be read as one" in what
+    assert "published 96-pixel network" in remedy
 
 
 def test_missing_system_libraries_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,3 +220,32 @@ def test_strong_settings_may_face_the_public() -> None:
 def test_each_weak_setting_is_refused_by_name(weak: dict[str, object], named: str) -> None:
     (sentence,) = env.weaknesses({**STRONG, **weak})
     assert sentence.startswith(named)
+
+
+def test_a_file_is_there_or_the_start_is_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert env.regular_file("NAME") is None
+    (tmp_path / "weights.pth").write_bytes(b"x")
+    monkeypatch.setenv("NAME", str(tmp_path / "weights.pth"))
+    assert env.regular_file("NAME") == tmp_path / "weights.pth"
+    for value, sentence in (
+        ("weights.pth", "must be an absolute path"),
+        (str(tmp_path), "which is not a file"),
+        (str(tmp_path / "gone.pth"), "which is not a file"),
+    ):
+        monkeypatch.setenv("NAME", value)
+        with pytest.raises(ImproperlyConfigured, match=sentence):
+            env.regular_file("NAME")
+
+
+@pytest.mark.parametrize("value", ["auto", "cpu", "cuda", "cuda:3", " CUDA "])
+def test_a_device_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    assert env.device("NAME") == "auto"
+    monkeypatch.setenv("NAME", value)
+    assert env.device("NAME") == value.strip().lower()
+
+
+@pytest.mark.parametrize("value", ["gpu", "cuda:x", "cuda:", "mps"])
+def test_a_device_that_torch_would_not_know_stops_the_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("NAME", value)
+    with pytest.raises(ImproperlyConfigured, match=r"auto, cpu, cuda or a card such as cuda:1"):
+        env.device("NAME")
