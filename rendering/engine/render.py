@@ -37,6 +37,7 @@ from rendering.engine.stages import Stages
 from rendering.engine.voice.align import align
 from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.base_team import read_team_base
+from rendering.engine.voice.features import loudest
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.plan import plan, plan_shape
 from rendering.engine.voice.visemes import Phoneme
@@ -112,7 +113,7 @@ def _listen(request: RenderRequest) -> Take:
     take = Take(info, read_audio(request.audio, SPEECH_RATE, info))
     if take.duration_s < MIN_TAKE_S:
         raise EngineError("too_short", f"take of {take.duration_s:.2f} s")
-    if float(np.abs(take.audio16k).max()) < 1e-3:
+    if loudest(take.audio16k) < 1e-3:
         raise EngineError("silent_audio", request.audio.name)
     return take
 
@@ -170,7 +171,8 @@ def scene_of(
 
 def with_tail(audio16k: np.ndarray, end_s: float) -> np.ndarray:
     """``audio16k`` (n,) with silence to half a second after ``end_s``: a take that breaks off in mid-word ends too."""
-    return np.pad(audio16k, (0, max(0, round((end_s + TAIL_S) * SPEECH_RATE) - len(audio16k))))
+    missing = round((end_s + TAIL_S) * SPEECH_RATE) - len(audio16k)
+    return np.pad(audio16k, (0, missing)) if missing > 0 else audio16k
 
 
 def planned_mouth(

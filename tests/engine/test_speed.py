@@ -4,8 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import soundfile
@@ -17,9 +20,12 @@ from rendering.engine.contract import RENDER_STAGES, RenderOptions, RenderReques
 from rendering.engine.errors import EngineError
 from rendering.engine.face import geometry
 from rendering.engine.face.track import STEADY_BLOCK, STEADY_BLOCKS, SteadyPoints, Track
+from rendering.engine.face.warp import Warp
 from rendering.engine.prepare import prepare
-from rendering.engine.render import render
+from rendering.engine.render import render, with_tail
 from rendering.engine.voice.adamw import AdamW
+from rendering.engine.voice.cepstra import loud_level, mel_power
+from rendering.engine.voice.features import log_mel
 
 
 def test_our_smoothing_is_savitzky_golays():
@@ -45,6 +51,53 @@ def test_our_optimiser_takes_the_steps_that_torchs_takes():
         other.zero_grad()
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
     assert not torch.allclose(ours, start, atol=0.05)
+
+
+def test_a_picture_warped_plane_by_plane_is_the_one_warped_at_once_but_for_rounding():
+    random = np.random.default_rng(2)
+    picture = cv2.GaussianBlur(random.integers(0, 256, (90, 110, 3), dtype=np.uint8), (0, 0), 0.7)
+    target = random.uniform(10, 80, (12, 2))
+    warp = Warp((6, 4, 80, 70), target, target + random.normal(0, 2, (12, 2)))
+    x, y = np.meshgrid(np.arange(80, dtype=np.float32) + 6 - 2, np.arange(70, dtype=np.float32) + 4 - 3)
+    places = cv2.resize(warp.shift, (80, 70)) + np.dstack([x, y])
+    cubic, lanczos = (
+        cv2.remap(picture, places, np.empty(0), window, borderMode=cv2.BORDER_REPLICATE).astype(int)
+        for window in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+    )
+    drawn = warp(picture, (2, 3), (26, 14, 30, 20))
+    assert drawn.dtype == np.uint8
+    fine = np.s_[10:30, 20:50]
+    assert np.abs(drawn - lanczos)[fine].max() <= 1
+    assert np.abs(cubic - lanczos)[fine].max() > 1
+    cubic[fine] = lanczos[fine]
+    assert np.abs(drawn - cubic).max() <= 1
+
+
+@pytest.mark.parametrize("samples", [1, 2, 7, 4001, 500_000])
+def test_the_level_of_loud_samples_is_their_percentile(samples: int):
+    sound = np.random.default_rng(3).normal(size=samples).astype(np.float32)
+    assert loud_level(sound) == float(np.percentile(np.abs(sound), 99.95))
+
+
+@pytest.mark.parametrize("listen", [log_mel, mel_power])
+def test_listening_to_a_long_take_holds_no_copy_of_it(listen: Callable[[np.ndarray], np.ndarray]):
+    def peak(minutes: int) -> int:
+        sound = np.random.default_rng(4).normal(size=minutes * 60 * 16_000).astype(np.float32)
+        tracemalloc.start()
+        listen(sound)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    # What is heard of a minute takes a quarter of its sound's 3.8 MB, and a second such array is worked in.
+    assert peak(3) - peak(2) < 0.8 * 60 * 16_000 * 4
+
+
+def test_a_take_that_has_its_tail_is_not_copied():
+    sound = np.zeros(16_000, np.float32)
+    longer = with_tail(sound, 1.0)
+    assert len(longer) == 24_000
+    assert with_tail(longer, 1.0) is longer
 
 
 def test_starting_the_engine_loads_nothing_that_a_render_does_not_need():

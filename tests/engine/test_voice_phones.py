@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soxr
 
+from rendering.engine.voice import phones
 from rendering.engine.voice.acoustic import load_acoustic_model
 from rendering.engine.voice.features import RATE, features
 from rendering.engine.voice.phones import COLUMNS, IPA, likeliest, pieces, recognise, smoothed
@@ -63,6 +64,16 @@ def test_what_was_heard_before_does_not_matter_and_asking_again_costs_nothing(sa
     assert again is not first
     assert again.events == first.events
     assert np.array_equal(again.soft, first.soft)
+
+
+def test_of_long_sounds_only_the_last_is_remembered(said, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(phones, "_KEPT_FRAMES", len(recognise(said.audio).soft) + 10)
+    short = recognise(said.audio[: RATE // 20])
+    first = recognise(said.audio)
+    assert recognise(said.audio[: RATE // 20]) is short
+    assert recognise(said.audio) is first
+    recognise(0.5 * said.audio)
+    assert recognise(said.audio) is not first
 
 
 def test_a_smaller_head_is_noticed(said):

@@ -150,8 +150,8 @@ def choose(
     jump = _jump_costs(library.lips.opening_width(plan)[:, 0])
     k, more = min(CANDIDATES, count), min(CONTINUED, count)
     following = np.where(library.successor >= 0, library.successor, np.arange(count))
-    chosen = np.empty((n, k + more), int)
-    back = np.zeros((n, k + more), int)
+    chosen = np.empty((n, k + more), np.int16)
+    back = np.zeros((n, k + more), np.uint8)
     total = np.zeros(k + more, np.float32)
     for t in range(n):
         if t % AT_ONCE == 0:

@@ -109,7 +109,8 @@ class _Stage:
         waiting: list[list[tuple[float, tuple[int, ...], int]]] = [[] for _ in range(int(n_frames / period) + 1)]
         finished: list[tuple[float, tuple[int, ...]]] = []
         waiting[0] = [(0.0, (0,), 1)]
-        for alike in waiting:
+        for place, alike in enumerate(waiting):
+            waiting[place] = []  # what was walked through is done with
             for cost, points, walked in sorted(alike)[:BEAM]:
                 for leg_cost, end in self._legs(points):
                     total, steps = cost + leg_cost, walked + abs(end - points[-1])

@@ -89,7 +89,7 @@ def _places(height: int, width: int) -> Array:
 
 @lru_cache(maxsize=4)
 def _corner(rows: int, columns: int) -> Array:
-    """Enough places for boxes up to so many steps high and wide: a box is seldom the last one's size, often its steps'."""
+    """Enough places for a box: it is seldom as large as the frame before's, often as many steps."""
     y, x = np.indices((rows * _STEP, columns * _STEP), np.float32)
     return np.stack([x, y], axis=-1)
 

@@ -100,8 +100,10 @@ def read_audio(path: Path, rate: int = SPEECH_RATE, info: MediaInfo | None = Non
     info = info or probe(path, Limits())
     audio = require_audio(info)
     mono = (block.mean(axis=1, keepdims=True) for block in sound_blocks(path, info))
-    parts = [block[:, 0] for block in resampled(mono, audio.rate, rate)]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    sound = bytearray()  # grows in place: parts to be joined would be an hour of sound twice
+    for block in resampled(mono, audio.rate, rate):
+        sound += np.ascontiguousarray(block, np.float32).data
+    return np.frombuffer(sound, np.float32)
 
 
 def measure_take(path: Path, limits: Limits) -> TakeInfo:

@@ -34,10 +34,16 @@ def hear(audio16k: np.ndarray) -> np.ndarray:
     what the viseme rule says of those sounds, opening and width (:func:`probable_mouth`).
     """
     heard = recognise(audio16k)
-    sounds = 0.5 * (heard.soft + heard.shares)
-    rule = probable_mouth(sounds, list(IPA.values()), rate=1 / HOP_S)
-    likely = np.where(sounds > _UNHEARD, sounds, 0)
-    return np.concatenate([features(audio16k), 2 * np.sqrt(likely), rule], 1)
+    told = np.empty((len(heard.soft), HEARD), np.float32)
+    sounds = told[:, DIMENSIONS:-2]
+    np.add(heard.soft, heard.shares, out=sounds)
+    sounds *= 0.5
+    told[:, -2:] = probable_mouth(sounds, list(IPA.values()), rate=1 / HOP_S)
+    sounds[sounds <= _UNHEARD] = 0
+    np.sqrt(sounds, out=sounds)
+    sounds *= 2
+    told[:, :DIMENSIONS] = features(audio16k)
+    return told
 
 
 def halve(heard: np.ndarray) -> np.ndarray:
@@ -87,8 +93,11 @@ def layers(frames: np.ndarray, weights: Weights) -> np.ndarray:
     while f"{layer}.w" in weights:
         kernel, dilation = weights[f"{layer}.w"], 2**layer
         padded = np.pad(hidden, ((dilation, dilation), (0, 0)))
-        taps = [padded[tap * dilation : tap * dilation + len(hidden)] @ kernel[:, :, tap].T for tap in range(3)]
-        hidden = hidden + np.maximum(taps[0] + taps[1] + taps[2] + weights[f"{layer}.b"], 0)
+        total = padded[: len(hidden)] @ kernel[:, :, 0].T
+        for tap in (1, 2):
+            total += padded[tap * dilation : tap * dilation + len(hidden)] @ kernel[:, :, tap].T
+        total += weights[f"{layer}.b"]
+        hidden += np.maximum(total, 0, out=total)
         layer += 1
     return hidden
 

@@ -14,7 +14,7 @@ HOP = 160
 _WINDOW, _FFT = 400, 512
 _LOW_HZ, _HIGH_HZ = 60.0, 7600.0
 _FLOOR_NATS = 12.0
-_BLOCK = 3000
+BLOCK = 3000
 """Frames analysed at a time: half a minute, so that an hour of sound needs no more memory than its result."""
 
 
@@ -40,27 +40,49 @@ def log_mel(audio: np.ndarray) -> np.ndarray:
     audio = np.asarray(audio, np.float32)
     if audio.ndim != 1:
         raise ValueError(f"mono sound expected, got shape {audio.shape}")
-    emphasised = np.append(audio[:1], audio[1:] - 0.97 * audio[:-1])
     frames = len(audio) // HOP + 1
-    padded = np.pad(emphasised, (_WINDOW // 2, _WINDOW // 2 + HOP))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::HOP][:frames]
     taper = np.hanning(_WINDOW + 1)[:-1].astype(np.float32)
-    power = np.empty((frames, DIMENSIONS), np.float32)
-    for start in range(0, frames, _BLOCK):
-        spectrum = np.abs(np.fft.rfft(windows[start : start + _BLOCK] * taper, _FFT)).astype(np.float32) ** 2
-        power[start : start + _BLOCK, :BANDS] = spectrum @ _filters().T
-        power[start : start + _BLOCK, BANDS] = spectrum.sum(1)
-    logged = np.log(power + 1e-12)
-    floor = np.percentile(logged[:, :BANDS], 99) - _FLOOR_NATS
-    logged[:, :BANDS] = np.maximum(logged[:, :BANDS], floor)
-    logged[:, BANDS] = np.maximum(logged[:, BANDS], np.percentile(logged[:, BANDS], 99) - _FLOOR_NATS)
+    logged = np.empty((frames, DIMENSIONS), np.float32)
+    for start in range(0, frames, BLOCK):
+        count, first = min(BLOCK, frames - start), start * HOP - _WINDOW // 2
+        sound = emphasised(audio, first, first + (count - 1) * HOP + _WINDOW)
+        sound[max(0, len(audio) - first) :] = 0
+        windows = np.lib.stride_tricks.sliding_window_view(sound, _WINDOW)[::HOP]
+        spectrum = np.abs(np.fft.rfft(windows * taper, _FFT)).astype(np.float32) ** 2
+        logged[start : start + count, :BANDS] = spectrum @ _filters().T
+        logged[start : start + count, BANDS] = spectrum.sum(1)
+    logged += 1e-12
+    np.log(logged, out=logged)
+    for columns in (slice(BANDS), slice(BANDS, None)):
+        part = logged[:, columns]
+        np.maximum(part, np.percentile(part, 99) - _FLOOR_NATS, out=part)
     return logged
+
+
+def emphasised(audio: np.ndarray, start: int, stop: int, gain: float = 1.0) -> np.ndarray:
+    """Samples ``start`` to ``stop`` of ``gain * audio`` (n,) float32, each less .97 of the one before: (m,) float32.
+
+    ``start`` may lie before the sound and ``stop`` behind it: it is silent there.
+    """
+    piece = np.zeros(stop - start + 1, np.float32)
+    within = audio[max(0, start - 1) : max(0, stop)]
+    begin = max(0, 1 - start)
+    piece[begin : begin + len(within)] = gain * within
+    return piece[1:] - np.float32(0.97) * piece[:-1]
+
+
+def loudest(audio: np.ndarray) -> float:
+    """The greatest magnitude in ``audio`` (n,); 0 when there is none. Without a copy of an hour of sound."""
+    return max(float(audio.max(initial=0.0)), -float(audio.min(initial=0.0)))
 
 
 def features(audio: np.ndarray) -> np.ndarray:
     """:func:`log_mel` with mean 0 and variance 1 in every dimension over the whole sound: (T, 41) float32 at 100 Hz."""
     logged = log_mel(audio)
-    return ((logged - logged.mean(0)) / (logged.std(0) + 1e-3)).astype(np.float32)
+    mean, spread = logged.mean(0), logged.std(0) + 1e-3
+    logged -= mean
+    logged /= spread
+    return logged
 
 
 def at_times(values: np.ndarray, times_s: np.ndarray, rate: float = 1 / HOP_S) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import binary_closing, binary_dilation, gaussian_filter1d
 
-from rendering.engine.voice.features import HOP_S, log_mel
+from rendering.engine.voice.features import HOP_S, log_mel, loudest
 
 _SHORT_PAUSE_S, _AROUND_S = 0.25, 0.12
 _SILENT_NATS = 4.5
@@ -14,7 +14,7 @@ _SILENT_NATS = 4.5
 
 def activity(audio: np.ndarray) -> np.ndarray:
     """``audio`` (n,) float32 at 16 kHz -> (T,) float32 at 100 Hz: 1 where there is speech, 0 in pauses, eased."""
-    if len(audio) == 0 or float(np.abs(audio).max()) < 1e-4:
+    if loudest(audio) < 1e-4:
         return np.zeros(len(audio) // 160 + 1, np.float32)
     loudness = gaussian_filter1d(log_mel(audio)[:, -1], 2)
     noise, loud = np.percentile(loudness, [5, 95])

@@ -18,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from rendering.engine.voice.acoustic import STATES, AcousticModel, load_acoustic_model
 from rendering.engine.voice.cepstra import cepstra, mel_power, streams, without_noise
-from rendering.engine.voice.features import HOP, HOP_S, RATE
+from rendering.engine.voice.features import HOP, HOP_S, RATE, loudest
 from rendering.engine.voice.pauses import activity
 from rendering.engine.voice.visemes import Phoneme
 
@@ -42,7 +42,8 @@ _DECISIVE = 3.0
 """How much sharper the likelihoods are where one sequence has to be named."""
 _LONGEST_S = 30.0
 """A piece searched at a time; cut in the quietest place, so that an hour of sound needs little more than its result."""
-_KEPT = 3
+_KEPT, _KEPT_FRAMES = 3, 60_000
+"""Sounds that are remembered, and how much of them: ten minutes, 20 MB. The last one is, however long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ _lock = Lock()
 def recognise(audio16k: np.ndarray) -> Phones:
     """``audio16k`` (n,) float32 mono at 16 kHz -> what is spoken in it. About 1 s of CPU per minute of sound.
 
-    Deterministic. Asked again for one of its last three sounds, a process answers from memory.
+    Deterministic. Asked again for one of its last sounds, a process answers from memory.
     """
     audio = np.ascontiguousarray(audio16k, np.float32)
     if audio.ndim != 1:
@@ -81,9 +82,13 @@ def recognise(audio16k: np.ndarray) -> Phones:
         with _cores().limit(limits=1):  # matrices this small lose time when they are shared out
             found = _recognise(audio)
         _heard[key] = found
-        while len(_heard) > _KEPT:
+        while len(_heard) > 1 and (len(_heard) > _KEPT or _remembered() > _KEPT_FRAMES):
             _heard.popitem(last=False)
     return found
+
+
+def _remembered() -> int:
+    return sum(len(phones.soft) for phones in _heard.values())
 
 
 @lru_cache(maxsize=1)
@@ -94,7 +99,7 @@ def _cores() -> ThreadpoolController:
 def _recognise(audio: np.ndarray) -> Phones:
     frames = len(audio) // HOP + 1
     soft, shares = np.zeros((2, frames, len(IPA)), np.float32)
-    if len(audio) < RATE // 10 or float(np.abs(audio).max()) < 1e-4:
+    if len(audio) < RATE // 10 or loudest(audio) < 1e-4:
         soft[:, COLUMNS["SIL"]] = 1
         return Phones(((0.0, len(audio) / RATE, ""),), soft, soft)
     model = load_acoustic_model()

@@ -39,8 +39,11 @@ def listen(audio16k: np.ndarray) -> np.ndarray:
     shares = gaussian_filter1d(recognise(audio16k).shares, _SMOOTH_S / HOP_S, axis=0)
     speaking = activity(audio16k)[: len(shares)] > 0.5
     speech = shares[: len(speaking)][speaking] if speaking.sum() > 50 else shares
-    result: np.ndarray = (shares - speech.mean(0)) / np.maximum(speech.std(0), 1e-3)
-    return np.clip(result, -8, 8).astype(np.float32)
+    mean, spread = speech.mean(0), np.maximum(speech.std(0), 1e-3)
+    shares -= mean
+    shares /= spread
+    result: np.ndarray = np.clip(shares, -8, 8, out=shares)
+    return result
 
 
 def moments(heard: np.ndarray, times_s: np.ndarray) -> np.ndarray:
