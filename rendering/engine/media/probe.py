@@ -146,13 +146,15 @@ def _scan(
     shown = 0.0
     starts, ends = [], [0.0]
     chosen = [stream for stream in (picture, sound) if stream is not None]
+    # As whole numbers: an hour of packets multiplied by fractions is seconds of work.
+    ticks = {stream.index: stream.time_base.as_integer_ratio() for stream in chosen if stream.time_base}
     try:
         for packet in container.demux(chosen):
             time = packet.pts if packet.pts is not None else packet.dts
-            if packet.size == 0 or time is None or packet.time_base is None or packet.is_discard:
+            if packet.size == 0 or time is None or packet.stream_index not in ticks or packet.is_discard:
                 continue
-            start = float(time * packet.time_base)
-            length = float((packet.duration or 0) * packet.time_base)
+            seconds, unit = ticks[packet.stream_index]
+            start, length = time * seconds / unit, (packet.duration or 0) * seconds / unit
             if picture is not None and packet.stream_index == picture.index:
                 if not times or start >= max(times[-1], 0):
                     shown = length
