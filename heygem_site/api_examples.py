@@ -42,7 +42,7 @@ HOOK = {
     **{"failures_in_row": 0, "failing_since": None, "secret_hint": "C3d4", "created_at": WHEN},
 }
 BASE = {
-    **{"id": "q8u3vh6xn2ck9tdy", "state": "ready", "stage": "", "progress": 100, "error_code": "", "engine": "1.1"},
+    **{"id": "q8u3vh6xn2ck9tdy", "state": "ready", "stage": "", "progress": 100, "error_code": "", "engine": "1.2"},
     **{"identity": "5f0c2a91d7e3b864", "footage": ["f2k6rd9yw4xh7mta"], "presenters": 4, "speech_s": 312.5},
     **{"figures": {"gain": 0.07, "better_for": 4}, "created_at": WHEN, "analysed_at": WHEN},
 }
