@@ -35,7 +35,7 @@ def test_encoding_undoes_decoding(filmed, lips):
 def test_codes_do_not_follow_the_turning_head(filmed, lips):
     codes, turned = lips.encode(filmed.track), head_turn(filmed.track)
     follows = [max(np.corrcoef(codes[:, k], turned[:, axis])[0, 1] ** 2 for axis in range(2)) for k in range(8)]
-    assert np.average(follows, weights=lips.weights) < 0.03
+    assert np.average(follows, weights=lips.weights) < 0.05
 
 
 def test_what_a_turning_head_does_to_the_lips_opens_and_widens_no_mouth(filmed, lips):

@@ -118,7 +118,10 @@ def test_a_silent_mouth_is_opened_with_the_hand_made_modes(filmed):
     rows = list(_drawn(filmed, _composer(filmed, lips, plan, patched=False)))
     seen = _opening([frame for _, frame, _ in rows])
     assert all(drawn for _, _, drawn in rows)
-    assert np.corrcoef(seen, plan[:, 0])[0, 1] > 0.6
+    # The film's own mouth speaks on; what follows the plan is measured beside it.
+    own = np.stack([filmed.track.opening[:COUNT], np.ones(COUNT)], axis=1)
+    seen, planned = (values - own @ np.linalg.lstsq(own, values, rcond=None)[0] for values in (seen, plan[:, 0]))
+    assert np.corrcoef(seen, planned)[0, 1] > 0.8
 
 
 def test_a_lent_mouth_is_never_stretched_beyond_its_bound(lips):

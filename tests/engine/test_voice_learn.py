@@ -112,6 +112,17 @@ def test_the_mouth_rests_in_silence(taught):
     assert np.allclose(planned[quiet], taught.model.rest, atol=0.05)
 
 
+@pytest.mark.parametrize(("silent_s", "open_at_rest"), [(0.9, False), (4.0, True)])
+def test_a_breath_is_no_rest_and_an_open_mouth_in_long_pauses_is(silent_s, open_at_rest):
+    said = speak(NEWS, "en", variant="f2")
+    breath = np.tile([0.14, 0.6], (round(silent_s * FPS), 1))
+    shape = np.concatenate([shape_of(said, said.duration_s, 1), breath])
+    sound = np.concatenate([said.audio, np.zeros(round(silent_s * RATE), np.float32)])
+    model = learn(shape, lips_of(shape), np.ones(len(shape), bool), FPS, sound)
+    rest = opening_of(model, model.rest[None])[0]
+    assert rest == pytest.approx(0.14, abs=0.02) if open_at_rest else rest < np.percentile(shape[:, 0], 20)
+
+
 def test_lips_meet_where_the_sounds_are_known(taught):
     said = speak(NEWS, "en", variant="m3")
     times = np.arange(int(said.duration_s * FPS)) / FPS

@@ -33,7 +33,7 @@ MAX_STRETCH = 0.07
 """IO that a lip point of a lent mouth may be moved; beyond it patches look stretched."""
 MAX_BEND = 1.5
 """Times that a lent mouth may be opened wider or closed, both openings counted with :data:`BENDABLE` IO of lips."""
-TREMBLE, TREMBLE_FRAMES = 0.012, 1.0
+TREMBLE, TREMBLE_FRAMES = 0.015, 1.0
 """IO up to which a change that lasts no longer than this (standard deviation) is trembling, not speech."""
 INERTIA = 1.5
 """Frames (standard deviation) by which the skin around a mouth is slower than its lips."""

@@ -27,6 +27,8 @@ _DRIFT_S = 0.8
 """Slower movement of the mouth (a smile that comes and goes, a laugh, the head's turn) is not of the words."""
 _SLOW_S = 2.0
 """Slower movement does not count as the presenter's amplitude either: one laugh would make every word a shout."""
+_PAUSES_S = 2.0
+"""Of silence in the footage, from which its pauses show how the mouth rests."""
 MIN_SPEECH_S = 3.0
 """Less aligned speech than this teaches nothing: the base model is used alone."""
 NO_EVIDENCE, EVIDENCE = 0.1, 1.4
@@ -203,13 +205,18 @@ class _Spoken:
     fps: float
 
 
+def _resting(opening: np.ndarray, ok: np.ndarray, speaking: np.ndarray, fps: float) -> np.ndarray:
+    """(n,) bool: frames whose mouth is at rest. Who hardly pauses only breathes there: then the most closed ones."""
+    quiet = ok & ~speaking
+    if not speaking.any() or quiet.sum() < _PAUSES_S * fps:
+        return ok & (opening <= np.percentile(opening[ok], 10))
+    return quiet & (opening <= max(np.percentile(opening[ok], 25), np.percentile(opening[quiet], 30)))
+
+
 def _library(shape: np.ndarray, lips: np.ndarray, ok: np.ndarray, speaking: np.ndarray, fps: float) -> dict[str, Any]:
     """Everything of a model that needs no sound: ranges, the resting mouth, and the way between shape and lips."""
     seen = ok & speaking if (ok & speaking).sum() > 25 else ok
-    quiet = ok & ~speaking
-    calm = np.percentile(shape[ok, 0], 25)
-    pool = quiet if speaking.any() and quiet.sum() > 15 else ok
-    resting = pool & (shape[:, 0] <= max(calm, np.percentile(shape[pool, 0], 30)))
+    resting = _resting(shape[:, 0], ok, speaking, fps)
     ones = np.ones((int(ok.sum()), 1))
     little = np.diag([1e-5, 1e-5, 0.0]) * ok.sum()  # keeps a mouth that hardly moves from dividing by nothing
     design = np.hstack([shape[ok], ones])
