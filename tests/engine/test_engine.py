@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -375,6 +376,8 @@ def test_an_interrupt_ends_the_command_within_a_second(stage: Stage, tmp_path: P
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in a background shell has it ignored, and children inherit that.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert child.stderr
     while child.stderr.readline().strip() != stage_name:
