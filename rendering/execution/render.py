@@ -123,6 +123,9 @@ class Attempt:
         except WorkerStopping:
             self.lease.surely(lambda: states.give_back(self.job, self.token))
             return "given back"
+        except outage.AWAY:  # while something was only read: nobody would work on it until the lease is over
+            self.lease.surely(lambda: states.give_back(self.job, self.token))
+            return "given back: the database was away"
         except EngineError as error:
             return self._fail(error.code, error.failure.kind, error.detail)
         except StorageUnavailable as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django.fixtures import Settings
@@ -283,6 +284,24 @@ class TestTicket:
         monkeypatch.setattr(queue, "claim_next", claim_and_lose)
         assert render.run_ticket() == f"{job.public_id}: lease lost"
         assert not RenderVersion.objects.exists()
+
+    @pytest.mark.parametrize("step", ["_request", "_store"])
+    def test_a_job_waits_again_when_the_database_goes_away_where_it_is_only_read(
+        self, team: Team, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        """It would be nobody's until its lease is over."""
+        job = fake_job(team, "ok")
+
+        def away(*_arguments: object) -> None:
+            raise OperationalError("the connection is lost")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(render.Attempt, step, away)
+            assert render.run_ticket() == f"{job.public_id}: given back: the database was away"
+        job.refresh_from_db()
+        assert (job.state, job.attempts, job.lease_token) == (JobState.QUEUED, 0, None)
+        assert list((work.root()).iterdir()) == []
+        assert render.run_ticket() == f"{job.public_id}: version 1"
 
     def test_a_full_disk_is_tried_again_later(self, team: Team) -> None:
         job = fake_job(team, "ok")
