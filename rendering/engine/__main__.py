@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rendering.engine import memory, scratch, serve
+from rendering.engine.alignment import weights
 from rendering.engine.console import FAILED, ProgressBar, cache_root, complain, number
 from rendering.engine.contract import (
     ENGINE_VERSION,
@@ -60,10 +61,12 @@ def own_base() -> Path:
 
 
 def cache_folder(footage: Path, options: PrepareOptions) -> Path:
-    """Where the analysis of this very footage is kept: by content, engine and options."""
+    """Where the analysis of this very footage is kept: by content, engine, options and tracker."""
     with footage.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    key = hashlib.sha256(f"{content} {ENGINE_VERSION} {options.face}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(
+        f"{content} {ENGINE_VERSION} {options.face} {weights.identity()}".strip().encode()
+    ).hexdigest()[:32]
     return cache_root() / key
 
 

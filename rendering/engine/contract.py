@@ -99,6 +99,8 @@ class PreparedFootage:
     poster is one of those frames, and the middle of another one as ``PrepareOptions.face`` follows that one."""
     presenter: int | None = None
     """Which of ``faces`` was followed."""
+    tracker: str = ""
+    """Identity of the tracker that followed it; empty: the bundled one."""
     figures: dict[str, float] = field(default_factory=dict)
     """cv_open, cv_width, io_px, yaw_p90, tracked, speech_s ... what was measured."""
 

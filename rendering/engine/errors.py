@@ -118,6 +118,24 @@ FAILURES: dict[str, Failure] = {
             _("Ask the operator for one that holds weights alone: other contents could run code."),
         ),
         Failure(
+            "no_tracker",
+            _("The machine is set up to follow faces in a way that it does not know."),
+            _("Ask the operator to set TRACKER to bundled or face-alignment."),
+            "suspect",
+        ),
+        Failure(
+            "no_tracker_weights",
+            _("The machine is set up to follow faces with face-alignment, and its weights are not there."),
+            _("Ask the operator to put them where FACE_ALIGNMENT_WEIGHTS says, or to set TRACKER to bundled."),
+            "suspect",
+        ),
+        Failure(
+            "bad_tracker_weights",
+            _("The weights that were set up for face-alignment cannot be read as such."),
+            _("Ask the operator for those that the package itself fetches, or to set TRACKER to bundled."),
+            "suspect",
+        ),
+        Failure(
             "stale_analysis",
             _("The footage was analysed by another version of the engine."),
             _("Analyse the footage again."),

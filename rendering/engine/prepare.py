@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rendering.engine import findings
+from rendering.engine import findings, trackers
 from rendering.engine.analysis import ANALYSIS, LIPS, PATCHES, TRACK, VOICE
 from rendering.engine.contract import (
     ENGINE_VERSION,
@@ -53,9 +53,10 @@ def prepare(
 
     Footage that the gate refuses comes back with ``verdict`` "refused" and the reasons. A file that cannot be read as
     footage at all raises: ``empty_file``, ``bad_media``, ``no_video``, ``too_large``, ``too_long``, ``too_short``,
-    ``low_rate``.
+    ``low_rate``; so does a tracker that is not there: ``no_tracker``, ``no_tracker_weights``, ``bad_tracker_weights``.
     """
     options = options or PrepareOptions()
+    trackers.identity()  # before anything is decoded
     out.mkdir(parents=True, exist_ok=True)
     stages = Stages(report)
     with stages.reported("probe"):
@@ -157,7 +158,9 @@ def _follow(
                 if show is not None:
                     show(frame)
 
-            track = track_footage(footage, info, face=options.face, report=report, on_frame=keep)
+            track = track_footage(
+                footage, info, face=options.face, report=report, on_frame=keep, tracker=trackers.chosen(options.face)
+            )
             pictures.several = len(track.faces) > 1
             lines = captions.boxes()
             covered = appearance.covered(track.ok, track.shots, lines)
@@ -301,6 +304,7 @@ def _refused(
         face_box=None,
         offset_ms=None,
         figures=figures,
+        tracker=trackers.identity(),
     )
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rendering.engine.alignment import weights
 from rendering.engine.analysis import ANALYSIS, Analysis, read_analysis
 from rendering.engine.console import cache_root
 from rendering.engine.contract import Limits, Report, silent
@@ -147,7 +148,10 @@ def suite_cache() -> Path:
 def _cache(clip: Clip) -> Path:
     with clip.path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    return suite_cache() / hashlib.sha256(f"{content} {code_hash()}".encode()).hexdigest()[:32]
+    return (
+        suite_cache()
+        / hashlib.sha256(f"{content} {code_hash()} {weights.identity()}".strip().encode()).hexdigest()[:32]
+    )
 
 
 @functools.cache

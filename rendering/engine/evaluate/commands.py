@@ -1,10 +1,11 @@
-"""The commands ``evaluate`` and ``sheet``."""
+"""The commands ``evaluate``, ``sheet`` and ``trackers``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,33 @@ def add_measuring(add: Add, face: Mapping[str, Any]) -> None:
     sub.add_argument("--step", type=int, choices=range(1, 101), default=1, metavar="N", help="every Nth frame")
     sub.add_argument("--columns", type=int, choices=range(1, 101), default=10, metavar="N")
     sub.add_argument("--scale", type=int, choices=range(1, 9), default=1, metavar="1..8", help="enlargement")
+    sub = add("trackers", trackers_command, "how far the bundled tracker and face-alignment agree on clips")
+    sub.add_argument("clips", type=Path, nargs="+", metavar="CLIP")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+
+
+def trackers_command(options: argparse.Namespace) -> int:
+    from rendering.engine.alignment import nets
+    from rendering.engine.errors import EngineError
+    from rendering.engine.evaluate.agreement import as_lines, compare
+    from rendering.engine.evaluate.table import finite
+
+    try:
+        loaded = nets.load()
+    except EngineError as error:
+        if error.code != "no_tracker_weights":
+            raise
+        print(f"Skipped: the weights of face-alignment are not on this machine ({error.detail}).")
+        return 0
+    bar, rows = ProgressBar(), []
+    for clip in options.clips:
+        found = compare(clip, loaded, report=bar)
+        bar.end()
+        print("\n".join([*as_lines(found), ""]))
+        rows.append(finite(asdict(found)))
+    if options.json is not None:
+        options.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    return 0
 
 
 def evaluate_command(options: argparse.Namespace) -> int:

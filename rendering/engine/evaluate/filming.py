@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from rendering.engine import backends
+from rendering.engine import backends, trackers
 from rendering.engine.analysis import Analysis
 from rendering.engine.contract import Limits, Quality, RenderOptions, RenderRequest, Report
 from rendering.engine.evaluate.clips import Studied
@@ -100,7 +100,7 @@ def dub(
         check, _ = compose(request, studied.info, studied.video, take, scene, maker, report)
         stretched = _stretched(maker)
     info, _ = probe_footage(out, Limits())
-    seen = track_footage(out, info, report=report)
+    seen = track_footage(out, info, report=report, tracker=trackers.chosen(None))
     return Dubbed(
         made=np.stack([seen.opening, seen.width], axis=1),
         truth=truth,

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from rendering.engine import trackers
 from rendering.engine.contract import Limits, Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.face.points import LIPS
@@ -104,7 +105,7 @@ def _mouths(
         box = (round(x - size[0] / 2), round(y - 0.45 * size[1]), size[0], size[1])
         crops[frame.index], boxes[frame.index] = frame.bgr(box), box
 
-    track_footage(video, info, face=face, report=report, on_frame=keep)
+    track_footage(video, info, report=report, on_frame=keep, tracker=trackers.chosen(face))
     return crops, boxes
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import hypot
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -29,11 +30,58 @@ DETECT_HEIGHT = 480
 """Height of the reduced frame that the detector sees."""
 
 
+Found = tuple[Array, float, Array]
+"""Points (468, 3) px, presence 0..1 and the mesh picture (192, 192, 3) of a frame."""
+
+
+class FindFaces(Protocol):
+    """Finds the faces of a frame, in its pixels; ``thorough``: the small ones too."""
+
+    def __call__(self, frame: Frame, *, thorough: bool) -> list[Face]: ...
+
+
+class Tracker(Protocol):
+    """Follows one presenter through footage."""
+
+    @property
+    def together(self) -> int:
+        """Frames that it is given at a time."""
+
+    @property
+    def faces(self) -> Array:
+        """(k, 4) float32: x, y, w, h in 0..1 of the steady faces that the first frames show, from left to right."""
+
+    @property
+    def presenter(self) -> int:
+        """Which of :attr:`faces` is followed; -1 when the first frames show none."""
+
+    def choose(self, frames: list[Frame]) -> None:
+        """Settle on the presenter, from the first frames."""
+
+    def follow(self, frames: Sequence[Frame], cuts: Sequence[bool]) -> list[Found | None]:
+        """What each of the next ``frames`` shows, None where the face is not found; ``cuts``: which begin a shot."""
+
+
+class BundledDetector:
+    """BlazeFace on a reduced frame."""
+
+    def __init__(self) -> None:
+        self._detector = Detector()
+
+    def __call__(self, frame: Frame, *, thorough: bool) -> list[Face]:
+        height = frame.y.shape[0]
+        small = frame.small_bgr(min(height, DETECT_HEIGHT))
+        return [face.scaled(height / small.shape[0]) for face in self._detector(small, thorough=thorough)]
+
+
 class Follower:
     """Holds on to one face from frame to frame, and looks for it again when it is lost."""
 
-    def __init__(self, wanted: tuple[float, float] | None) -> None:
-        self._detector = Detector()
+    together = 1
+
+    def __init__(self, wanted: tuple[float, float] | None, find: FindFaces | None = None) -> None:
+        """``wanted``: where to look for the presenter, x and y in 0..1; ``find`` in place of the bundled detector."""
+        self._detect = find or BundledDetector()
         self._mesh = Mesh()
         self._wanted = wanted
         self._looks = Looks()
@@ -41,6 +89,8 @@ class Follower:
         self._anyone = True
         self.faces: Array = np.zeros((0, 4), np.float32)
         self.presenter = -1
+        self.tried: Crop | None = None
+        """Where the mesh was read last; None when no face was found to read it in."""
         self._crop: Crop | None = None
         self._last: Crop | None = None
         self._lost = 0
@@ -91,7 +141,10 @@ class Follower:
         if portrait is not None:
             self._looks.learn(portrait[1], own=own)
 
-    def __call__(self, frame: Frame, *, cut: bool) -> tuple[Array, float, Array] | None:
+    def follow(self, frames: Sequence[Frame], cuts: Sequence[bool]) -> list[Found | None]:
+        return [self(frame, cut=cut) for frame, cut in zip(frames, cuts, strict=True)]
+
+    def __call__(self, frame: Frame, *, cut: bool) -> Found | None:
         """Points (468, 3), presence and the mesh picture of this frame; None when no face is found."""
         if cut:
             self._crop, self._lost, self._anyone = None, 0, True
@@ -101,7 +154,7 @@ class Follower:
                 self._learn(frame, answer[2])
                 return answer
             self._crop = None
-        crop = self._search(frame) if self._looks.alone else self._recognise(frame)
+        self.tried = crop = self._search(frame) if self._looks.alone else self._recognise(frame)
         first = self._read(frame, crop) if crop else None
         if first is None:
             self._lost += 1
@@ -109,7 +162,7 @@ class Follower:
         self._lost, self._anyone = 0, False
         return self._read(frame, Crop.of_points(first[0])) or first  # a second look, from a better crop
 
-    def _read(self, frame: Frame, crop: Crop) -> tuple[Array, float, Array] | None:
+    def _read(self, frame: Frame, crop: Crop) -> Found | None:
         picture = self._mesh.picture(frame, crop)
         if picture is None:
             return None
@@ -117,6 +170,7 @@ class Follower:
         if presence < MIN_PRESENCE:
             return None
         own = Crop.of_points(points)
+        self.tried = own
         self._crop = crop if crop.fits(own) else own
         self._last = self._crop
         return points, presence, picture
@@ -170,11 +224,6 @@ class Follower:
         """Whether a face that turns up elsewhere looks like the presenter: they came back, or somebody else came."""
         portrait = self._portrait(frame, crop)
         return portrait is not None and self._looks.familiar(portrait[1]) > FAMILIAR
-
-    def _detect(self, frame: Frame, *, thorough: bool) -> list[Face]:
-        height = frame.y.shape[0]
-        small = frame.small_bgr(min(height, DETECT_HEIGHT))
-        return [face.scaled(height / small.shape[0]) for face in self._detector(small, thorough=thorough)]
 
 
 def _same(a: Face, b: Face) -> bool:

@@ -79,6 +79,21 @@ class Crop:
         return x0, y0, (x1 - x0 + 1) & ~1, (y1 - y0 + 1) & ~1
 
 
+def cut(frame: Frame, crop: Crop, size: int) -> Array | None:
+    """The crop as (size, size, 3) uint8 BGR; None when it lies outside the frame."""
+    height, width = frame.y.shape
+    box = crop.bounds(width, height)
+    if box[2] < 8 or box[3] < 8:
+        return None
+    x, y = float(box[0]), float(box[1])
+    shrink = max(1, int(crop.side / size))
+    # Averaging first keeps the linear warp from aliasing.
+    bgr = frame.reduced_bgr(box, shrink) if shrink > 1 else frame.bgr(box)
+    sx, sy = box[2] / bgr.shape[1], box[3] / bgr.shape[0]
+    back = np.array([[sx, 0, x + sx / 2 - 0.5], [0, sy, y + sy / 2 - 0.5], [0, 0, 1]])
+    return cv2.warpAffine(bgr, crop.matrix(size) @ back, (size, size), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
+
+
 class Mesh:
     """Reads the mesh in a crop of a frame."""
 
@@ -87,20 +102,7 @@ class Mesh:
 
     def picture(self, frame: Frame, crop: Crop) -> Array | None:
         """The crop as (192, 192, 3) uint8 BGR; None when it lies outside the frame."""
-        height, width = frame.y.shape
-        box = crop.bounds(width, height)
-        if box[2] < 8 or box[3] < 8:
-            return None
-        x, y = float(box[0]), float(box[1])
-        shrink = max(1, int(crop.side / self._net.size))
-        # Averaging first keeps the linear warp from aliasing.
-        bgr = frame.reduced_bgr(box, shrink) if shrink > 1 else frame.bgr(box)
-        sx, sy = box[2] / bgr.shape[1], box[3] / bgr.shape[0]
-        back = np.array([[sx, 0, x + sx / 2 - 0.5], [0, sy, y + sy / 2 - 0.5], [0, 0, 1]])
-        size = self._net.size
-        return cv2.warpAffine(
-            bgr, crop.matrix(size) @ back, (size, size), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0)
-        )
+        return cut(frame, crop, self._net.size)
 
     def read(self, picture: Array, crop: Crop, shifts: tuple[int, ...] = SHIFTS) -> tuple[Array, float]:
         """Points (468, 3) float32 in frame pixels (z in the same unit, smaller is nearer) and presence 0..1.

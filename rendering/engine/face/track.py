@@ -18,7 +18,7 @@ from rendering.engine import scratch
 from rendering.engine.contract import Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.face import geometry
-from rendering.engine.face.follow import Follower
+from rendering.engine.face.follow import Follower, Tracker
 from rendering.engine.face.points import CORNERS, LIPS, OPENING_PAIRS, STABLE
 
 if TYPE_CHECKING:
@@ -223,10 +223,12 @@ def track_footage(
     face: tuple[float, float] | None = None,
     report: Report = silent,
     on_frame: OnFrame | None = None,
+    tracker: Tracker | None = None,
 ) -> Track:
     """Follow the presenter through the footage at ``path``.
 
     ``face``: where to look for them in the first frame, x and y in 0..1; None takes the largest steady face.
+    ``tracker``: a fresh one in place of the bundled one; it knows itself where to look.
     ``on_frame(frame, points)`` is called for every frame, with its points (468, 3) px or None, while it is decoded.
     Raises ``no_face`` when hardly any frame shows one.
     """
@@ -235,7 +237,7 @@ def track_footage(
     if info.video is None:
         raise EngineError("no_video", str(path))
     with closing(ahead(read_frames(path, info))) as frames:
-        follower = Follower(face)
+        follower = tracker or Follower(face)
         seen, starts = _follow(frames, follower, info.video.frames, report, on_frame)
     if np.isfinite(seen.blur).sum() < MIN_FOLLOWED:
         raise EngineError("no_face", str(path))
@@ -260,7 +262,7 @@ NO_POINTS = np.full((468, 3), np.nan, np.float32)
 
 def _follow(
     frames: Iterator[Frame],
-    follower: Follower,
+    follower: Tracker,
     total: int,
     report: Report,
     on_frame: OnFrame | None,
@@ -272,18 +274,22 @@ def _follow(
     points, thumbs = scratch.Rows(), scratch.Rows()
     figures: list[tuple[float, float]] = []
     starts = [0]
-    for index, frame in enumerate(_release(head, frames)):
-        thumb = _thumb(frame.y)
-        thumbs.add(thumb)
-        cut = cuts(thumb)
-        if cut:
-            starts.append(index)
-        found = follower(frame, cut=cut)
-        points.add(NO_POINTS if found is None else found[0])
-        figures.append((0.0, np.nan) if found is None else (found[1], sharpness(found[2][SHARP_HALF])))
-        if on_frame is not None:
-            on_frame(frame, None if found is None else found[0])
-        report("track", index + 1, max(total, index + 1))
+    index = 0
+    coming = _release(head, frames)
+    while some := list(islice(coming, follower.together)):
+        begins = []
+        for number, frame in enumerate(some, index):
+            thumb = _thumb(frame.y)
+            thumbs.add(thumb)
+            begins.append(cuts(thumb))
+            starts += [number] * begins[-1]
+        for frame, found in zip(some, follower.follow(some, begins), strict=True):
+            points.add(NO_POINTS if found is None else found[0])
+            figures.append((0.0, np.nan) if found is None else (found[1], sharpness(found[2][SHARP_HALF])))
+            if on_frame is not None:
+                on_frame(frame, None if found is None else found[0])
+            index += 1
+            report("track", index, max(total, index))
     presence, blur = np.array(figures, np.float32).T
     return Seen(points.array(), presence, blur, thumbs.array()), starts
 
