@@ -149,6 +149,18 @@ def regular_file(name: str) -> Path | None:
     return path
 
 
+def existing_folder(name: str) -> Path | None:
+    """An absolute path of a folder that is there; None when nothing is named."""
+    if not (value := text(name)):
+        return None
+    path = Path(value).expanduser()
+    if not path.is_absolute():
+        raise ImproperlyConfigured(f"{name} must be an absolute path, not {value!r}.")
+    if not path.is_dir():
+        raise ImproperlyConfigured(f"{name} names {path}, which is not a folder.")
+    return path
+
+
 def device(name: str) -> str:
     """``auto``, ``cpu``, ``cuda`` or ``cuda:`` and a number; whether it is there, the engine finds out."""
     value = text(name, default="auto").lower()

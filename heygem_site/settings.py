@@ -237,6 +237,11 @@ ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "r
 ENGINE_DEVICE = env.device("ENGINE_DEVICE")  # for what runs networks: the card where there is one
 WAV2LIP_CHECKPOINT = env.regular_file("WAV2LIP_CHECKPOINT")  # the operator's own, under its own licence
 WAV2LIP_BATCH = env.integer("WAV2LIP_BATCH", default=0, high=512)  # frames drawn together; 0: as fits the device
+TRACKER = env.choice("TRACKER", default="bundled", of=("bundled", "face-alignment"))  # who follows faces in footage
+FACE_ALIGNMENT_WEIGHTS = env.existing_folder("FACE_ALIGNMENT_WEIGHTS")  # None: where torch keeps what it has fetched
+FACE_ALIGNMENT_DOWNLOAD = env.boolean("FACE_ALIGNMENT_DOWNLOAD", default=False)  # fetch what is missing from its host
+FACE_ALIGNMENT_BATCH = env.integer("FACE_ALIGNMENT_BATCH", default=0, high=256)  # faces together; 0: as fits the device
+FACE_ALIGNMENT_COMPILE = env.boolean("FACE_ALIGNMENT_COMPILE", default=False)  # on cards alone
 
 # The queue. Only progress extends a lease, and a silent engine is ended before its worker would lose the job.
 LEASE_SECONDS = env.integer("LEASE_SECONDS", default=90, low=1)

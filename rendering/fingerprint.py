@@ -26,7 +26,7 @@ def fingerprint(
     ``base`` is the identity of the team's own base model, ``weights`` that of the operator's checkpoint which draws the
     mouths, if one is used. Both blobs and the take's script version
     should be loaded. Names, teams and ids are no part of it: the same file uploaded again is the same, unless another
-    of its faces was chosen or other words are given with it.
+    of its faces was chosen, another tracker followed it or other words are given with it.
     """
     parts: dict[str, Any] = {
         "engine": engine,
@@ -34,6 +34,8 @@ def fingerprint(
         "take": take.blob.sha256,
         "options": {name: _plain(value) for name, value in options.items()},
     }
+    if footage.analysis_tracker:  # what the bundled one followed keeps its fingerprint
+        parts["tracker"] = footage.analysis_tracker
     if footage.chosen_face:
         parts["face"] = [_plain(value) for value in footage.chosen_face]
     if take.script_version.text.strip():  # lips close where the words have p, b, m

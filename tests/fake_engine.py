@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rendering.engine import scratch, serve
+from rendering.engine.alignment import weights
 from rendering.engine.contract import (
     ENGINE_VERSION,
     PREPARE_STAGES,
@@ -103,6 +104,7 @@ def prepare(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
             presenter=int(bool(chosen) and chosen[0] > 0.5),
             offset_ms=0.0,
             figures={"cv_open": 0.6, "speech_s": 19.0, "lesson_s": 19.0},
+            tracker=weights.ALIGNMENT if weights.asked() == weights.ALIGNMENT else "",
         )
     )
 

@@ -43,6 +43,18 @@ except EngineError as error:
     told["failure"], told["remedy"] = f"{error.failure.sentence} ({error.detail})", error.failure.remedy
 print(json.dumps(told))
 """
+TRACKER = """
+import json, torch
+from rendering.engine.alignment import nets, weights
+from rendering.engine.errors import EngineError
+told = {}
+try:
+    nets.Nets(*weights.required(), torch.device("cpu"))
+    told["identity"] = weights.identity()
+except EngineError as error:
+    told["failure"], told["remedy"] = f"{error.failure.sentence} ({error.detail})", error.failure.remedy
+print(json.dumps(told))
+"""
 
 
 def python_is_right() -> Finding:
@@ -139,3 +151,18 @@ def checkpoint_loads() -> Iterator[Finding]:
         yield Finding(BAD, f"wav2lip: {found['failure']}", str(found["remedy"]))
     else:
         yield Finding(OK, f"wav2lip checkpoint {found['identity']} loads. {found['notice']}")
+
+
+def tracker_loads() -> Iterator[Finding]:
+    """The weights of face-alignment, where footage is followed with it: opened as an analysis would open them."""
+    from django.conf import settings
+
+    if settings.TRACKER != "face-alignment":
+        return
+    found, last = _probe(TRACKER)
+    if found is None:
+        yield Finding(BAD, f"face-alignment: {last}", "Remove .venv/heygem-lock and run ./heygem again.")
+    elif "failure" in found:
+        yield Finding(BAD, f"face-alignment: {found['failure']}", str(found["remedy"]))
+    else:
+        yield Finding(OK, f"{found['identity']} loads and follows the faces in footage.")

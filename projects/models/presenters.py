@@ -61,6 +61,14 @@ class Footage(Kept, Analysed):
         _("presenter face"), null=True, blank=True, help_text=_("which of the faces is the presenter's")
     )
     analysis_engine = models.CharField(max_length=20, blank=True, default="")
+    analysis_tracker = models.CharField(
+        _("tracker"),
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("which followed the face, and a hash of its weights; empty: the bundled one"),
+    )
     analysis = models.ForeignKey(
         MediaBlob,
         null=True,

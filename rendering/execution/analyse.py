@@ -266,4 +266,5 @@ def _footage_fields(found: dict[str, Any]) -> dict[str, Any]:
         "faces": found["faces"],
         "presenter_face": found["presenter"],
         "analysis_engine": found["engine"],
+        "analysis_tracker": found.get("tracker", ""),
     }

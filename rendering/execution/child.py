@@ -58,6 +58,11 @@ def environment() -> dict[str, str]:
         "ENGINE_DEVICE": settings.ENGINE_DEVICE,
         "WAV2LIP_CHECKPOINT": str(settings.WAV2LIP_CHECKPOINT or ""),
         "WAV2LIP_BATCH": str(settings.WAV2LIP_BATCH),
+        "TRACKER": settings.TRACKER,
+        "FACE_ALIGNMENT_WEIGHTS": str(settings.FACE_ALIGNMENT_WEIGHTS or ""),
+        "FACE_ALIGNMENT_DOWNLOAD": str(int(settings.FACE_ALIGNMENT_DOWNLOAD)),
+        "FACE_ALIGNMENT_BATCH": str(settings.FACE_ALIGNMENT_BATCH),
+        "FACE_ALIGNMENT_COMPILE": str(int(settings.FACE_ALIGNMENT_COMPILE)),
     }
 
 

@@ -193,9 +193,11 @@ class Attempt:
 
     def _fingerprint(self, used: str, weights: str) -> str:
         """Of another video than the job may have asked for: the base that it names could not be used, somebody chose
-        another face since, or this machine's checkpoint is another one than was known of. Else empty."""
+        another face since, another tracker followed it, or this machine's checkpoint is another one than was known of.
+        Else empty."""
         job = self.job
-        if not job.footage.chosen_face and not weights and used == (job.base.identity if job.base else ""):
+        looked = job.footage.chosen_face or job.footage.analysis_tracker
+        if not looked and not weights and used == (job.base.identity if job.base else ""):
             return ""
         return fingerprint(job.footage, job.take, job.batch.preset, base=used, weights=weights)
 

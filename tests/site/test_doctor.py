@@ -140,6 +140,15 @@ def test_a_checkpoint_is_opened_as_a_render_would_open_it(settings: Settings, tm
     assert "published 96-pixel network" in remedy
 
 
+def test_the_trackers_weights_are_looked_at_where_it_is_asked_for(settings: Settings, tmp_path: Path) -> None:
+    assert found(machine.tracker_loads) == []
+    settings.TRACKER, settings.FACE_ALIGNMENT_WEIGHTS = "face-alignment", tmp_path
+    level, what, remedy = only(machine.tracker_loads)
+    assert level == "bad"
+    assert "s3fd-619a316812.pth" in what
+    assert "FACE_ALIGNMENT_WEIGHTS" in remedy
+
+
 def test_missing_system_libraries_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "LIBRARIES", "raise ImportError('libGL.so.1: cannot open shared object file')")
     assert machine.engine_starts().remedy == "sudo apt-get install -y libgl1 libglib2.0-0"

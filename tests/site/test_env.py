@@ -237,6 +237,16 @@ def test_a_file_is_there_or_the_start_is_stopped(monkeypatch: pytest.MonkeyPatch
             env.regular_file("NAME")
 
 
+def test_a_folder_is_there_or_the_start_is_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert env.existing_folder("NAME") is None
+    monkeypatch.setenv("NAME", str(tmp_path))
+    assert env.existing_folder("NAME") == tmp_path
+    for value, sentence in (("weights", "must be an absolute path"), (str(tmp_path / "gone"), "is not a folder")):
+        monkeypatch.setenv("NAME", value)
+        with pytest.raises(ImproperlyConfigured, match=sentence):
+            env.existing_folder("NAME")
+
+
 @pytest.mark.parametrize("value", ["auto", "cpu", "cuda", "cuda:3", " CUDA "])
 def test_a_device_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     assert env.device("NAME") == "auto"
