@@ -26,6 +26,7 @@ RUNNING_JOB = {
 }
 PRESET = {
     "backend": "auto",
+    "enhance": 0.0,
     "amplitude": 1.0,
     "when_shorter": "cut",
     "crf": 20,

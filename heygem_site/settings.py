@@ -237,6 +237,10 @@ ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "r
 ENGINE_DEVICE = env.device("ENGINE_DEVICE")  # for what runs networks: the card where there is one
 WAV2LIP_CHECKPOINT = env.regular_file("WAV2LIP_CHECKPOINT")  # the operator's own, under its own licence
 WAV2LIP_BATCH = env.integer("WAV2LIP_BATCH", default=0, high=512)  # frames drawn together; 0: as fits the device
+ENHANCER_MODEL = env.regular_file("ENHANCER_MODEL")  # the operator's own, in TorchScript, under its own licence
+ENHANCER_SIZE = env.integer("ENHANCER_SIZE", default=512, low=64, high=2048)  # pixels a side that it is given
+ENHANCER_RANGE = env.choice("ENHANCER_RANGE", default="-1..1", of=("-1..1", "0..1"))  # of its colours
+ENHANCER_BATCH = env.integer("ENHANCER_BATCH", default=0, high=128)  # faces together; 0: as fits the device
 TRACKER = env.choice("TRACKER", default="bundled", of=("bundled", "face-alignment"))  # who follows faces in footage
 FACE_ALIGNMENT_WEIGHTS = env.existing_folder("FACE_ALIGNMENT_WEIGHTS")  # None: where torch keeps what it has fetched
 FACE_ALIGNMENT_DOWNLOAD = env.boolean("FACE_ALIGNMENT_DOWNLOAD", default=False)  # fetch what is missing from its host

@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from rendering.models import Preset, WorkerNode
-from rendering.workers import SEEN_RECENTLY
+from rendering.models import ENHANCED_WAV2LIP, Preset, WorkerNode, ability
+from rendering.workers import SEEN_RECENTLY, own_weights
 
 LEAVING = (WorkerNode.State.DRAINING, WorkerNode.State.QUARANTINED, WorkerNode.State.STOPPED)
 
@@ -69,8 +69,8 @@ def _staying() -> QuerySet[WorkerNode]:
     return seen.exclude(state__in=LEAVING)
 
 
-NEEDS_WEIGHTS = {Preset.Backend.WAV2LIP.value: "no_checkpoint"}
-"""Back ends that draw with weights of the operator's, and the code of what is wrong without them."""
+NEEDS_WEIGHTS = {Preset.Backend.WAV2LIP.value: "no_checkpoint", ENHANCED_WAV2LIP: "no_enhancer"}
+"""Ways to draw with weights of the operator's, and the code of what is wrong without them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +85,11 @@ class Weights:
 
 def weights_for(options: Mapping[str, object]) -> Weights:
     """For the back end of a preset's snapshot. Where no worker is there, this process's own settings say."""
-    backend = str(options.get("backend", ""))
-    if backend not in NEEDS_WEIGHTS:
+    needed = ability(options)
+    if needed not in NEEDS_WEIGHTS:
         return Weights()
-    told = list(_staying().order_by("-last_seen_at").values_list("weights", flat=True))
-    if not told and settings.WAV2LIP_CHECKPOINT:
-        return Weights()
-    having = [weights[backend] for weights in told if backend in weights]
-    if not having:
-        return Weights(lacking=NEEDS_WEIGHTS[backend])
-    return Weights(identity=next(filter(None, having), ""))
+    told = list(_staying().order_by("-last_seen_at").values_list("weights", flat=True)) or [own_weights()]
+    for one in (str(options["backend"]), needed):  # without a checkpoint there is nothing to enhance
+        if not any(one in weights for weights in told):
+            return Weights(lacking=NEEDS_WEIGHTS[one])
+    return Weights(identity=next(filter(None, (weights.get(needed) for weights in told)), ""))

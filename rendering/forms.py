@@ -23,9 +23,10 @@ class PresetForm(forms.ModelForm):
 
     class Meta:
         model = Preset
-        fields = ("name", "backend", "amplitude", "when_shorter", "normalize_loudness", "crf", "speed")
+        fields = ("name", "backend", "enhance", "amplitude", "when_shorter", "normalize_loudness", "crf", "speed")
         help_texts = {
             "backend": _("Automatic takes what looks best: at present the presenter's own mouths."),
+            "enhance": _("For mouths that Wav2Lip draws: 0 leaves them as they are, 1 adds all that the model adds."),
             "amplitude": _("1 is the presenter's own; 0.5 is held back, 1.5 is lively."),
             "when_shorter": _("What happens to the rest of the footage when the take ends before it."),
             "normalize_loudness": _("Brings every take to -16 LUFS, so that videos sit well beside each other."),
@@ -33,6 +34,7 @@ class PresetForm(forms.ModelForm):
             "speed": _("A slower encoding makes smaller files of the same quality."),
         }
         widgets = {
+            "enhance": forms.NumberInput(attrs={"min": "0", "max": "1", "step": "0.05"}),
             "amplitude": forms.NumberInput(attrs={"min": "0.5", "max": "1.5", "step": "0.05"}),
             "crf": forms.NumberInput(attrs={"min": "12", "max": "30", "step": "1"}),
         }
@@ -47,11 +49,22 @@ class PresetForm(forms.ModelForm):
             notice = get("supplied_checkpoint")
             words = (self.fields["backend"].help_text, notice.sentence, notice.remedy)
             self.fields["backend"].help_text = " ".join(map(str, words))
+        self._offer_enhancement()
+
+    def _offer_enhancement(self) -> None:
+        """Where some machine has a model for it, with its licence's notice, or the preset asks for it already."""
+        able = not weights_for({"backend": Preset.Backend.WAV2LIP.value, "enhance": 1.0}).lacking
+        if not able and not self.instance.enhance:
+            del self.fields["enhance"]
+            return
+        field, notice = self.fields["enhance"], get("supplied_enhancer")
+        field.required = False  # left out: as it is
+        field.help_text = " ".join(map(str, (field.help_text, notice.sentence, notice.remedy)))
 
     @property
     def options(self) -> dict[str, Any]:
         """The engine's options of a valid form, as the services take them."""
-        return {name: value for name, value in self.cleaned_data.items() if name != "name" and value != ""}
+        return {name: value for name, value in self.cleaned_data.items() if name != "name" and value not in ("", None)}
 
     def _get_validation_exclusions(self) -> set[str]:
         # The team is not a field of the form; a taken name is the service's to refuse.

@@ -32,6 +32,7 @@ from rendering.models import (
     RenderVersion,
     TeamShare,
     WorkerNode,
+    ability,
 )
 from rendering.retries import policy_of
 from rendering.tickets import wake_gpu
@@ -143,7 +144,7 @@ def enqueue(
         take=take,
         fingerprint=fingerprint,
         base=base,
-        backend=str(batch.preset.get("backend", "")),
+        backend=ability(batch.preset),
         priority=priority,
         retry_of=retry_of,
         max_attempts=policy_of(batch.team_id).max_attempts,

@@ -18,7 +18,7 @@ from django_q.models import OrmQ, Schedule
 
 from projects.services import cache, disk
 from rendering.fingerprint import ENGINE_VERSION
-from rendering.models import RenderAttempt, RenderJob, WorkerNode
+from rendering.models import ENHANCED_WAV2LIP, Preset, RenderAttempt, RenderJob, WorkerNode
 
 log = logging.getLogger("heygem.workers")
 
@@ -57,6 +57,14 @@ def is_heard(node: WorkerNode) -> bool:
     return node.last_seen_at is not None and node.last_seen_at >= timezone.now() - SEEN_RECENTLY
 
 
+def own_weights() -> dict[str, str]:
+    """The ways to draw with weights of the operator's for which this process's settings name files."""
+    if not settings.WAV2LIP_CHECKPOINT:
+        return {}
+    drawn = Preset.Backend.WAV2LIP.value
+    return {drawn: ""} | ({ENHANCED_WAV2LIP: ""} if settings.ENHANCER_MODEL else {})
+
+
 @transaction.atomic
 def register(cluster: str) -> tuple[WorkerNode, bool]:
     """This process as a worker of ``cluster`` on this machine, and whether it replaces one that has died.
@@ -80,7 +88,7 @@ def register(cluster: str) -> tuple[WorkerNode, bool]:
             # Not what it was: what its engine can do is heard when that has started.
             node.engine, node.version, node.backends = ENGINE_VERSION, settings.VERSION, []
         # Which one it is, and whether it can be read, the engine says when it has started.
-        node.weights = {"wav2lip": ""} if settings.WAV2LIP_CHECKPOINT else {}
+        node.weights = own_weights()
         log.info("worker %s is process %s", node, node.pid)
     node.last_seen_at = timezone.now()
     told = ["engine", "version", "backends", "weights"]

@@ -137,6 +137,7 @@ class Preset:
     name: str
     is_default: bool
     backend: str
+    enhance: float
     amplitude: float
     when_shorter: str
     crf: int

@@ -33,6 +33,7 @@ def checks() -> dict[str, Check]:
         "engine": machine.engine_starts,
         "models": machine.models_load,
         "checkpoint": machine.checkpoint_loads,
+        "enhancer": machine.enhancer_loads,
         "tracker": machine.tracker_loads,
         "workers": house.workers_are_heard,
         "tickets": house.tickets_are_taken,

@@ -43,6 +43,18 @@ except EngineError as error:
     told["failure"], told["remedy"] = f"{error.failure.sentence} ({error.detail})", error.failure.remedy
 print(json.dumps(told))
 """
+ENHANCER = """
+import json
+from rendering.engine.enhance import model
+from rendering.engine.errors import EngineError
+from rendering.engine.findings import FINDINGS
+told = {"notice": FINDINGS["supplied_enhancer"].remedy}
+try:
+    told["identity"] = model.load().identity
+except EngineError as error:
+    told["failure"], told["remedy"] = f"{error.failure.sentence} ({error.detail})", error.failure.remedy
+print(json.dumps(told))
+"""
 TRACKER = """
 import json, torch
 from rendering.engine.alignment import nets, weights
@@ -166,3 +178,18 @@ def tracker_loads() -> Iterator[Finding]:
         yield Finding(BAD, f"face-alignment: {found['failure']}", str(found["remedy"]))
     else:
         yield Finding(OK, f"{found['identity']} loads and follows the faces in footage.")
+
+
+def enhancer_loads() -> Iterator[Finding]:
+    """The operator's restoration model, if there is one: read, loaded and asked once, as a render would."""
+    from django.conf import settings
+
+    if settings.ENHANCER_MODEL is None:
+        return
+    found, last = _probe(ENHANCER)
+    if found is None:
+        yield Finding(BAD, f"enhancer: {last}", "Remove .venv/heygem-lock and run ./heygem again.")
+    elif "failure" in found:
+        yield Finding(BAD, f"enhancer: {found['failure']}", str(found["remedy"]))
+    else:
+        yield Finding(OK, f"enhancer {found['identity']} loads and answers. {found['notice']}")

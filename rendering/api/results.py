@@ -75,8 +75,8 @@ class Presets(Made):
     queryset = Preset.objects.select_related("team")
     asks = {"create": shapes.PresetNew, "partial_update": shapes.PresetChange}
     refusals = {
-        "create": ("name_missing", "bad_preset", "preset_name_taken", "no_checkpoint"),
-        "partial_update": ("name_missing", "bad_preset", "preset_name_taken", "no_checkpoint"),
+        "create": ("name_missing", "bad_preset", "preset_name_taken", "no_checkpoint", "no_enhancer"),
+        "partial_update": ("name_missing", "bad_preset", "preset_name_taken", "no_checkpoint", "no_enhancer"),
         "destroy": ("default_preset",),
     }
     noun = "preset"

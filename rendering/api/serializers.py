@@ -16,7 +16,7 @@ from rendering.selectors.shapes import BatchView, CellState
 from rendering.selectors.usage import Kind
 from rendering.services.batches import Skipped
 
-PRESET_OPTIONS = ["backend", "amplitude", "when_shorter", "crf", "speed", "normalize_loudness"]
+PRESET_OPTIONS = ["backend", "enhance", "amplitude", "when_shorter", "crf", "speed", "normalize_loudness"]
 KEY = "presenter.script.language, the first two as ids"
 
 

@@ -313,6 +313,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_preset(sub: argparse.ArgumentParser) -> None:
     usual = RenderOptions()
     sub.add_argument("--backend", default=usual.backend, help="exemplar, or wav2lip with WAV2LIP_CHECKPOINT=FILE")
+    words = "of what the model in ENHANCER_MODEL adds to mouths that wav2lip drew, 0 to 1"
+    sub.add_argument("--enhance", type=number(0, 1), default=usual.enhance, help=words)
     sub.add_argument("--amplitude", type=number(0.5, 1.5), default=usual.amplitude, help="mouth opening, .5 to 1.5")
     sub.add_argument(
         "--when-shorter", choices=("cut", "rest"), default=usual.when_shorter, help="take ends before footage"

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from rendering.engine.analysis import PATCHES
-from rendering.engine.contract import Tier
+from rendering.engine.contract import BY_ENHANCER, Tier
+from rendering.engine.enhance import settings
 from rendering.engine.errors import EngineError
 from rendering.engine.face.choose import Library, choose, head_turn, shot_of, speed
 from rendering.engine.face.compose import Composer
@@ -23,6 +24,9 @@ from rendering.engine.face.profile import Patches
 from rendering.engine.face.track import Track
 from rendering.engine.media.frame import Frame
 from rendering.engine.wav2lip import checkpoint
+
+if TYPE_CHECKING:
+    from rendering.engine.wav2lip.maker import Wav2LipMouths
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +56,7 @@ class MouthMaker(Protocol):
     together: int
     """Frames that it is given at a time."""
     weights: str
-    """Which weights of the operator's it draws with, 16 hex digits; empty: none."""
+    """Which weights of the operator's it draws with, 16 hex digits; empty: none. Several are joined by "+"."""
 
     def compose(self, frames: Sequence[Frame], first: int) -> Sequence[bool]:
         """Draw the mouths of output frames ``first``, ``first + 1`` ... into ``frames``, in place and in order.
@@ -90,7 +94,7 @@ class Exemplar:
             self.patches.close()
 
 
-def wav2lip(scene: Scene) -> MouthMaker:
+def wav2lip(scene: Scene) -> Wav2LipMouths:
     """Mouths drawn by the operator's Wav2Lip checkpoint, over the exemplar's."""
     from rendering.engine.wav2lip.maker import Wav2LipMouths, load_network
 
@@ -99,18 +103,35 @@ def wav2lip(scene: Scene) -> MouthMaker:
 
 BACKENDS: dict[str, Callable[[Scene], MouthMaker]] = {"exemplar": Exemplar, "wav2lip": wav2lip}
 
+ENHANCED = {"wav2lip": wav2lip}
+"""Those whose mouths a network draws; the presenter's own need no restoring."""
+
 
 def able() -> dict[str, str]:
-    """The back ends that this machine has what it takes for, and which weights of the operator's each draws with."""
-    path = checkpoint.configured()
-    return {"exemplar": ""} | ({"wav2lip": checkpoint.identity(path)} if path is not None else {})
+    """The back ends that this machine has what it takes for, and which weights of the operator's each draws with.
+
+    Those that it can enhance are named once more: a worker gets the jobs that need both.
+    """
+    path, enhancer = checkpoint.configured(), settings.identity()
+    drawn = {"wav2lip": checkpoint.identity(path)} if path is not None else {}
+    enhanced = {f"{name}{BY_ENHANCER}": f"{identity}+{enhancer}" for name, identity in drawn.items() if enhancer}
+    return {"exemplar": ""} | drawn | enhanced
 
 
-def make(name: str, scene: Scene) -> MouthMaker:
-    """The back end ``name``, ready to draw ``scene``. Raises ``no_backend``."""
+def make(name: str, scene: Scene, enhance: float = 0.0) -> MouthMaker:
+    """The back end ``name``, ready to draw ``scene``; ``enhance``: how much its mouths are enhanced, 0..1.
+
+    Raises ``no_backend``, and ``no_enhancer`` where no model for that is set up.
+    """
     if name not in BACKENDS:
         raise EngineError("no_backend", name)
-    return BACKENDS[name](scene)
+    if not enhance or name not in ENHANCED:
+        return BACKENDS[name](scene)
+    from rendering.engine.enhance.maker import Enhanced
+    from rendering.engine.enhance.model import load
+
+    enhancer = load()  # before anything else is
+    return Enhanced(ENHANCED[name](scene), scene, enhancer, enhance)
 
 
 def device() -> str:

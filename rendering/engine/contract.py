@@ -18,6 +18,9 @@ BASE_MIN_SPEECH_S = 60.0
 LESSON = "lesson.npz"
 """In the folder of an analysis: what the footage can teach such a base model; absent when it teaches nothing."""
 
+BY_ENHANCER = "+enhancer"
+"""Follows the name of a back end that the machine can also enhance the mouths of."""
+
 Tier = Literal["A", "B", "C"]
 """A: patches + presenter's own voice model + base. B: patches + base. C: warp and paint (the mouth never opens)."""
 
@@ -120,6 +123,8 @@ class RenderOptions:
     """x264 preset."""
     normalize_loudness: bool = False
     """Bring the take to -16 LUFS."""
+    enhance: float = 0.0
+    """How much of what the operator's face-restoration model adds is laid over mouths that a network drew, 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +192,8 @@ class RenderResult:
     base: str = ""
     """Which base model of a team's own was used, 16 hex digits; empty: the shipped one."""
     weights: str = ""
-    """Which checkpoint of the operator's drew the mouths: 16 hex digits of its SHA-256; empty: none."""
+    """Which checkpoint of the operator's drew the mouths: 16 hex digits of its SHA-256; empty: none. Where a model of
+    the operator's enhanced them, "+" and its digits follow."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,6 +118,21 @@ FAILURES: dict[str, Failure] = {
             _("Ask the operator for one that holds weights alone: other contents could run code."),
         ),
         Failure(
+            "no_enhancer",
+            _("The preset asks for enhanced mouths, and no model for that is set up on the machines that render."),
+            _("Set the enhancement to 0, or ask the operator to set ENHANCER_MODEL."),
+        ),
+        Failure(
+            "bad_enhancer",
+            _("The file that was set up for enhancing mouths cannot be used as such a model."),
+            _("Ask the operator for a TorchScript model that answers a face with a face of the same size."),
+        ),
+        Failure(
+            "unsafe_enhancer",
+            _("The model that was set up for enhancing mouths asks for more than arithmetic, so it was not loaded."),
+            _("Ask the operator for one whose code works on pictures alone: other code could reach files."),
+        ),
+        Failure(
             "no_tracker",
             _("The machine is set up to follow faces in a way that it does not know."),
             _("Ask the operator to set TRACKER to bundled or face-alignment."),

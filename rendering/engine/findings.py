@@ -131,6 +131,11 @@ FINDINGS: dict[str, Note] = {
             _("Its licence applies to the videos: that of the published weights rules out commercial use."),
         ),
         Note(
+            "supplied_enhancer",
+            _("Mouths are enhanced by a model that the operator supplied."),
+            _("Its licence applies to the videos: those of many published face restorers rule out commercial use."),
+        ),
+        Note(
             "take_no_speech",
             _("Hardly any speech was found in the sound."),
             _("Check that it is the right file, with a clear voice in it."),

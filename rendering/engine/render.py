@@ -68,7 +68,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         times, amplitude = np.arange(frames) / fps, request.options.amplitude
         planned = planned_mouth(analysis, take.audio16k, times, amplitude, base, said.phonemes)
         scene = scene_of(analysis, request.analysis, walk(analysis.track, frames, fps), planned, take.audio16k)
-        maker = backends.make(request.options.backend, scene)
+        maker = backends.make(request.options.backend, scene, request.options.enhance)
     with stages.timed("compose"), contextlib.closing(maker):
         check, busy = compose(request, info, video, take, scene, maker, report)
     with stages.reported("check"):

@@ -11,11 +11,12 @@ from rendering.models.jobs import (
     TeamShare,
 )
 from rendering.models.keeping import RetentionRule, StorageSample
-from rendering.models.presets import Preset
+from rendering.models.presets import ENHANCED_WAV2LIP, Preset, ability
 from rendering.models.tallies import Tally
 from rendering.models.workers import WorkerNode
 
 __all__ = [
+    "ENHANCED_WAV2LIP",
     "FINAL",
     "UNFINISHED",
     "Board",
@@ -32,4 +33,5 @@ __all__ = [
     "Tally",
     "TeamShare",
     "WorkerNode",
+    "ability",
 ]

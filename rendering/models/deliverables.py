@@ -82,7 +82,7 @@ class RenderVersion(Kept):
     )
     weights = models.CharField(
         _("checkpoint"),
-        max_length=16,
+        max_length=40,
         blank=True,
         default="",
         db_default="",

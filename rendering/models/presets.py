@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -36,6 +38,9 @@ class Preset(Kept):
     backend = models.CharField(
         _("way of making the mouth"), max_length=40, choices=Backend.choices, default=Backend.AUTO
     )
+    enhance = models.FloatField(
+        _("enhancement"), default=0.0, db_default=0.0, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)]
+    )
     amplitude = models.FloatField(
         _("mouth opening"), default=1.0, validators=[MinValueValidator(0.5), MaxValueValidator(1.5)]
     )
@@ -60,6 +65,9 @@ class Preset(Kept):
             models.CheckConstraint(
                 condition=models.Q(amplitude__gte=0.5, amplitude__lte=1.5), name="preset_amplitude_in_range"
             ),
+            models.CheckConstraint(
+                condition=models.Q(enhance__gte=0.0, enhance__lte=1.0), name="preset_enhance_in_range"
+            ),
             models.CheckConstraint(condition=models.Q(crf__gte=12, crf__lte=30), name="preset_crf_in_range"),
         ]
 
@@ -71,7 +79,9 @@ class Preset(Kept):
 
         What automatic means is decided now: the batch keeps what was really chosen.
         """
+        enhanced = {"enhance": self.enhance} if self.enhance and self.backend == self.Backend.WAV2LIP else {}
         return {
+            **enhanced,  # what was made without it keeps its fingerprint
             "backend": BEST.value if self.backend == self.Backend.AUTO else self.backend,
             "amplitude": self.amplitude,
             "when_shorter": self.when_shorter,
@@ -83,3 +93,12 @@ class Preset(Kept):
 
 BEST = Preset.Backend.EXEMPLAR
 """What automatic takes: the way that looks best and needs nothing from anybody."""
+
+ENHANCED_WAV2LIP = f"{Preset.Backend.WAV2LIP.value}+enhancer"
+"""What a worker says that it can do when it has a checkpoint and a model to enhance its mouths with."""
+
+
+def ability(options: Mapping[str, object]) -> str:
+    """What a worker must be able to do for a preset's snapshot."""
+    backend = str(options.get("backend", ""))
+    return ENHANCED_WAV2LIP if options.get("enhance") and backend == Preset.Backend.WAV2LIP else backend

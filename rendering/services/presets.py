@@ -12,9 +12,9 @@ from projects.models import Role, Team
 from projects.problems import HeyGemError
 from projects.services import audit, names
 from rendering import capabilities
-from rendering.models import Preset
+from rendering.models import Preset, ability
 
-OPTIONS = ("backend", "amplitude", "when_shorter", "crf", "speed", "normalize_loudness")
+OPTIONS = ("backend", "enhance", "amplitude", "when_shorter", "crf", "speed", "normalize_loudness")
 
 
 def default_preset(team: Team) -> Preset:
@@ -33,8 +33,8 @@ def default_preset(team: Team) -> Preset:
 
 
 def create_preset(*, actor: User, team: Team, name: str, **options: object) -> Preset:
-    """``options`` are fields of :data:`OPTIONS`. Raises ``preset_name_taken``, ``bad_preset``, or ``no_checkpoint``:
-    no machine can render that way."""
+    """``options`` are fields of :data:`OPTIONS`. Raises ``preset_name_taken``, ``bad_preset``, ``no_checkpoint`` or
+    ``no_enhancer``: no machine can render that way."""
     require(actor, team, Role.CREATOR)
     default_preset(team)
     preset = Preset(team=team, name=names.clean(name, limit=80))
@@ -80,9 +80,7 @@ def _set(preset: Preset, options: dict[str, object]) -> None:
     unknown = set(options) - set(OPTIONS)
     if unknown:
         raise ValueError(f"not an option of a preset: {sorted(unknown)}")
-    is_new = options.get("backend", preset.backend) != preset.backend
-    if is_new and (lacking := capabilities.weights_for(options).lacking):
-        raise HeyGemError(lacking)
+    before = "" if preset.pk is None else ability(preset.snapshot())
     for field, value in options.items():
         setattr(preset, field, value)
     if Preset.objects.filter(team=preset.team, name=preset.name).exclude(pk=preset.pk).exists():
@@ -91,3 +89,6 @@ def _set(preset: Preset, options: dict[str, object]) -> None:
         preset.clean_fields(exclude=["team"])
     except ValidationError as error:
         raise HeyGemError("bad_preset", why=" ".join(error.messages)) from error
+    asked = preset.snapshot()
+    if ability(asked) != before and (lacking := capabilities.weights_for(asked).lacking):
+        raise HeyGemError(lacking)

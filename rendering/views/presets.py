@@ -38,7 +38,8 @@ def _edit(request: HttpRequest, team: Team, preset: Preset | None) -> HttpRespon
                 fresh = Preset.objects.select_related("team").get(pk=preset.pk)
                 services.update_preset(actor=actor, preset=fresh, name=name, **form.options)
         except HeyGemError as error:
-            field = "backend" if error.code in NEEDS_WEIGHTS.values() else "name"
+            lacking = {"no_enhancer": "enhance"} | dict.fromkeys({*NEEDS_WEIGHTS.values()} - {"no_enhancer"}, "backend")
+            field = lacking.get(error.code, "name")
             form.add_error(field, f"{error.sentence} {error.remedy}")
         else:
             return redirect("rendering:presets", team.public_id)

@@ -22,7 +22,7 @@ from projects.models import Team
 from projects.services import disk
 from rendering.models import WorkerNode
 from tests import s3 as endpoint
-from tests.engine import checkpoints
+from tests.engine import checkpoints, restorers
 from tests.postgres import Server, free_port
 from tests.rendering.sites import environment, manage
 from tests.rendering.work import new_job
@@ -138,6 +138,19 @@ def test_a_checkpoint_is_opened_as_a_render_would_open_it(settings: Settings, tm
     assert level == "bad"
     assert "cannot be read as one" in what
     assert "published 96-pixel network" in remedy
+
+
+def test_an_enhancer_is_asked_once_as_a_render_would(settings: Settings, tmp_path: Path) -> None:
+    assert found(machine.enhancer_loads) == []
+    settings.ENHANCER_MODEL, settings.ENHANCER_SIZE = restorers.saved(restorers.Sharpen(1.0), tmp_path / "s.ts"), 64
+    level, what, _remedy = only(machine.enhancer_loads)
+    assert level == "ok"
+    assert "rule out commercial use" in what
+    settings.ENHANCER_MODEL = restorers.saved(restorers.Reaching(str(tmp_path / "made")), tmp_path / "r.ts")
+    level, what, _remedy = only(machine.enhancer_loads)
+    assert level == "bad"
+    assert "torch.from_file" in what
+    assert not (tmp_path / "made").exists()
 
 
 def test_the_trackers_weights_are_looked_at_where_it_is_asked_for(settings: Settings, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from rendering.engine.wav2lip.crops import SIZE, Crops
 
 if TYPE_CHECKING:
     from rendering.engine.backends import Exemplar, Scene
+    from rendering.engine.face.blend import Mask
+    from rendering.engine.media.frame import Box
 
 Array = np.ndarray[Any, Any]
 
@@ -93,6 +95,8 @@ class Wav2LipMouths:
         spoken = activity(scene.audio16k)
         self._speaks = np.interp(np.arange(frames) / scene.fps, np.arange(len(spoken)) / 100, spoken)
         self._colour = Colour()
+        self.places: list[tuple[Box, Mask, Array] | None] = []
+        """Of the frames that were composed last: where the network drew, with the share that counts there."""
 
     def compose(self, frames: Sequence[Frame], first: int) -> list[bool]:
         filmed = [self._filmed(frame, first + k) for k, frame in enumerate(frames)]
@@ -101,6 +105,7 @@ class Wav2LipMouths:
             done.append(self._under.composer.compose(frame, t))
             places.append(self._under.composer.place(t) if done[-1] else None)
         asked = [k for k in range(len(frames)) if done[k] and self._speaks[first + k] > LEAST_ALPHA]
+        self.places = [None] * len(frames)
         if not asked:
             self._colour = Colour()
             return done
@@ -119,7 +124,9 @@ class Wav2LipMouths:
                 index, picture = int(self._order[first + k]), np.clip(np.rint(drawn[k]), 0, 255).astype(np.uint8)
                 laid, covered = self._crops.lay(picture, index, box)
                 laid = self._colour(laid, frame.bgr(box), mask)
-                frame.blend(box, laid, mask.full() * covered * share * np.float32(self._speaks[first + k]))
+                share = share * np.float32(self._speaks[first + k])
+                frame.blend(box, laid, mask.full() * covered * share)
+                self.places[k] = box, mask, share
         return done
 
     def _filmed(self, frame: Frame, t: int) -> list[tuple[Array, Array]]:

@@ -1,0 +1,87 @@
+"""Mouths enhanced: the operator's model looks at the face with its new mouth; what it adds is laid over the mouth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cv2
+import numpy as np
+
+from rendering.engine.backends import MouthMaker, Scene
+from rendering.engine.enhance.model import Enhancer
+from rendering.engine.enhance.steady import Steady
+from rendering.engine.face.crops import Crops
+from rendering.engine.face.track import Track
+
+if TYPE_CHECKING:
+    from rendering.engine.face.blend import Mask
+    from rendering.engine.media.frame import Box, Frame
+
+Array = np.ndarray[Any, Any]
+
+LEFT_EYE, RIGHT_EYE, MOUTH = (33, 133, 159, 145), (263, 362, 386, 374), (61, 291)
+"""Corners and lids of the eyes, corners of the mouth: what FFHQ aligns a face by."""
+BROAD = 1 / 12
+"""Share of the crop: what is broader of an addition is tone and not detail, and is left out."""
+
+
+class Placed(MouthMaker, Protocol):
+    """A back end that says where it has drawn."""
+
+    places: list[tuple[Box, Mask, Array] | None]
+    """Of the frames that it composed last: the box, the mask there, and the share (h, w) of it that counts; None for
+    a frame that a network drew nothing into."""
+
+
+class Enhanced:
+    """A back end's mouths, enhanced by ``strength``, 0..1. Everything outside its masks stays as it was."""
+
+    def __init__(self, maker: Placed, scene: Scene, enhancer: Enhancer, strength: float) -> None:
+        self._maker, self._enhancer, self._strength = maker, enhancer, np.float32(strength)
+        self.together, self.weights = maker.together, f"{maker.weights}+{enhancer.identity}"
+        self._order = scene.order
+        self._crops = face_crops(scene.track, enhancer.size)
+        self._steady = Steady()
+
+    def compose(self, frames: Sequence[Frame], first: int) -> Sequence[bool]:
+        done = self._maker.compose(frames, first)
+        places = [place if drawn else None for place, drawn in zip(self._maker.places, done, strict=True)]
+        asked = [k for k, place in enumerate(places) if place is not None]
+        if asked:
+            cuts = np.stack([self._crops.cut(frames[k], int(self._order[first + k])) for k in asked])
+            answers = dict(zip(asked, zip(cuts, self._enhancer(cuts), strict=True), strict=True))
+        for k, place in enumerate(places):
+            if place is None or not np.isfinite(answers[k][1]).all():
+                self._steady.forget()
+                continue
+            picture, restored = answers[k]
+            added = self._steady(picture, _detail(restored - picture))
+            self._add(frames[k], int(self._order[first + k]), added, place)
+        return done
+
+    def _add(self, frame: Frame, index: int, added: Array, place: tuple[Box, Mask, Array]) -> None:
+        box, mask, share = place
+        laid, covered = self._crops.lay(added, index, box)
+        sharpened = cv2.add(frame.bgr(box), self._strength * laid, dtype=cv2.CV_8U)
+        frame.blend(box, sharpened, mask.full() * covered * share)
+
+    def close(self) -> None:
+        self._maker.close()
+
+
+def _detail(added: Array) -> Array:
+    """What (s, s, 3) float32 adds but tone."""
+    small = cv2.resize(added, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    broad = cv2.GaussianBlur(small, (0, 0), BROAD * len(small))
+    result: Array = added - cv2.resize(broad, added.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return result
+
+
+def face_crops(track: Track, size: int) -> Crops:
+    """The square that FFHQ cuts, from the template (Karras et al., "A Style-Based Generator", CVPR 2019)."""
+    template = track.template.astype(float)
+    left, right, mouth = (template[list(part)].mean(axis=0) for part in (LEFT_EYE, RIGHT_EYE, MOUTH))
+    eyes = (left + right) / 2
+    half = max(2.0 * np.linalg.norm((right - left)[:2]), 1.8 * np.linalg.norm((mouth - eyes)[:2]))
+    return Crops(track, eyes + 0.1 * (mouth - eyes), np.full(2, 2 * half), size)
