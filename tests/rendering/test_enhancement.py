@@ -45,6 +45,7 @@ def test_without_a_checkpoint_it_is_that_which_is_missing(alice: User, team: Tea
     assert capabilities.weights_for(ENHANCED).lacking == "no_checkpoint"
 
 
+@pytest.mark.django_db
 def test_where_no_worker_is_there_the_settings_decide(settings: Settings, tmp_path: Path) -> None:
     settings.WAV2LIP_CHECKPOINT = tmp_path
     assert capabilities.weights_for(ENHANCED).lacking == "no_enhancer"
@@ -89,7 +90,7 @@ def test_a_strength_beyond_the_whole_is_refused(alice: User, team: Team) -> None
 
 
 def test_the_form_offers_it_with_the_licences_notice_where_it_can_be_had(alice: User, team: Team) -> None:
-    address = f"/teams/{team.public_id}/presets/new/"
+    address = f"/t/{team.public_id}/presets/new/"
     able("one")
     assert 'name="enhance"' not in browser(alice).get(address).content.decode()
     able_of_both("two")
@@ -99,7 +100,7 @@ def test_the_form_offers_it_with_the_licences_notice_where_it_can_be_had(alice: 
     sent = {"name": "Sharp", "backend": "wav2lip", "enhance": "0.6", "amplitude": "1", "when_shorter": "cut"}
     assert browser(alice).post(address, {**sent, "crf": "18", "speed": "fast"}).status_code == 302
     assert Preset.objects.get(team=team, name="Sharp").snapshot()["enhance"] == 0.6
-    assert "0.6" in browser(alice).get(f"/teams/{team.public_id}/presets/").content.decode()
+    assert "0.6" in browser(alice).get(f"/t/{team.public_id}/presets/").content.decode()
 
 
 def test_a_form_that_asks_for_what_no_machine_has_says_so_at_the_field(alice: User, team: Team) -> None:
