@@ -86,6 +86,7 @@ def prepared_for(footage: Path, report: Report, *, face: tuple[float, float] | N
 
 
 def render_command(options: argparse.Namespace) -> int:
+    from rendering.engine import backends
     from rendering.engine.analysis import read_prepared
     from rendering.engine.findings import FINDINGS
     from rendering.engine.render import render
@@ -95,6 +96,7 @@ def render_command(options: argparse.Namespace) -> int:
     if options.out.resolve() in (options.footage.resolve(), options.audio.resolve()):
         return complain("The result would replace what it is made from: give it another name.")
     text = _read_text(options.text)
+    backends.require(options.backend, options.enhance)  # before the footage is looked at
     bar = ProgressBar()
     folder = prepared_for(options.footage, bar, face=options.face, fresh=options.fresh)
     request = RenderRequest(

@@ -118,13 +118,22 @@ def able() -> dict[str, str]:
     return {"exemplar": ""} | drawn | enhanced
 
 
+def require(name: str, enhance: float = 0.0) -> None:
+    """That this machine has what drawing so takes, told by files being there. Raises as :func:`make` does."""
+    if name not in BACKENDS:
+        raise EngineError("no_backend", name)
+    if name in ENHANCED:
+        checkpoint.required()
+        if enhance:
+            settings.required()
+
+
 def make(name: str, scene: Scene, enhance: float = 0.0) -> MouthMaker:
     """The back end ``name``, ready to draw ``scene``; ``enhance``: how much its mouths are enhanced, 0..1.
 
-    Raises ``no_backend``, and ``no_enhancer`` where no model for that is set up.
+    Raises ``no_backend``, ``no_checkpoint`` or ``no_enhancer``, or what is wrong with a file.
     """
-    if name not in BACKENDS:
-        raise EngineError("no_backend", name)
+    require(name, enhance)
     if not enhance or name not in ENHANCED:
         return BACKENDS[name](scene)
     from rendering.engine.enhance.maker import Enhanced

@@ -50,6 +50,7 @@ TAIL_S = 0.5
 
 def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     """Make one video. Raises :class:`EngineError`; what ``report`` raises passes through. A failure leaves nothing."""
+    backends.require(request.options.backend, request.options.enhance)
     stages = Stages(report)
     with stages.reported("prepare"):
         analysis, kept = RECENT.get(request.analysis)

@@ -264,6 +264,7 @@ def test_without_a_model_enhancement_is_refused_before_anything_is_drawn(
     filmed: Filmed, lips: LipSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ENHANCER_MODEL", raising=False)
+    monkeypatch.setenv("WAV2LIP_CHECKPOINT", __file__)
     given = scene(filmed, lips, frames=2, spoken_s=9.0)
     with pytest.raises(EngineError) as refused:
         make("wav2lip", given, 0.5)

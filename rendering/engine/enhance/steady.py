@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 
 SMALL = 128
 """Pixels a side in which motion is looked for."""
-KEPT = 0.8
+KEPT = 0.9
 """Share of the last addition that is kept where nothing but motion happened."""
 CHANGED = 10.0
 """Grey levels of difference, motion taken off, at which a third of that share is left."""
