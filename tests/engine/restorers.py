@@ -48,6 +48,36 @@ class Invalid(torch.nn.Module):
         return torch.where(x.std() > 0.01, torch.full_like(x, float("nan")), x)
 
 
+class Usual(torch.nn.Module):
+    """Layers that published restorers are made of: norms, attention, a codebook, interpolation, modulated noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norms = [torch.nn.BatchNorm2d(16), torch.nn.GroupNorm(4, 16), torch.nn.InstanceNorm2d(16)]
+        self.down = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 16, 3, 2, 1), *norms, torch.nn.LeakyReLU(0.2, inplace=True), torch.nn.SiLU()
+        )
+        self.blocks = torch.nn.ModuleList([torch.nn.Conv2d(16, 16, 3, 1, 1) for _ in range(2)])
+        self.attention, self.norm = torch.nn.MultiheadAttention(16, 2, batch_first=True), torch.nn.LayerNorm(16)
+        self.book = torch.nn.Embedding(8, 16)
+        self.up = torch.nn.Sequential(torch.nn.Upsample(scale_factor=2.0), torch.nn.ConvTranspose2d(16, 48, 4, 2, 1))
+        self.shuffle = torch.nn.PixelShuffle(2)
+        self.last = torch.nn.Conv2d(12, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.down(x)
+        b, _c, h, w = y.shape
+        for block in self.blocks:
+            y = functional.relu(block(y)) + y
+        small = functional.interpolate(y, size=[8, 8], mode="bilinear", align_corners=False).flatten(2).permute(0, 2, 1)
+        small = self.norm(small + self.attention(small, small, small)[0])
+        away = small.pow(2).sum(2, keepdim=True) - 2 * torch.einsum("bnc,kc->bnk", small, self.book.weight)
+        code = self.book(torch.argmin(away, 2)).permute(0, 2, 1).reshape(b, 16, 8, 8)
+        y = self.shuffle(self.up(y + functional.interpolate(code, size=[h, w], mode="nearest")))
+        y = functional.interpolate(functional.avg_pool2d(self.last(y), 8), scale_factor=2.0, mode="bicubic")
+        return torch.tanh(y * torch.rsqrt(y.pow(2).mean([1], keepdim=True) + 1e-8))
+
+
 class Smaller(torch.nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x[:, :, ::2, ::2]
@@ -88,7 +118,11 @@ class Hidden(torch.nn.Module):
 def saved(model: torch.nn.Module, path: Path, *, traced: int = 0) -> Path:
     """``model`` as TorchScript at ``path``; ``traced``: by tracing it with pictures of so many pixels."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        made = torch.jit.trace(model, torch.zeros(1, 3, traced, traced)) if traced else torch.jit.script(model)
+        warnings.simplefilter("ignore")  # that TorchScript is deprecated, and what tracing takes for constant
+        made = (
+            torch.jit.trace(model, torch.zeros(1, 3, traced, traced), check_trace=False)
+            if traced
+            else torch.jit.script(model)
+        )
         made.save(str(path))
     return path

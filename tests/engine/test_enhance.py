@@ -186,6 +186,14 @@ def test_traced_models_are_read_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(traced(picture), scripted(picture), atol=1e-3)
 
 
+@pytest.mark.parametrize("traced", [0, 64])
+def test_the_layers_of_published_restorers_pass(tmp_path: Path, traced: int) -> None:
+    torch.manual_seed(3)
+    path = restorers.saved(restorers.Usual().eval(), tmp_path / "usual.ts", traced=traced)
+    answer = Enhancer(path, CPU, size=64, low=-1.0, high=1.0, together=1)(np.full((1, 64, 64, 3), 90, np.uint8))
+    assert answer.shape == (1, 64, 64, 3)
+
+
 @pytest.mark.parametrize("kind", [restorers.Reaching, restorers.Hidden])
 def test_a_model_that_would_make_a_file_is_not_loaded(tmp_path: Path, kind: type[torch.nn.Module]) -> None:
     made = tmp_path / "made"
@@ -206,6 +214,7 @@ HEAD = "class M(Module):\n  def forward(self, x: Tensor) -> Tensor:\n"
         (HEAD + '    return "x".from_file(True, 4)\n', "from_file"),
         (HEAD + "    return ops.mine.anything(x)\n", "ops.mine.anything"),
         (HEAD + "    return fork(x)\n", "fork"),
+        (HEAD + "    f = fork\n    return f(x)\n", "fork"),
         (HEAD + "    f = torch.from_file\n    return f(x)\n", "torch.from_file"),
         (HEAD + "    return x.tofile()\n", "x.tofile"),
         ("def from_file(x: Tensor) -> Tensor:\n  return x\n", "from_file"),

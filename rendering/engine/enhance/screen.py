@@ -18,26 +18,31 @@ from rendering.engine.errors import EngineError
 
 MOST_BYTES, MOST_CODE = 2 << 30, 16 << 20
 _ARITHMETIC = """
-    abs add add_ addcdiv addcmul addmm all amax amin any append arange argmax argmin argsort as_tensor atan baddbmm
-    bitwise_and bitwise_not bitwise_or bmm broadcast_tensors cat ceil celu chunk clamp clamp_ clamp_max clamp_min
-    clone constant_pad_nd contiguous conv1d conv2d conv_transpose2d copy_ cos cumsum detach device dim div div_
-    dropout einsum elu embedding empty empty_like eq erf exp expand expand_as extend fill_ flatten flip float floor
-    floor_divide floordiv format full full_like gather ge gelu glu grid_sampler group_norm gt hardsigmoid hardswish
-    hardtanh index index_select insert instance_norm int is_floating_point isfinite isnan item layer_norm le
-    leaky_relu leaky_relu_ len lerp linear linspace log log1p log_softmax logical_and logical_not logical_or
-    logsumexp lt masked_fill masked_fill_ matmul max max_pool2d maximum mean meshgrid min minimum mm mul mul_ narrow
-    ne neg new_zeros norm numel ones ones_like pad permute pixel_shuffle pixel_unshuffle pow prelu reciprocal
-    reflection_pad2d relu relu6 relu_ remainder repeat repeat_interleave replication_pad2d reshape roll rsqrt rsub
-    scalar_tensor scaled_dot_product_attention select selu sigmoid sigmoid_ sign silu silu_ sin size slice softmax
-    softplus sort split split_with_sizes sqrt square squeeze stack std std_mean sub sub_ sum tanh tanh_ tensor tile
-    to topk transpose tril triu type_as unbind unflatten unfold unsqueeze upsample_bicubic2d upsample_bilinear2d
-    upsample_linear1d upsample_nearest2d var var_mean view view_as warn where zeros zeros_like adaptive_avg_pool2d
-    adaptive_max_pool2d avg_pool2d batch_norm _convolution _unwrap_optional __and__ __contains__ __derive_index
-    __getitem__ __is__ __isnot__ __not__ __or__ __range_length
+    abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d add add_ addcdiv addcmul
+    addmm all amax amin __and__ any append arange argmax argmin argsort as_tensor atan avg_pool2d baddbmm batch_norm
+    bitwise_and bitwise_not bitwise_or bmm broadcast_tensors cat cdist ceil celu chunk clamp clamp_ clamp_max
+    clamp_min clone constant_pad_nd __contains__ contiguous conv1d conv2d conv_transpose2d _convolution copy_ cos
+    cumsum __derive_index detach device dim div div_ dropout dropout_ einsum elu embedding empty empty_like eq erf
+    exp expand expand_as extend fill_ flatten flip float floor floor_divide floordiv format full full_like gather ge
+    gelu __getitem__ glu grid_sampler group_norm gt hardsigmoid hardswish hardtanh index index_select insert
+    instance_norm int __is__ is_autocast_enabled is_floating_point is_grad_enabled isfinite isnan __isnot__ item
+    layer_norm le leaky_relu leaky_relu_ len lerp linear linspace list log log1p log_softmax logical_and logical_not
+    logical_or logsumexp lt masked_fill masked_fill_ matmul max max_pool2d maximum mean meshgrid min minimum mm mul
+    mul_ narrow _native_multi_head_attention ne neg new_zeros norm __not__ numel ones ones_like __or__ pad permute
+    pixel_shuffle pixel_unshuffle pow prelu __range_length reciprocal reflection_pad2d relu relu_ relu6 remainder
+    repeat repeat_interleave replication_pad2d reshape roll rsqrt rsub scalar_tensor scaled_dot_product_attention
+    select selu sigmoid sigmoid_ sign silu silu_ sin size slice softmax softplus sort split split_with_sizes sqrt
+    square squeeze stack std std_mean sub sub_ sum tanh tanh_ tensor tile to topk transpose tril triu type_as unbind
+    unflatten unfold unsqueeze _unwrap_optional upsample_bicubic2d _upsample_bicubic2d_aa upsample_bilinear2d
+    _upsample_bilinear2d_aa _upsample_lanczos2d_aa upsample_linear1d upsample_nearest1d upsample_nearest2d
+    upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d
+    upsample_trilinear3d var var_mean view view_as warn where zeros zeros_like
 """
 ARITHMETIC = frozenset(_ARITHMETIC.split())
 """Operators that turn tensors into tensors and touch nothing else."""
-_PRIMITIVES = "NumToTensor TupleUnpack data device dtype is_cuda layout max min requires_grad shape"
+_PRIMITIVES = """
+    NumToTensor RaiseException TupleUnpack data device dtype is_cuda is_nested layout max min requires_grad shape type
+"""
 PRIMITIVES = frozenset(_PRIMITIVES.split())
 _WORDS = """
     abs annotate bool enumerate float getattr int isinstance len list max min range str tuple unchecked_cast
@@ -75,6 +80,7 @@ def _screened(archive: zipfile.ZipFile) -> io.BytesIO:
         raise EngineError("bad_enhancer", "too much code")
     trees = [ast.parse(archive.read(name).decode()) for name in code]
     own = {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    own |= {name for tree in trees for name in _renamed(tree)}
     for tree in trees:
         for what in _foreign(tree, own):
             raise EngineError("unsafe_enhancer", f"its code asks for {what}"[:200])
@@ -96,6 +102,8 @@ def _foreign(tree: ast.AST, own: set[str]) -> Iterator[str]:
                 yield ".".join(chain) or node.attr
         elif isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in OUTSIDE:
             yield node.name
+        elif isinstance(node, ast.Name) and node.id in OUTSIDE:
+            yield node.id
         elif isinstance(node, ast.Import | ast.ImportFrom | ast.Lambda | ast.AsyncFunctionDef | ast.With):
             yield type(node).__name__.lower()
         if isinstance(node, ast.Call):
@@ -104,6 +112,13 @@ def _foreign(tree: ast.AST, own: set[str]) -> Iterator[str]:
                 yield called.id
             elif isinstance(called, ast.Attribute) and not _may_call(called, own):
                 yield ".".join(_chain(called)) or called.attr
+
+
+def _renamed(tree: ast.AST) -> Iterator[str]:
+    """Names that the code gives to functions of its own: ``_0 = __torch__.torch.nn.functional.relu``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and _chain(node.value)[:1] == ["__torch__"]:
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
 def _chain(node: ast.expr) -> list[str]:
