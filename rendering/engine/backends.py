@@ -18,7 +18,7 @@ from rendering.engine.contract import BY_ENHANCER, Tier
 from rendering.engine.enhance import settings
 from rendering.engine.errors import EngineError
 from rendering.engine.face.choose import Library, choose, head_turn, shot_of, speed
-from rendering.engine.face.compose import Composer
+from rendering.engine.face.compose import WIDTH_GAIN, Composer
 from rendering.engine.face.lips import LipSpace
 from rendering.engine.face.profile import Patches
 from rendering.engine.face.track import Track
@@ -75,7 +75,8 @@ class Exemplar:
 
     together, weights = 1, ""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, gain: float = WIDTH_GAIN) -> None:
+        """``gain`` on the planned width: see :func:`rendering.engine.face.compose.shape`."""
         self.patches = Patches(scene.analysis / PATCHES) if scene.tier != "C" else None
         chosen = None
         if self.patches is not None:
@@ -83,7 +84,7 @@ class Exemplar:
             turn, moves, shots = (values(scene.track)[scene.order] for values in (head_turn, speed, shot_of))
             chosen = choose(scene.plan, turn, library, moves, shots)
         self.composer = Composer(
-            scene.track, scene.lips, self.patches, order=scene.order, plan=scene.plan, chosen=chosen
+            scene.track, scene.lips, self.patches, order=scene.order, plan=scene.plan, chosen=chosen, gain=gain
         )
 
     def compose(self, frames: Sequence[Frame], first: int) -> list[bool]:

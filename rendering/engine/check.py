@@ -40,16 +40,16 @@ class Check:
         self.kept = 0
         self._mesh = Mesh()
         self._meshes: dict[int, np.ndarray] = {}
-        self._before = _Skin()
-        self._after = _Skin()
+        self._before = Skin()
+        self._after = Skin()
         self._still = self._longest_still = 0
         self._thumb: np.ndarray | None = None
-        self._places: dict[int, _Place] = {}
+        self._places: dict[int, Place] = {}
 
     def before(self, frame: Frame, t: int) -> None:
         """``frame`` as the footage has it, for output frame ``t``."""
         if self.measured[t] and self.track.clear[self.order[t]]:
-            self._places[t] = place = _Place(self.track.steady.points[self.order[t]])
+            self._places[t] = place = Place(self.track.steady.points[self.order[t]])
             self._before.add(frame, place, t)
 
     def after(self, frame: Frame, t: int, *, drawn: bool) -> None:
@@ -138,7 +138,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / spread) if spread > 1e-12 else 0.0
 
 
-class _Place:
+class Place:
     """Where one frame's lower face lies: worked out once, looked at before and after the mouth is drawn."""
 
     def __init__(self, points: np.ndarray) -> None:
@@ -161,7 +161,7 @@ class _Place:
         return grid
 
 
-class _Skin:
+class Skin:
     """Flicker and sharpness of the lower face, followed with the head's movement taken out.
 
     Flicker is the mean absolute change of luma from frame to frame, on the chin and cheeks around the lips: the
@@ -173,7 +173,7 @@ class _Skin:
         self._changes: list[float] = []
         self._edges: list[float] = []
 
-    def add(self, frame: Frame, place: _Place, t: int) -> None:
+    def add(self, frame: Frame, place: Place, t: int) -> None:
         luma = np.ascontiguousarray(frame.y[place.y : place.bottom, place.x : place.right])
         if luma.size == 0:
             return

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rendering.engine.backends import Exemplar, Scene, able, make
-from rendering.engine.enhance.maker import LEFT_EYE, MOUTH, RIGHT_EYE, Enhanced, face_crops
+from rendering.engine.enhance.maker import LEFT_EYE, MOUTH, RIGHT_EYE, Enhanced, face_square
 from rendering.engine.enhance.model import RANGES, Enhancer, load
 from rendering.engine.enhance.screen import screened
 from rendering.engine.enhance.steady import Steady
@@ -94,10 +94,10 @@ def test_tone_is_left_as_it_is(filmed: Filmed, lips: LipSpace, network: Network,
 
 def test_a_model_that_flickers_flickers_much_less_when_steadied(filmed: Filmed, lips: LipSpace, tmp_path: Path) -> None:
     by = enhancer(restorers.Flicker(), tmp_path)
-    crops = face_crops(filmed.track, SIZE)
+    square = face_square(filmed.track, SIZE)
     steady, raw, calm = Steady(), [], []
     for t, frame in enumerate(read_frames(filmed.video, filmed.info, stop=24)):
-        picture = crops.cut(frame, t)
+        picture = square.cut(frame, t)
         added = by(picture[None])[0] - picture
         raw.append(added)
         calm.append(steady(picture, added))
@@ -158,9 +158,9 @@ def test_pauses_and_frames_without_an_answer_keep_what_was_drawn(
 
 
 def test_the_model_sees_a_face_as_ffhq_cuts_it(filmed: Filmed) -> None:
-    crops = face_crops(filmed.track, 512)
+    square = face_square(filmed.track, 512)
     points = filmed.track.steady.points[30][:, :2]
-    matrix = np.linalg.inv(np.vstack([crops.matrix(30), [0, 0, 1]]))
+    matrix = np.linalg.inv(np.vstack([square.matrix(30), [0, 0, 1]]))
     places = [
         matrix[:2] @ [*points[list(part)].mean(axis=0), 1] for part in (LEFT_EYE, RIGHT_EYE, MOUTH)
     ]  # where FFHQ's faces have them, in 512 pixels: 193, 240; 319, 240; 256, 372

@@ -11,7 +11,7 @@ import numpy as np
 from rendering.engine.backends import MouthMaker, Scene
 from rendering.engine.enhance.model import Enhancer
 from rendering.engine.enhance.steady import Steady
-from rendering.engine.face.crops import Crops
+from rendering.engine.face.square import Square
 from rendering.engine.face.track import Track
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Enhanced:
         self._maker, self._enhancer, self._strength = maker, enhancer, np.float32(strength)
         self.together, self.weights = maker.together, f"{maker.weights}+{enhancer.identity}"
         self._order = scene.order
-        self._crops = face_crops(scene.track, enhancer.size)
+        self._square = face_square(scene.track, enhancer.size)
         self._steady = Steady()
 
     def compose(self, frames: Sequence[Frame], first: int) -> Sequence[bool]:
@@ -49,7 +49,7 @@ class Enhanced:
         places = [place if drawn else None for place, drawn in zip(self._maker.places, done, strict=True)]
         asked = [k for k, place in enumerate(places) if place is not None]
         if asked:
-            cuts = np.stack([self._crops.cut(frames[k], int(self._order[first + k])) for k in asked])
+            cuts = np.stack([self._square.cut(frames[k], int(self._order[first + k])) for k in asked])
             answers = dict(zip(asked, zip(cuts, self._enhancer(cuts), strict=True), strict=True))
         for k, place in enumerate(places):
             if place is None or not np.isfinite(answers[k][1]).all():
@@ -62,7 +62,7 @@ class Enhanced:
 
     def _add(self, frame: Frame, index: int, added: Array, place: tuple[Box, Mask, Array]) -> None:
         box, mask, share = place
-        laid, covered = self._crops.lay(added, index, box)
+        laid, covered = self._square.lay(added, index, box)
         sharpened = cv2.add(frame.bgr(box), self._strength * laid, dtype=cv2.CV_8U)
         frame.blend(box, sharpened, mask.full() * covered * share)
 
@@ -78,10 +78,10 @@ def _detail(added: Array) -> Array:
     return result
 
 
-def face_crops(track: Track, size: int) -> Crops:
+def face_square(track: Track, size: int) -> Square:
     """The square that FFHQ cuts, from the template (Karras et al., "A Style-Based Generator", CVPR 2019)."""
     template = track.template.astype(float)
     left, right, mouth = (template[list(part)].mean(axis=0) for part in (LEFT_EYE, RIGHT_EYE, MOUTH))
     eyes = (left + right) / 2
     half = max(2.0 * np.linalg.norm((right - left)[:2]), 1.8 * np.linalg.norm((mouth - eyes)[:2]))
-    return Crops(track, eyes + 0.1 * (mouth - eyes), np.full(2, 2 * half), size)
+    return Square(track, eyes + 0.1 * (mouth - eyes), 2 * half / size, size)

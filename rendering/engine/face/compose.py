@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -89,25 +90,28 @@ def following(track: Track, codes: Array) -> Array:
     return result
 
 
-def shape(plan: Array, lent: Array, lips: LipSpace) -> Array:
-    """Codes (n, 8) to draw: mostly the plan, partly the lent mouths, never farther from them than they stretch."""
+def shape(plan: Array, lent: Array, lips: LipSpace, gain: float = WIDTH_GAIN) -> Array:
+    """Codes (n, 8) to draw: mostly the plan, partly the lent mouths, never farther from them than they stretch.
+
+    ``gain``: see :data:`WIDTH_GAIN`.
+    """
     width = min(7, len(lent) - (len(lent) + 1) % 2)
     smoothed = geometry.smooth(lent, [(0, len(lent))], width)
-    wanted = _calmed(CHOSEN_SHARE * smoothed + (1 - CHOSEN_SHARE) * _spread(plan, lips), lips)
+    wanted = calmed(CHOSEN_SHARE * smoothed + (1 - CHOSEN_SHARE) * _spread(plan, lips, gain), lips)
     # The plan is led towards what can be reached, a little before and after too: a bound by itself would shake it.
     held_back = gaussian_filter1d(_within_reach(wanted, lent, lips) - wanted, EASED, axis=0)
     return _within_reach(wanted + held_back, lent, lips).astype(np.float32)
 
 
-def _spread(codes: Array, lips: LipSpace) -> Array:
-    """``codes`` (n, 8) with :data:`WIDTH_GAIN` times the width's distance from the footage's middle mouth."""
+def _spread(codes: Array, lips: LipSpace, gain: float) -> Array:
+    """``codes`` (n, 8) with ``gain`` times the width's distance from the footage's middle mouth."""
     width = lips.opening_width(codes)[:, 1] - lips.opening_width(np.zeros((1, SIZE)))[0, 1]
-    spread = codes + (WIDTH_GAIN - 1) * width[:, None] * lips.from_measures[1]
+    spread = codes + (gain - 1) * width[:, None] * lips.from_measures[1]
     result: Array = np.clip(spread, np.minimum(codes, lips.low), np.maximum(codes, lips.high))
     return result
 
 
-def _calmed(codes: Array, lips: LipSpace) -> Array:
+def calmed(codes: Array, lips: LipSpace) -> Array:
     """``codes`` (n, 8) without what trembles by less than :data:`TREMBLE`; a closure or a quick vowel stays."""
     detail = codes - gaussian_filter1d(codes, TREMBLE_FRAMES, axis=0)
     size = np.linalg.norm(lips.decode(detail) - lips.mean, axis=2).max(axis=1)
@@ -152,21 +156,54 @@ def fade_in_out(ok: Array) -> Array:
     return result
 
 
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A mouth that is ready to be laid into its frame."""
+
+    moved: Array
+    """(468, 2) float32 px: the frame's face, its jaw and cheeks where the new mouth takes them."""
+    box: tuple[int, int, int, int]
+    """x, y, w, h in the frame: what :attr:`picture` covers."""
+    whole: tuple[int, int, int, int]
+    """The same with the throat: what :attr:`canvas` covers."""
+    inside: tuple[slice, slice]
+    """Where ``box`` lies in ``canvas``."""
+    canvas: Array
+    """(h, w, 3) uint8 BGR of ``whole``: the frame's own picture, which has given way to the new jaw."""
+    own: Array
+    """(h, w, 3) uint8 BGR: a copy of its part in ``box``."""
+    mask: Mask
+    """Share of the new picture within ``box``."""
+    throat: Array | None
+    """Polygon (k, 2) px of what has given way beside the box; None where nothing has."""
+    picture: Array
+    """(h, w, 3) uint8 BGR of ``box``: the lent mouth, bent to its shape, in the frame's colours."""
+
+
 class Composer:
     """Lays mouths into frames, one after another. Make one for each render."""
 
     def __init__(
-        self, track: Track, lips: LipSpace, patches: Patches | None, *, order: Array, plan: Array, chosen: Array | None
+        self,
+        track: Track,
+        lips: LipSpace,
+        patches: Patches | None,
+        *,
+        order: Array,
+        plan: Array,
+        chosen: Array | None,
+        gain: float = WIDTH_GAIN,
     ) -> None:
         """``order`` (n,): footage frame shown at each output frame; ``plan`` (n, 8); ``chosen`` (n,): frame that lends
-        its mouth, from :func:`choose`. Without ``patches`` each frame's own mouth is bent and painted (tier C)."""
+        its mouth, from :func:`choose`. Without ``patches`` each frame's own mouth is bent and painted (tier C).
+        ``gain`` on the width: see :func:`shape`."""
         self._track, self._lips, self._patches = track, lips, patches
         self._order = np.asarray(order, int)
         self._chosen = self._order if chosen is None or patches is None else np.asarray(chosen, int)
         self._lent = lent = np.nan_to_num(lips.encode(track, LIP_WINDOW))
         self._lip_points: Array = geometry.project(track.lips(LIP_WINDOW), track.steady.pose).astype(np.float32)
         self._turned = head_turn(track)
-        self._shape = plan if patches is None else shape(plan, lent[self._chosen], lips)
+        self._shape = plan if patches is None else shape(plan, lent[self._chosen], lips, gain)
         self._follow = following(track, lent) if not lips.hand_made else by_hand(track)
         moved = self._shape - lent[self._order]
         self._jaw = gaussian_filter1d(moved, INERTIA, axis=0) if INERTIA else moved
@@ -195,20 +232,32 @@ class Composer:
 
         Frames in order. False when the frame keeps its own pixels.
         """
+        begun = self.begin(frame, t)
+        if begun is None:
+            return False
+        self.finish(frame, t, begun, begun.picture)
+        return True
+
+    def begin(self, frame: Frame, t: int) -> Begun | None:
+        """What :meth:`compose` would lay into ``frame``, and where; None when the frame keeps its own pixels.
+
+        Frames in order. ``frame`` stays as it is.
+        """
         index = int(self._order[t])
         if self._weight[t] <= 0:
             self._colour, self._old = Colour(), None
-            return False
+            return None
         points, io = self._track.steady.points[index][:, :2], float(self._track.io[index])
         moved = points.copy()
         moved[AROUND] = self._around(t)
         face, throat = outline(moved), neck(points, io)
         box, whole = box_around(face), box_around(np.concatenate([face, throat]))
         canvas = frame.bgr(whole)
-        gives_way = np.abs(moved - points).max() > STILL
+        gives_way = bool(np.abs(moved - points).max() > STILL)
         if gives_way:
             canvas = self._give_way(canvas, points, moved, whole, io)
-        inside = np.s_[box[1] - whole[1] : box[1] - whole[1] + box[3], box[0] - whole[0] : box[0] - whole[0] + box[2]]
+        x, y = box[0] - whole[0], box[1] - whole[1]
+        inside = np.s_[y : y + box[3], x : x + box[2]]
         own, mask = np.ascontiguousarray(canvas[inside]), Mask(face, box, io, self._core(t))
         if self._jump[t]:
             self._old, self._colour = (int(self._chosen[t - 1]), self._colour, 0), Colour()
@@ -217,14 +266,21 @@ class Composer:
         else:
             picture = self._colour(self._lend(int(self._chosen[t]), t, box), own, mask)
             picture = self._cross_fade(picture, own, mask, box, t)
-        inner = mask.full()
-        alpha = Mask(throat, whole, io).full() if gives_way else np.zeros(canvas.shape[:2], np.float32)
-        canvas[inside] = cv2.blendLinear(picture, own, inner, 1 - inner)
-        alpha[inside] = np.maximum(alpha[inside], inner)
+        return Begun(moved, box, whole, inside, canvas, own, mask, throat if gives_way else None, picture)
+
+    def finish(self, frame: Frame, t: int, begun: Begun, picture: Array) -> None:
+        """Lay ``picture`` (h, w, 3) uint8 over ``begun.box`` of ``frame``, with what gives way to it around."""
+        io = float(self._track.io[int(self._order[t])])
+        canvas, inner = begun.canvas, begun.mask.full()
+        if begun.throat is None:
+            alpha = np.zeros(canvas.shape[:2], np.float32)
+        else:
+            alpha = Mask(begun.throat, begun.whole, io).full()
+        canvas[begun.inside] = cv2.blendLinear(picture, begun.own, inner, 1 - inner)
+        alpha[begun.inside] = np.maximum(alpha[begun.inside], inner)
         if len(self._captions):
-            alpha *= self._beside_captions(t, whole, io)
-        frame.blend(whole, canvas, alpha * self._weight[t])
-        return True
+            alpha *= self._beside_captions(t, begun.whole, io)
+        frame.blend(begun.whole, canvas, alpha * self._weight[t])
 
     def place(self, t: int) -> tuple[tuple[int, int, int, int], Mask, Array]:
         """Where the mouth of output frame ``t`` lies, for what is laid over it: the box, the mask there, and the share
@@ -254,10 +310,8 @@ class Composer:
         """Outlines that the new picture has to cover: the drawn lips and the frame's own."""
         if self._patches is None:
             return ()
-        index, lips = int(self._order[t]), self._lips
-        flat = lips.decode(self._shape[t]) + np.tensordot(self._turned[index] - lips.pose, lips.turn, axes=1)
-        shaped = np.column_stack([flat, lips.depth])[None]
-        drawn = geometry.project(shaped, self._track.steady.pose_of(index))[0, :, :2]
+        index = int(self._order[t])
+        drawn = self._lips.placed(self._shape[t], self._turned[index], self._track.steady.pose_of(index))
         own = self._lip_points[index][:, :2]
         return tuple(cv2.convexHull(lip.astype(np.float32))[:, 0] for lip in (drawn, own))
 

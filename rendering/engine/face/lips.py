@@ -118,6 +118,15 @@ class LipSpace:
         result: Array = self.mean + np.tensordot(codes, self.modes, axes=1)
         return result
 
+    def placed(self, code: Array, turned: Array, pose: tuple[Array, Array, Array]) -> Array:
+        """Lip points (40, 2) px of a mouth ``code`` (8,) on a head turned by ``turned`` (2,: yaw and pitch in degrees).
+
+        ``pose``: scale, rotation and shift of the frame, with a leading dimension of 1.
+        """
+        flat = self.decode(code) + np.tensordot(turned - self.pose, self.turn, axes=1)
+        result: Array = geometry.project(np.column_stack([flat, self.depth])[None], pose)[0, :, :2]
+        return result
+
     def opening_width(self, codes: Array) -> Array:
         """Inner-lip opening and width, (n, 2) IO, of codes (n, 8)."""
         return np.stack(opening_width(self.decode(codes)), axis=1)

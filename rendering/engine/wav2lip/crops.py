@@ -5,7 +5,7 @@ The published pipeline boxes the face anew in every frame, and its mouth tremble
 
 from __future__ import annotations
 
-from rendering.engine.face import crops
+from rendering.engine.face.square import Square
 from rendering.engine.face.track import Track
 
 SIZE = 96
@@ -13,10 +13,10 @@ UNDER_CHIN = 0.05
 """Heights of the face by which the crop goes on under the chin: the published ten pixels under a face of some 200."""
 
 
-class Crops(crops.Crops):
-    """The face of the clip's template, from its brow to under its chin."""
+class Crops(Square):
+    """The whole face of every frame, 96 pixels wide and high."""
 
     def __init__(self, track: Track) -> None:
         low, high = track.template.min(axis=0).astype(float), track.template.max(axis=0).astype(float)
         high[1] += UNDER_CHIN * (high[1] - low[1])
-        super().__init__(track, (low + high) / 2, (high - low)[:2], SIZE)
+        super().__init__(track, (low + high) / 2, (high - low)[:2] / SIZE, SIZE)

@@ -1,6 +1,6 @@
-"""A square of the face, upright and steady: fixed to the clip's own template and carried by the head's smoothed pose.
+"""A square picture of a face that moves with the head alone: cut out for a network, laid back where it was.
 
-A box that is found anew in every frame trembles, and what is drawn in it trembles with it.
+Its place is fixed to the clip's own template and follows the steady pose; a detector's box would tremble.
 """
 
 from __future__ import annotations
@@ -20,34 +20,47 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 EDGE = 1 / 32
-"""Share of the crop over which its edge fades out."""
+"""Share of the square over which its edge fades out."""
 
 
-class Crops:
-    """The same place of the face in every frame. Crop pixels are (x, y) 0..size - 1, centres at whole numbers."""
+class Square:
+    """The same place of the face in every frame. Its pixels are (x, y) from 0, centres at whole numbers."""
 
-    def __init__(self, track: Track, middle: Array, sides: Array, size: int) -> None:
-        """``middle`` (3,) and ``sides`` (2,) IO in the template's frame: what the crop shows; ``size``: its pixels."""
+    def __init__(self, track: Track, middle: Array, unit: Array | float, size: int, *, fine: bool = False) -> None:
+        """``middle`` (3,) IO in the template's frame; ``unit``: IO that a pixel is wide and high, or (2,) of them;
+        ``size``: pixels a side; ``fine``: cut by a cubic window instead of a linear one."""
         self.size = size
-        self._steady, self._middle, self._sides = track.steady, middle, sides
+        self._steady, self._middle = track.steady, middle
+        self._unit, self._window = unit, cv2.INTER_CUBIC if fine else cv2.INTER_LINEAR
         ramp = np.clip((np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / (EDGE * size), 0, 1)
         self._edge = np.outer(ramp, ramp).astype(np.float32)
 
     def matrix(self, index: int) -> Array:
-        """(2, 3) float64: crop pixels to pixels of footage frame ``index``."""
+        """(2, 3) float64: pixels of the square to pixels of footage frame ``index``."""
         scale, rotation, shift = self._steady.pose_of(index)
         centre = geometry.project(self._middle[None, None], (scale, rotation, shift))[0, 0, :2]
         roll = np.radians(geometry.angles(rotation)[2][0])
         turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
-        linear = float(scale[0]) * turn * (self._sides / self.size)
+        linear = float(scale[0]) * turn * self._unit
         return np.column_stack([linear, centre - linear @ np.full(2, (self.size - 1) / 2)])
 
+    def into(self, points: Array, index: int) -> Array:
+        """Points (k, 2) px of footage frame ``index`` in pixels of the square, float32."""
+        back = cv2.invertAffineTransform(self.matrix(index))
+        result: Array = (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
+        return result
+
     def cut(self, frame: Frame, index: int) -> Array:
-        """The crop of ``frame``, footage frame ``index``, (size, size, 3) u8 BGR; beyond the edge, the edge goes on."""
+        """The square of ``frame``, footage frame ``index``, (size, size, 3) u8 BGR; beyond the picture its edge goes
+        on."""
         matrix = self.matrix(index)
         corners = (self.size - 1) * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
         box = box_around(corners @ matrix[:, :2].T + matrix[:, 2])
-        picture = frame.bgr(box)
+        return self.cut_box(frame.bgr(box), box, index)
+
+    def cut_box(self, picture: Array, box: Box, index: int) -> Array:
+        """The square out of ``picture`` (h, w, 3) u8, which covers ``box`` of footage frame ``index``."""
+        matrix = self.matrix(index)
         # Averaged before it is sampled: a face of 400 pixels would lose three of four.
         shrink = max(1, int(np.linalg.norm(matrix[:, :2], axis=0).min()))
         size = np.array([max(1, box[2] // shrink), max(1, box[3] // shrink)])
@@ -60,14 +73,14 @@ class Crops:
             picture,
             local,
             (self.size, self.size),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            flags=self._window | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
         return cut
 
     def lay(self, drawn: Array, index: int, box: Box) -> tuple[Array, Array]:
-        """``drawn`` (size, size, 3) u8 or float32 where it belongs in ``box`` of footage frame ``index``, (h, w, 3);
-        and how far the crop covers each pixel, (h, w) float32 0..1."""
+        """``drawn`` (size, size, 3) where it belongs in ``box`` of footage frame ``index``, (h, w, 3) of its type; and
+        how far the square covers each pixel, (h, w) float32 0..1."""
         back = cv2.invertAffineTransform(self.matrix(index))
         back[:, 2] += back[:, :2] @ np.array(box[:2], float)
         flags, size = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, (box[2], box[3])
