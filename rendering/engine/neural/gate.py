@@ -1,0 +1,138 @@
+"""Whether a trained network may draw for a presenter. If not, the ``exemplar`` back end goes on doing so.
+
+Figures come from :mod:`rendering.engine.neural.measure`: how true a mouth is on frames that were never learnt from, and
+how well it follows a plan on frames that were, as in a render. Nothing here loads torch: what was decided is read
+wherever a render is planned.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from rendering.engine import scratch
+from rendering.engine.contract import ENGINE_VERSION
+
+REPORT = "neural.json"
+"""In the folder of an analysis, written last: where it is, the network is whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What was measured. NaN where it could not be."""
+
+    usable_s: float
+    """Footage to learn from, seconds."""
+    psnr: float
+    ssim: float
+    """Of the mouth, given the frame's own mouth as the plan: dB, and 0..1."""
+    exemplar_psnr: float
+    exemplar_ssim: float
+    """The same of the ``exemplar`` back end: what a clip's own grain and contrast allow."""
+    own_opening: float
+    own_width: float
+    """r of opening and width, drawn from the frame's own mouth and tracked again, with the frame's own tracked so."""
+    planned: float
+    """r of the opening, drawn from another moment's mouth on taught frames and tracked again, with that plan's."""
+    planned_lag: int
+    """Frames by which it agrees best; positive is late."""
+    exemplar_planned: float
+    """The same r of the ``exemplar`` back end."""
+    amplitude: float
+    """Standard deviation of that opening over the plan's."""
+    leak: float
+    leak_r: float
+    """With the plan standing still on taught frames: standard deviation of the opening over the frames' own, and its r
+    with theirs."""
+    exemplar_leak: float
+    exemplar_leak_r: float
+    flicker: float
+    """Of the skin, over the source's."""
+    middle: float
+    finest: float
+    """Power of the mouth's detail over the truth's, .12 to .2 and .46 to .5 cycles a pixel: detail, and a grid."""
+    seam: float
+    exemplar_seam: float
+    """Mean change where the mask lets 5 to 30 % through, grey levels."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    name: str
+    """Of the figure that is judged."""
+    bound: str
+    """In words for the log."""
+    met: Callable[[Figures], bool]
+
+
+CRITERIA = (
+    Criterion("usable_s", ">= 15", lambda f: f.usable_s >= 15),
+    Criterion("psnr", ">= 27", lambda f: f.psnr >= 27),
+    Criterion("ssim", ">= .80", lambda f: f.ssim >= 0.80),
+    Criterion("own_opening", ">= .88", lambda f: f.own_opening >= 0.88),
+    Criterion("own_width", ">= .80", lambda f: f.own_width >= 0.80),
+    Criterion("planned", ">= .93", lambda f: f.planned >= 0.93),
+    Criterion("exemplar_planned", "<= planned + .02", lambda f: f.exemplar_planned <= f.planned + 0.02),
+    Criterion("planned_lag", "0", lambda f: f.planned_lag == 0),
+    Criterion("amplitude", ".85 to 1.25", lambda f: 0.85 <= f.amplitude <= 1.25),
+    Criterion("leak", "<= .35", lambda f: f.leak <= 0.35),
+    Criterion("leak_r", "-.5 to .5", lambda f: abs(f.leak_r) < 0.5),
+    Criterion("flicker", "<= 1.1", lambda f: f.flicker <= 1.1),
+    Criterion("middle", ">= .45", lambda f: f.middle >= 0.45),
+    Criterion("finest", "<= 1.2", lambda f: f.finest <= 1.2),
+    Criterion("seam", "<= exemplar_seam", lambda f: f.seam <= f.exemplar_seam),
+)
+"""A figure that is no number meets none."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A criterion that was not met."""
+
+    name: str
+    figure: float
+    bound: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    figures: Figures
+    failed: tuple[Failed, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failed
+
+
+def judge(figures: Figures) -> Verdict:
+    """Which criteria ``figures`` miss, in the order of :data:`CRITERIA`."""
+    values = asdict(figures)
+    missed = (each for each in CRITERIA if not each.met(figures))
+    return Verdict(figures, tuple(Failed(each.name, values[each.name], each.bound) for each in missed))
+
+
+def write_report(folder: Path, verdict: Verdict, size: int, steps: int) -> None:
+    """Leave ``neural.json`` in ``folder``."""
+    figures = {name: value if isfinite(value) else None for name, value in asdict(verdict.figures).items()}
+    said = {"engine": ENGINE_VERSION, "size": size, "steps": steps, "figures": figures}
+    with scratch.replacing(folder / REPORT) as part:
+        part.write_text(json.dumps(said, indent=1))
+
+
+def read_report(folder: Path) -> Verdict | None:
+    """What was decided for the footage analysed in ``folder``, judged by the criteria of today; None where nothing was,
+    or by another version of the engine."""
+    try:
+        said = json.loads((folder / REPORT).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    if said.get("engine") != ENGINE_VERSION or said.get("figures", {}).keys() != Figures.__dataclass_fields__.keys():
+        return None
+    figures: dict[str, Any] = {
+        name: float("nan") if value is None else value for name, value in said["figures"].items()
+    }
+    return judge(Figures(**figures))
