@@ -30,6 +30,7 @@ CONTRACTS = {
         "0004_tallies_and_hold",
         "AddConstraint version_without_video_says_since_when",
     ): "old code makes no version without its video",
+    ("rendering", "0013_enhancement", "AddConstraint preset_enhance_in_range"): "old code leaves the column at 0",
 }
 """``(app, migration, what)`` to why no running code misses it."""
 

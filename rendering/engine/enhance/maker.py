@@ -84,4 +84,4 @@ def face_square(track: Track, size: int) -> Square:
     left, right, mouth = (template[list(part)].mean(axis=0) for part in (LEFT_EYE, RIGHT_EYE, MOUTH))
     eyes = (left + right) / 2
     half = max(2.0 * np.linalg.norm((right - left)[:2]), 1.8 * np.linalg.norm((mouth - eyes)[:2]))
-    return Square(track, eyes + 0.1 * (mouth - eyes), 2 * half / size, size)
+    return Square(track, eyes + 0.1 * (mouth - eyes), float(2 * half) / size, size)
