@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
@@ -73,6 +74,10 @@ def restore(path: Path, *, replace: bool = False, without_media: bool = False, p
             raise BackupError(f"The storage cannot be used ({error}). The database is as it was.") from error
         except DatabaseError as error:
             raise BackupError(f"The database refuses: {str(error).splitlines()[0]}. It is as it was.") from error
+        except SuspiciousFileOperation as error:
+            raise BackupError(
+                "The backup names a file outside of the storage: HeyGem did not make it. The database is as it was."
+            ) from error
         except OSError as error:
             raise BackupError(f"{error.strerror or error}. The database is as it was.") from error
         return Restored(reader.about, resumed, rows=rows, files=files, missing=missing, kept_as=kept_as)

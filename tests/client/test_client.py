@@ -167,6 +167,16 @@ def test_the_site_s_wish_to_wait_is_honoured(
     assert patience.slept == [7.0], "an hour is told, not waited for"
 
 
+@pytest.mark.parametrize("strange", ["soon", "-5", "9" * 400, "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"])
+def test_a_strange_wish_to_wait_is_no_more_than_an_error(
+    site: HeyGem, scripted: Script, patience: Patience, strange: str
+) -> None:
+    scripted.acts = [problem(429, "too_many_requests", Retry_After=strange)]
+    with pytest.raises(TooMany):
+        site.presenter("p1")
+    assert all(pause < 60 for pause in patience.slept)
+
+
 def test_pauses_grow(site: HeyGem, scripted: Script, patience: Patience) -> None:
     scripted.acts = [problem(503, "x")]
     with pytest.raises(HeyGemError, match=r"No\. Do otherwise\."):

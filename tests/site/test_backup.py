@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
 import sqlite3
 import subprocess
 import sys
 import tarfile
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from heygem_site.backup import BackupError
-from heygem_site.backup.archive import ABOUT, MANIFEST, Reader, Writer
+from heygem_site.backup.archive import ABOUT, LISTING, MANIFEST, Reader, Writer
 from projects.models import MediaHold, Team
 from projects.services import blobs, media_hold
 from tests import factories, s3
@@ -256,17 +258,38 @@ def test_what_is_not_a_whole_backup_is_refused_and_nothing_is_touched(new_site: 
     assert tell(site, LOOK) == before
 
 
-def rewritten(file: Path, to: Path, **about: Any) -> Path:
-    """The same backup with another ``about.json``."""
+def unchanged(name: str, content: bytes) -> bytes:
+    return content
+
+
+def rewritten(file: Path, to: Path, change: Callable[[str, bytes], bytes] = unchanged, **about: Any) -> Path:
+    """The same backup with another ``about.json``, its files as ``change`` makes them."""
     with to.open("wb") as sink, Reader(file) as reader:
         writer = Writer(sink)
         writer.add_json(ABOUT, {**reader.about, **about})
         for name in reader.manifest["files"]:
             if name != ABOUT:
-                content = reader.open(name).read()
+                content = change(name, reader.open(name).read())
                 writer.add(name, len(content), iter([content]))
         writer.close()
     return to
+
+
+def test_a_backup_that_names_files_outside_of_the_storage_is_refused(new_site: NewSite, tmp_path: Path) -> None:
+    site, file = new_site(), tmp_path / "backup.tar"
+    tell(site, FURNISH + "blob = factories.blob(team, b'moving pictures ' * 9000)\n")
+    good(site, "backup", str(file))
+    before = tell(site, LOOK)
+
+    def strayed(name: str, content: bytes) -> bytes:
+        if name != LISTING:
+            return content
+        path, *rest = json.loads(gzip.decompress(content).splitlines()[0])
+        return gzip.compress(json.dumps([f"../../{path}", *rest]).encode())
+
+    made = rewritten(file, tmp_path / "strange.tar", strayed)
+    assert "names a file outside of the storage" in refused(site, "restore", str(made), "--replace")
+    assert tell(site, LOOK) == before
 
 
 def test_a_backup_of_a_newer_version_says_which_to_install(new_site: NewSite, tmp_path: Path) -> None:
