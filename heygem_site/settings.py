@@ -235,6 +235,8 @@ SITE_URL = env.address("SITE_URL").rstrip("/")  # before the links in what webho
 # The engine runs as a child process of a worker; nothing else knows how to start it.
 ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "rendering.engine", "serve"])
 ENGINE_DEVICE = env.device("ENGINE_DEVICE")  # for what runs networks: the card where there is one
+ENGINE_CODECS = env.choice("ENGINE_CODECS", default="auto", of=("auto", "software"))  # the card's, where they open
+ENGINE_SEGMENTS = env.integer("ENGINE_SEGMENTS", default=0, high=64)  # encoded beside each other; 0: by the cores
 WAV2LIP_CHECKPOINT = env.regular_file("WAV2LIP_CHECKPOINT")  # the operator's own, under its own licence
 WAV2LIP_BATCH = env.integer("WAV2LIP_BATCH", default=0, high=512)  # frames drawn together; 0: as fits the device
 ENHANCER_MODEL = env.regular_file("ENHANCER_MODEL")  # the operator's own, in TorchScript, under its own licence

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from rendering.engine.contract import Report, silent
-from rendering.engine.media.encode import x264_options
+from rendering.engine.media.encoders import x264_options
 from rendering.engine.puppet import REST_WIDTH, Pose, Puppet
 from rendering.engine.voice.speak import Speech, speak
 from rendering.engine.voice.visemes import LEAD_S, Phoneme, closures, mouth

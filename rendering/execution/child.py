@@ -56,6 +56,8 @@ def environment() -> dict[str, str]:
     told = {name: value for name, value in os.environ.items() if not SECRETS.search(name)}
     return told | {
         "ENGINE_DEVICE": settings.ENGINE_DEVICE,
+        "ENGINE_CODECS": settings.ENGINE_CODECS,
+        "ENGINE_SEGMENTS": str(settings.ENGINE_SEGMENTS),
         "WAV2LIP_CHECKPOINT": str(settings.WAV2LIP_CHECKPOINT or ""),
         "WAV2LIP_BATCH": str(settings.WAV2LIP_BATCH),
         "ENHANCER_MODEL": str(settings.ENHANCER_MODEL or ""),

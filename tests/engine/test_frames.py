@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 from rendering.engine.contract import Limits
-from rendering.engine.media.frame import Frame
+from rendering.engine.media import frames as reading
+from rendering.engine.media import hardware
+from rendering.engine.media.frame import Frame, plane_views
 from rendering.engine.media.frames import FrameWalk, ahead, read_frames, runs
-from rendering.engine.media.probe import MediaInfo, probe
+from rendering.engine.media.probe import MediaInfo, VideoInfo, probe
 from tests.engine.clips import grey, make_video, number_of, turn
 
 
@@ -196,3 +201,54 @@ def test_bgr_beyond_the_edge_repeats_the_edge(noisy: tuple[Frame, Frame]) -> Non
     assert patch.shape == (20, 20, 3)
     assert (patch[:4, 6:] == patch[4, 6:]).all()
     assert (patch[4:, 6:] == frame.bgr((0, 0, 14, 16))).all()
+
+
+def test_a_card_that_is_not_there_leaves_decoding_to_software(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make_video(tmp_path / "clip.mp4", pictures=40)
+    monkeypatch.setenv("ENGINE_DEVICE", "cuda:94")
+    info, frames = read(path)
+    assert info.video is not None
+    assert not hardware.decodes(path, info.video)
+    assert [number_of(frame.y) for frame in frames] == [number % 20 for number in range(40)]
+    assert "Card 94 does not decode h264" in caplog.text
+
+
+@pytest.mark.parametrize("after", [0, 1, 30])
+def test_software_takes_over_where_a_card_gives_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, after: int
+) -> None:
+    path = make_video(tmp_path / "clip.mp4", pictures=60, options={"g": "25", "bf": "2"})
+    info, plain = read(path)
+    in_software = reading._read
+
+    def refusing(path: Path, video: VideoInfo, start: int, *, on_card: bool = False) -> Iterator[Any]:
+        for count, each in enumerate(in_software(path, video, start)):
+            if on_card and count == after:
+                raise av.error.ExternalError(1, "the decoder's surfaces are gone")
+            yield each
+
+    monkeypatch.setattr(reading, "_read", refusing)
+    monkeypatch.setattr(hardware, "decodes", lambda path, video: path not in hardware._refused)
+    taken_over = list(read_frames(path, info, start=5))
+    assert [frame.index for frame in taken_over] == list(range(5, 60))
+    for frame, same in zip(taken_over, plain[5:], strict=True):
+        np.testing.assert_array_equal(frame.y, same.y)
+    assert caplog.text.count("decoded in software") == 1
+    assert len(list(read_frames(path, info))) == 60
+    assert caplog.text.count("decoded in software") == 1  # the card is not asked again
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+def test_pictures_as_a_card_hands_them_over_keep_every_level(full_range: bool) -> None:
+    levels = np.arange(256, dtype=np.uint8)
+    picture = av.VideoFrame(64, 32, "nv12")
+    picture.color_range = 2 if full_range else 1
+    planes = [np.resize(levels, 64 * 32), np.resize(levels[::-1], 64 * 16)]
+    for plane, values in zip(picture.planes, planes, strict=True):
+        plane.update(values.tobytes())
+    (planar,) = reading._planar(picture)
+    y, u, v = plane_views(planar)
+    np.testing.assert_array_equal(y.ravel(), planes[0])
+    np.testing.assert_array_equal(np.stack([u, v], axis=-1).ravel(), planes[1])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import av.codec.hwaccel
 import av.container
 import av.error
 import av.stream
@@ -25,12 +26,15 @@ VIDEO_ENDINGS = frozenset(
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """An open container. Raises ``empty_file``, ``bad_media``, or OSError when the file cannot be reached."""
+def opened(path: Path, accelerator: av.codec.hwaccel.HWAccel | None = None) -> Iterator[av.container.InputContainer]:
+    """An open container, whose pictures ``accelerator`` decodes.
+
+    Raises ``empty_file``, ``bad_media``, or OSError when the file cannot be reached.
+    """
     if path.stat().st_size == 0:
         raise EngineError("empty_file", path.name)
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
-    with damage_as_bad_media(path), av.open(str(path), options=options) as container:
+    with damage_as_bad_media(path), av.open(str(path), options=options, hwaccel=accelerator) as container:
         yield container
 
 

@@ -12,21 +12,16 @@ from types import TracebackType
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 
 from rendering.engine import scratch
 from rendering.engine.contract import Limits, RenderOptions
+from rendering.engine.media import encoders
 from rendering.engine.media.audio import require_audio, resampled, sound_blocks
 from rendering.engine.media.frame import Frame, stamp
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe
 
 QUEUED_FRAMES = 6
-KEY_FRAME_S = 2.0
-"""Seeking in a player lands on key frames."""
-MACROBLOCK = 16
-_AVX512 = 256
-"""``CV_CPU_AVX512_SKX`` of OpenCV's ``interface.h``, which its Python module does not name."""
 AAC_RATES = (44_100, 48_000)
 AAC_FRAME = 1024
 AUDIO_BITS_PER_CHANNEL = 96_000
@@ -56,11 +51,14 @@ class VideoWriter:
         self.written = 0
         self.busy_s = 0.0
         """Seconds in which the encoder had something to do."""
+        self.encoder = ""
+        """What encodes, once it has begun."""
         self._audio = (
             None if audio_path is None else _Sound(audio_path, audio_info or probe(audio_path, Limits()), options)
         )
         self._waiting: queue.Queue[Frame | None] = queue.Queue(QUEUED_FRAMES)
         self._error: BaseException | None = None
+        self._abandoned = False
         self._files = ExitStack()
         self._part = self._files.enter_context(scratch.replacing(out))
         self._thread = threading.Thread(target=self._run, daemon=True, name="encode")
@@ -72,6 +70,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._abandoned = error is not None
         self._put(None)
         self._thread.join()
         # An error inside the block wins over the encoder's, which would only be its consequence.
@@ -104,47 +103,22 @@ class VideoWriter:
             self._error = error
 
     def _encode(self) -> None:
-        with av.open(str(self._part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            video = self._video_stream(container)
+        with encoders.begun(self._part, self.info, self.options, self.frames) as (container, encoder):
+            self.encoder = encoder.name
             sound = self._audio.start(container) if self._audio is not None else None
             number = 0
             while (frame := self._waiting.get()) is not None:
                 began = time.monotonic()
-                container.mux(video.encode(stamp(frame, self.info, number)))
+                container.mux(encoder.encode(stamp(frame, self.info, number)))
                 number += 1
                 if sound is not None:
-                    sound.encode_until(container, number / float(self.info.fps))
+                    sound.encode_until(container, encoder.reached / float(self.info.fps))
                 self.busy_s += time.monotonic() - began
-            container.mux(video.encode(None))
+            if self._abandoned:  # nobody will see what is still to be encoded
+                return
+            container.mux(encoder.encode(None))
             if sound is not None:
                 sound.finish(container)
-
-    def _video_stream(self, container: av.container.OutputContainer) -> av.VideoStream:
-        info = self.info
-        options = x264_options(info.width, crf=self.options.crf, speed=self.options.speed)
-        stream: Any = container.add_stream("libx264", rate=info.fps, options=options)
-        stream.width, stream.height, stream.pix_fmt = info.width, info.height, "yuv420p"
-        stream.time_base = 1 / info.fps
-        context = stream.codec_context
-        context.time_base = 1 / info.fps
-        context.gop_size = max(1, round(KEY_FRAME_S * float(info.fps)))
-        context.sample_aspect_ratio = info.pixel_aspect
-        context.color_range, context.colorspace = info.colour.range, info.colour.space
-        context.color_primaries, context.color_trc = info.colour.primaries, info.colour.transfer
-        return stream
-
-
-def x264_options(width: int, *, crf: int, speed: str) -> dict[str, str]:
-    """libx264's options for pictures ``width`` pixels wide, with which the same frames become the same bytes.
-
-    With AVX-512 libx264 weighs macroblocks eight at a time (``mbtree_propagate_list`` in its ``mc-a2.asm``) and reads
-    past the end of a row that is no multiple of eight long: what lay in memory there then moves the quantiser. Such
-    widths do without AVX-512, for 6 % of the encoder's time; 1280, 1920 and 3840 are multiples.
-    """
-    options = {"crf": str(crf), "preset": speed}
-    if -(-width // MACROBLOCK) % 8 and cv2.checkHardwareSupport(_AVX512):
-        options["x264-params"] = "asm=avx2,fma3,lzcnt,bmi1,bmi2"
-    return options
 
 
 class _Sound:

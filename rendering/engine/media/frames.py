@@ -17,13 +17,14 @@ import av.filter
 import numpy as np
 
 from rendering.engine.errors import EngineError
+from rendering.engine.media import hardware
 from rendering.engine.media.colour import write_cube
 from rendering.engine.media.container import damage_as_bad_media, opened, picture_stream
 from rendering.engine.media.frame import Frame, copied, plane_views
+from rendering.engine.media.hardware import PLAIN_FORMATS
 from rendering.engine.media.probe import MediaInfo, VideoInfo
 
 DECODE_THREADS = 4
-PLAIN_FORMATS = ("yuv420p", "yuvj420p")
 SPOOL_BYTES = 400 << 20
 """Disk used to read a run backwards; longer runs are decoded again in parts of this size."""
 NEAR = 60
@@ -74,33 +75,65 @@ def _frame(picture: av.VideoFrame, index: int, video: VideoInfo, *, shared: bool
 
 
 def _pictures(path: Path, video: VideoInfo, start: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """(grid point, picture) in order, from the picture shown at ``start`` or a little before."""
-    with opened(path) as container, damage_as_bad_media(path):
+    """(grid point, picture) in order, from the picture shown at ``start`` or a little before.
+
+    By the card where it decodes this; software takes over where the card gives up, from the next picture on.
+    """
+    shown: int | None = None
+    if hardware.decodes(path, video):
+        try:
+            for shown, picture in _read(path, video, start, on_card=True):
+                yield shown, picture
+        except (EngineError, av.error.FFmpegError) as error:
+            hardware.refuse(path, error)
+        else:
+            if shown is not None:
+                return
+            hardware.refuse(path, "no picture")
+    for slot, picture in _read(path, video, start):
+        if shown is None or slot > shown:
+            yield slot, picture
+
+
+def _read(path: Path, video: VideoInfo, start: int, *, on_card: bool = False) -> Iterator[tuple[int, av.VideoFrame]]:
+    accelerator = hardware.accelerator() if on_card else None
+    with opened(path, accelerator) as container, damage_as_bad_media(path):
         stream = picture_stream(container)
         if stream is None:
             raise EngineError("no_video", path.name)
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
+        if not on_card:
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
         if start > 0 and stream.time_base:
             seconds = video.start_s + float((start - 0.5) / video.fps)
             container.seek(int(seconds / stream.time_base), stream=stream, backward=True)
-        convert = converter(video, stream)
+        convert = _planar if on_card else converter(video, stream)
         last = -1
-        for picture in _decoded(container, stream):
+        for picture in _decoded(container, stream, strict=on_card):
             for upright in convert(picture):
                 time = upright.time
+                if time is None and on_card:
+                    raise EngineError("bad_media", "a picture without a time")
                 slot = last + 1 if time is None else round((time - video.start_s) * float(video.fps))
                 last = slot
                 yield slot, upright
 
 
-def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """Pictures; a damaged one is skipped, and its predecessor stays on screen."""
+def _decoded(
+    container: av.container.InputContainer, stream: av.VideoStream, *, strict: bool
+) -> Iterator[av.VideoFrame]:
+    """Pictures; a damaged one is an error if ``strict``, else skipped, and its predecessor stays on screen."""
     for packet in container.demux(stream):
         try:
             yield from packet.decode()
         except av.error.InvalidDataError:
-            continue
+            if strict:
+                raise
+
+
+def _planar(picture: av.VideoFrame) -> Iterable[av.VideoFrame]:
+    """A picture as the card hands it over, its chroma interleaved, in three planes of the same levels."""
+    return (picture if picture.format.name in PLAIN_FORMATS else _eight_bit(picture),)
 
 
 def converter(video: VideoInfo, stream: av.VideoStream) -> Callable[[av.VideoFrame], Iterable[av.VideoFrame]]:
