@@ -162,9 +162,9 @@ def existing_folder(name: str) -> Path | None:
 
 
 def device(name: str) -> str:
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:`` and a number; whether it is there, the engine finds out."""
+    """``auto``, ``cpu``, ``cuda``, ``cuda:`` and a number, or ``fake``; whether it is there, the engine finds out."""
     value = text(name, default="auto").lower()
-    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?", value):
+    if not re.fullmatch(r"auto|cpu|fake|cuda(:\d{1,2})?", value):
         raise ImproperlyConfigured(f"{name} must be auto, cpu, cuda or a card such as cuda:1, not {value!r}.")
     return value
 

@@ -2,7 +2,8 @@
 
 ``python -m tests.fake_engine`` takes the place of ``python -m rendering.engine serve``. What it does with a request
 is its *mode*: ``ok``, ``large`` (a video of many bytes), ``crash`` (the process dies), ``hang`` (no progress for ever),
-``oom`` or ``no_face``. A footage or audio file that begins with ``fake:<mode>`` sets the mode of its own request;
+``oom``, ``no_face``, or ``not_good`` for the mouths that it learns. A footage or audio file that begins with
+``fake:<mode>`` sets the mode of its own request;
 ``FAKE_ENGINE_MODE`` sets all others.
 ``FAKE_ENGINE_SECONDS`` is how long one request takes (default 0.05); ``fake:<mode>:<seconds>`` sets it per file, and
 the video of ``fake:<mode>:<seconds>:<word>`` is unlike that of any other word.
@@ -11,18 +12,27 @@ the video of ``fake:<mode>:<seconds>:<word>`` is unlike that of any other word.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rendering.engine import scratch, serve
+from rendering.engine import device, scratch, serve
 from rendering.engine.alignment import weights
 from rendering.engine.contract import (
     ENGINE_VERSION,
+    MOUTHS_CHECKPOINT,
+    MOUTHS_NETWORK,
+    MOUTHS_PICTURE,
+    MOUTHS_PROGRESS,
+    MOUTHS_REPORT,
+    MOUTHS_STAGES,
+    NEURAL,
     PREPARE_STAGES,
     RENDER_STAGES,
+    LearntMouths,
     PreparedFootage,
     Quality,
     RenderResult,
@@ -120,6 +130,7 @@ def render(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         if mode_of(args["audio"])[0] == "large":
             part.write_bytes(os.urandom(LARGE))
         work(RENDER_STAGES, *mode_of(args["audio"], args["footage"]), report)
+    backend, instead, identity = drawn_by(args.get("options", {}).get("backend", "exemplar"), args.get("mouths"))
     quality = Quality(
         sync=0.6,
         offset_ms=0.0,
@@ -132,7 +143,9 @@ def render(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     return to_json(
         RenderResult(
             engine=ENGINE_VERSION,
-            backend=args.get("options", {}).get("backend", "exemplar"),
+            backend=backend,
+            instead=instead,
+            mouths=identity,
             tier="A",
             video=Path(args["out"]),
             width=320,
@@ -145,6 +158,56 @@ def render(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
             base=base_of(args.get("base")),
         )
     )
+
+
+def drawn_by(backend: str, folder: str | None) -> tuple[str, str, str]:
+    """Who draws, why not the one that was asked for, and with which mouth model: one that :func:`mouths` made."""
+    if backend != NEURAL:
+        return backend, "", ""
+    if not folder or not Path(folder, MOUTHS_REPORT).is_file():
+        return "exemplar", "no_mouths", ""
+    said = json.loads(Path(folder, MOUTHS_REPORT).read_text())
+    if said["engine"] != ENGINE_VERSION:
+        return "exemplar", "stale_mouths", ""
+    return (backend, "", said["identity"]) if said["passed"] else ("exemplar", "mouths_not_good", "")
+
+
+def mouths(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Good, unless the footage's mode is ``not_good``. Half-way it leaves what a training leaves, and ``step`` of that
+    says where an interrupted one went on."""
+    mode, seconds = mode_of(args["footage"])
+    out, content = Path(args["out"]), Path(args["footage"]).read_bytes()
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / MOUTHS_CHECKPOINT
+    already = int(checkpoint.read_text()) if checkpoint.exists() else 0
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage == "train" and done > already:
+            checkpoint.write_text(str(done))
+            (out / MOUTHS_PICTURE).write_bytes(b"fake picture")
+            said = {"step": done, "steps": total, "eta_s": float(total - done), "psnr": 20.0 + done}
+            (out / MOUTHS_PROGRESS).write_text(json.dumps(said))
+        report(stage, done, total)
+
+    work(MOUTHS_STAGES, mode, seconds, show)
+    network = (
+        b"fake network" + content + (Path(args["initial"], MOUTHS_NETWORK).read_bytes() if "initial" in args else b"")
+    )
+    (out / MOUTHS_NETWORK).write_bytes(network)
+    learnt = LearntMouths(
+        engine=ENGINE_VERSION,
+        passed=mode != "not_good",
+        figures={"psnr": 20.0 if mode == "not_good" else 30.0, "leak_r": None},
+        failed=("psnr",) if mode == "not_good" else (),
+        identity=hashlib.sha256(network).hexdigest()[:16],
+        size=128,
+        steps=STEPS,
+        psnr=20.0 + STEPS,
+        initial="fake" if "initial" in args else "",
+    )
+    (out / MOUTHS_REPORT).write_text(json.dumps(to_json(learnt)))
+    checkpoint.unlink(missing_ok=True)
+    return to_json(learnt)
 
 
 def base_of(folder: str | None) -> str:
@@ -186,6 +249,11 @@ def take(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 if __name__ == "__main__":
     serve.run(
-        {"prepare": prepare, "render": render, "take": take, "base": base},
-        {"engine": ENGINE_VERSION, "backends": ["exemplar"], "weights": {"exemplar": ""}, "device": "cpu"},
+        {"prepare": prepare, "render": render, "take": take, "base": base, "mouths": mouths},
+        {
+            "engine": ENGINE_VERSION,
+            "backends": ["exemplar", NEURAL],
+            "weights": {"exemplar": "", NEURAL: ""},
+            "device": device.announced(),
+        },
     )

@@ -22,6 +22,7 @@ from rendering.engine.contract import (
     ENGINE_VERSION,
     TEXT_FOLLOWED,
     Limits,
+    MouthsRequest,
     PrepareOptions,
     RenderOptions,
     RenderRequest,
@@ -108,6 +109,7 @@ def render_command(options: argparse.Namespace) -> int:
         base=options.base or own_base(),
         text=text,
         language=options.language,
+        mouths=options.mouths,
     )
     result = render(request, report=bar)
     bar.end()
@@ -121,6 +123,11 @@ def render_command(options: argparse.Namespace) -> int:
         print(f"note: with your own base model {result.base} ({request.base}).", file=sys.stderr)
     elif options.base is not None:
         print(f"note: {options.base} holds no base model of this version; the built-in one served.", file=sys.stderr)
+    if result.instead:
+        why = FAILURES[result.instead]
+        print(f"note: drawn by {result.backend}. {why.sentence} {why.remedy}", file=sys.stderr)
+    elif result.mouths:
+        print(f"note: with the mouth model {result.mouths} ({request.mouths}).", file=sys.stderr)
     if result.weights:
         note = FINDINGS["supplied_checkpoint"]
         print(f"note: {note.sentence} ({result.weights}) {note.remedy}", file=sys.stderr)
@@ -197,6 +204,27 @@ def _train_own_base(options: argparse.Namespace) -> int:
     return 0
 
 
+def mouths_command(options: argparse.Namespace) -> int:
+    from rendering.engine.neural.learn import learn_mouths
+
+    bar = ProgressBar()
+    asked = MouthsRequest(
+        footage=options.footage,
+        analysis=options.analysis,
+        out=options.out,
+        initial=options.initial,
+        size=options.size,
+        max_seconds=options.minutes and 60 * options.minutes,
+    )
+    learnt = learn_mouths(asked, report=bar)
+    bar.end()
+    print(json.dumps(to_json(learnt), indent=1))
+    if not learnt.passed:
+        failure = FAILURES["mouths_not_good"]
+        return complain(f"{failure.sentence} {failure.remedy}", ", ".join(learnt.failed))
+    return 0
+
+
 def demo_command(options: argparse.Namespace) -> int:
     from rendering.engine.demo import make_demo_footage, make_demo_takes
 
@@ -223,6 +251,7 @@ def speak_command(options: argparse.Namespace) -> int:
 def serve_command(options: argparse.Namespace) -> int:
     from rendering.engine import backends
     from rendering.engine.media.audio import measure_take
+    from rendering.engine.neural.model import mouths_from_json
     from rendering.engine.prepare import options_from_json, prepare
     from rendering.engine.render import render, request_from_json
     from rendering.engine.voice.base_team import train_team_base
@@ -243,9 +272,14 @@ def serve_command(options: argparse.Namespace) -> int:
         library = lessons_by_presenter((one["presenter"], Path(one["lesson"])) for one in values["lessons"])
         return train_team_base(library, Path(values["out"]), report=report)
 
+    def mouths_one(values: Mapping[str, Any], report: Report) -> dict[str, Any]:
+        from rendering.engine.neural.learn import learn_mouths  # with torch
+
+        return to_json(learn_mouths(mouths_from_json(values), report=report))
+
     able = backends.able()
     serve.run(
-        {"prepare": prepare_one, "render": render_one, "take": take_one, "base": base_one},
+        {"prepare": prepare_one, "render": render_one, "take": take_one, "base": base_one, "mouths": mouths_one},
         {"engine": ENGINE_VERSION, "backends": sorted(able), "weights": able, "device": backends.device()},
     )
     return 0
@@ -278,6 +312,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_preset(sub)
     sub.add_argument("--face", **face)  # type: ignore[arg-type]
     sub.add_argument("--base", type=Path, metavar="FOLDER", help="a base model that train-base --footage made")
+    sub.add_argument(
+        "--mouths", type=Path, metavar="FOLDER", help="a mouth model of this footage, for --backend neural"
+    )
     sub.add_argument("--text", type=Path, metavar="FILE", help="what the take says: lips close where it has p, b, m")
     sub.add_argument("--language", default="en", help="of the text: en, zh, ... (default en)")
     sub.add_argument("--fresh", action="store_true", help="analyse the footage again even if that was done before")
@@ -300,6 +337,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--seed", type=int, default=7)
     sub.add_argument("--minutes", type=number(1, 600), default=38.0, help="speech to synthesise")
+    words = "train a network on footage that was analysed, to draw its presenter's mouth with --backend neural"
+    sub = add("mouths", mouths_command, words)
+    sub.add_argument("footage", type=Path, metavar="FOOTAGE")
+    sub.add_argument("analysis", type=Path, metavar="ANALYSIS", help="the folder that prepare -o made of it")
+    sub.add_argument("out", type=Path, metavar="OUT", help="a folder; an unfinished training in it is gone on with")
+    sub.add_argument("--initial", type=Path, metavar="FOLDER", help="another mouth model to begin with")
+    sub.add_argument("--size", type=int, choices=(128, 192, 256, 384), help="pixels a side of what it draws")
+    sub.add_argument("--minutes", type=number(0.1, 6000), help="that training may take at most")
     sub = add("demo", demo_command, "make the demo presenter and two spoken takes")
     sub.add_argument("folder", type=Path, metavar="FOLDER")
     sub.add_argument("--seconds", type=number(3, 120), default=20.0)
@@ -314,8 +359,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_preset(sub: argparse.ArgumentParser) -> None:
     usual = RenderOptions()
-    sub.add_argument("--backend", default=usual.backend, help="exemplar, or wav2lip with WAV2LIP_CHECKPOINT=FILE")
-    words = "of what the model in ENHANCER_MODEL adds to mouths that wav2lip drew, 0 to 1"
+    ways = "exemplar, neural with --mouths FOLDER, or wav2lip with WAV2LIP_CHECKPOINT=FILE"
+    sub.add_argument("--backend", default=usual.backend, help=ways)
+    words = "of what the model in ENHANCER_MODEL adds to mouths that a network drew, 0 to 1"
     sub.add_argument("--enhance", type=number(0, 1), default=usual.enhance, help=words)
     sub.add_argument("--amplitude", type=number(0.5, 1.5), default=usual.amplitude, help="mouth opening, .5 to 1.5")
     sub.add_argument(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from rendering.engine.analysis import PATCHES
-from rendering.engine.contract import BY_ENHANCER, Tier
+from rendering.engine.contract import BY_ENHANCER, NEURAL, Tier
 from rendering.engine.enhance import settings
 from rendering.engine.errors import EngineError
 from rendering.engine.face.choose import Library, choose, head_turn, shot_of, speed
@@ -23,9 +23,12 @@ from rendering.engine.face.lips import LipSpace
 from rendering.engine.face.profile import Patches
 from rendering.engine.face.track import Track
 from rendering.engine.media.frame import Frame
+from rendering.engine.neural import model
 from rendering.engine.wav2lip import checkpoint
 
 if TYPE_CHECKING:
+    from rendering.engine.enhance.maker import Placed
+    from rendering.engine.neural.draw import NeuralMouths
     from rendering.engine.wav2lip.maker import Wav2LipMouths
 
 
@@ -48,6 +51,8 @@ class Scene:
     """(m,) float32: the take at 16 kHz mono, with silence to beyond the last frame."""
     fps: float
     """Output frames a second."""
+    mouths: Path | None = None
+    """Folder of the footage's mouth model, if there is one."""
 
 
 class MouthMaker(Protocol):
@@ -102,19 +107,41 @@ def wav2lip(scene: Scene) -> Wav2LipMouths:
     return Wav2LipMouths(scene, load_network(), Exemplar(scene))
 
 
-BACKENDS: dict[str, Callable[[Scene], MouthMaker]] = {"exemplar": Exemplar, "wav2lip": wav2lip}
+def neural(scene: Scene) -> NeuralMouths:
+    """Mouths drawn by the footage's own network, which :func:`model.standing` lets draw."""
+    from rendering.engine.neural.draw import NeuralMouths
+    from rendering.engine.neural.kept import RECENT
 
-ENHANCED = {"wav2lip": wav2lip}
+    if scene.mouths is None:
+        raise EngineError("no_mouths")
+    return NeuralMouths(scene, RECENT.get(scene.mouths))
+
+
+BACKENDS: dict[str, Callable[[Scene], MouthMaker]] = {"exemplar": Exemplar, "wav2lip": wav2lip, NEURAL: neural}
+
+ENHANCED: dict[str, Callable[[Scene], Placed]] = {"wav2lip": wav2lip, NEURAL: neural}
 """Those whose mouths a network draws; the presenter's own need no restoring."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """Who draws a scene, and why not the one that was asked for; see ``RenderResult``."""
+
+    maker: MouthMaker
+    backend: str
+    instead: str = ""
+    mouths: str = ""
+    mouths_kept: bool = False
 
 
 def able() -> dict[str, str]:
     """The back ends that this machine has what it takes for, and which weights of the operator's each draws with.
 
-    Those that it can enhance are named once more: a worker gets the jobs that need both.
+    What ``neural`` takes comes with the footage. Those that it can enhance are named once more: a worker gets the jobs
+    that need both.
     """
     path, enhancer = checkpoint.configured(), settings.identity()
-    drawn = {"wav2lip": checkpoint.identity(path)} if path is not None else {}
+    drawn = {NEURAL: ""} | ({"wav2lip": checkpoint.identity(path)} if path is not None else {})
     enhanced = {f"{name}{BY_ENHANCER}": f"{identity}+{enhancer}" for name, identity in drawn.items() if enhancer}
     return {"exemplar": ""} | drawn | enhanced
 
@@ -123,18 +150,34 @@ def require(name: str, enhance: float = 0.0) -> None:
     """That this machine has what drawing so takes, told by files being there. Raises as :func:`make` does."""
     if name not in BACKENDS:
         raise EngineError("no_backend", name)
-    if name in ENHANCED:
+    if name == "wav2lip":
         checkpoint.required()
-        if enhance:
-            settings.required()
+    if name in ENHANCED and enhance:
+        settings.required()
 
 
-def make(name: str, scene: Scene, enhance: float = 0.0) -> MouthMaker:
+def make(name: str, scene: Scene, enhance: float = 0.0) -> Made:
     """The back end ``name``, ready to draw ``scene``; ``enhance``: how much its mouths are enhanced, 0..1.
 
-    Raises ``no_backend``, ``no_checkpoint`` or ``no_enhancer``, or what is wrong with a file.
+    Where the footage has no mouth model that may draw, ``exemplar`` takes the place of ``neural``. Raises
+    ``no_backend``, ``no_checkpoint`` or ``no_enhancer``, or what is wrong with a file.
     """
     require(name, enhance)
+    stands = model.standing(scene.mouths, scene.tier, scene.lips) if name == NEURAL else model.Standing()
+    if stands.instead:
+        return Made(Exemplar(scene), "exemplar", stands.instead)
+    kept = bool(stands.identity) and _kept(stands.identity)
+    return Made(_maker(name, scene, enhance), name, mouths=stands.identity, mouths_kept=kept)
+
+
+def _kept(identity: str) -> bool:
+    """Whether the network of a mouth model is still in memory."""
+    from rendering.engine.neural.kept import RECENT
+
+    return RECENT.holds(identity)
+
+
+def _maker(name: str, scene: Scene, enhance: float) -> MouthMaker:
     if not enhance or name not in ENHANCED:
         return BACKENDS[name](scene)
     from rendering.engine.enhance.maker import Enhanced
@@ -145,9 +188,7 @@ def make(name: str, scene: Scene, enhance: float = 0.0) -> MouthMaker:
 
 
 def device() -> str:
-    """Where the work runs. The exemplar back end needs no accelerator, and torch is not loaded for it."""
-    if len(able()) == 1:
-        return "cpu"
+    """Where networks run, in words. Where no card can be, torch is not loaded to find that out."""
     from rendering.engine import device
 
-    return device.said(device.chosen())
+    return device.announced()

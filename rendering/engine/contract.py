@@ -21,6 +21,15 @@ LESSON = "lesson.npz"
 BY_ENHANCER = "+enhancer"
 """Follows the name of a back end that the machine can also enhance the mouths of."""
 
+
+def is_card(device: str) -> bool:
+    """Whether a device, in the words of a worker's engine, is a graphics card or poses as one (``ENGINE_DEVICE=fake``).
+
+    Empty: the engine has not said yet.
+    """
+    return device not in ("", "cpu")
+
+
 Tier = Literal["A", "B", "C"]
 """A: patches + presenter's own voice model + base. B: patches + base. C: warp and paint (the mouth never opens)."""
 
@@ -37,7 +46,17 @@ def silent(stage: str, done: int, total: int) -> None:
 
 PREPARE_STAGES = ("probe", "track", "listen", "learn", "profile")
 RENDER_STAGES = ("prepare", "listen", "lip-sync", "compose", "check")
-"""Stages in order, as reported by ``prepare`` and ``render``. Encoding runs beside ``compose``."""
+MOUTHS_STAGES = ("collect", "train", "measure")
+"""Stages in order, as reported by ``prepare``, ``render`` and ``learn_mouths``. Encoding runs beside ``compose``."""
+
+NEURAL = "neural"
+"""The back end that draws with a mouth model: a network that learnt from this very footage."""
+MOUTHS_NETWORK, MOUTHS_REPORT = "neural.pt", "neural.json"
+"""The files of a mouth model. The report is written last: where it is, the model is whole."""
+MOUTHS_CHECKPOINT = "neural.training"
+"""Beside them while it learns: what another sitting, also on another machine, goes on from."""
+MOUTHS_PROGRESS, MOUTHS_PICTURE = "progress.json", "progress.jpg"
+"""And how far it is: ``{"step", "steps", "eta_s", "psnr"}``, and held-out faces with the hole, drawn, and as filmed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +169,9 @@ class RenderRequest:
     phonemes: tuple[tuple[float, float, str], ...] = ()
     """Where the times are known too (synthesised takes): (start_s, end_s, IPA; "" for silence), in order. They need no
     ``text``, and win over it."""
+    mouths: Path | None = None
+    """Folder of the footage's mouth model, for the back end :data:`NEURAL`. None, or one that may not draw, leaves the
+    work to ``exemplar``; see ``RenderResult.instead``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +197,7 @@ class Quality:
 class RenderResult:
     engine: str
     backend: str
+    """Which one drew the mouths."""
     tier: Tier
     video: Path
     width: int
@@ -194,6 +217,50 @@ class RenderResult:
     weights: str = ""
     """Which checkpoint of the operator's drew the mouths: 16 hex digits of its SHA-256; empty: none. Where a model of
     the operator's enhanced them, "+" and its digits follow."""
+    instead: str = ""
+    """Why another back end drew than was asked for, a code of ``errors.FAILURES``: ``no_mouths``, ``mouths_not_good``,
+    ``stale_mouths`` or ``footage_tier``; empty: it was the one."""
+    mouths: str = ""
+    """Which mouth model drew, 16 hex digits; empty: none."""
+    mouths_kept: bool = False
+    """The process still had that model's network in memory and did not load it again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MouthsRequest:
+    """One footage's mouth model, to be learnt."""
+
+    footage: Path
+    analysis: Path
+    """Folder written by ``prepare`` for this footage."""
+    out: Path
+    """Folder to leave it in; a checkpoint there is gone on from."""
+    initial: Path | None = None
+    """Folder of another mouth model to begin with. One of another form or engine is left aside."""
+    size: int | None = None
+    """Pixels a side of its squares, 128, 192, 256 or 384. None: what the footage deserves on a card, 128 elsewhere."""
+    max_seconds: float | None = None
+    """Wall clock that ``train`` may take, all sittings together; None: as long as it learns something."""
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearntMouths:
+    engine: str
+    passed: bool
+    """Whether it may draw."""
+    figures: dict[str, float | None]
+    """What was measured (``neural.gate.Figures``); None where it could not be."""
+    failed: tuple[str, ...]
+    """Names of the figures that were not good enough."""
+    identity: str
+    """16 hex digits of the network's SHA-256."""
+    size: int
+    steps: int
+    psnr: float
+    """Of the network's mouths on frames held out, dB."""
+    initial: str = ""
+    """Which other model it began with; empty: none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,6 +165,31 @@ FAILURES: dict[str, Failure] = {
             _("What was learnt from this footage does not understand new voices better than the built-in model."),
             _("The built-in model stays in use. Footage of more presenters, with clear sound, helps most."),
         ),
+        Failure(
+            "no_mouths",
+            _("The footage has no mouth model, so the presenter's own mouths were used."),
+            _("Train one for this footage, or choose another way of making the mouth."),
+        ),
+        Failure(
+            "stale_mouths",
+            _("The mouth model belongs to another analysis of the footage or to another version of the engine."),
+            _("Train it again. Until then the presenter's own mouths are used."),
+        ),
+        Failure(
+            "mouths_not_good",
+            _("What was learnt from this footage does not draw the presenter's mouth well enough."),
+            _("The presenter's own mouths are used. Longer footage with more speech, seen from the front, helps most."),
+        ),
+        Failure(
+            "mouths_too_little",
+            _("The footage shows too little of the presenter's whole face to learn a mouth model from."),
+            _("Use footage with at least 15 seconds in which the face is seen from the front and nothing covers it."),
+        ),
+        Failure(
+            "footage_tier",
+            _("The presenter's mouth hardly opens in this footage: there is nothing to learn a mouth model from."),
+            _("Film 20 seconds or more of the presenter talking."),
+        ),
         Failure("cancelled", _("The work was cancelled."), _("Start it again when you need it.")),
         Failure(
             "out_of_memory",

@@ -69,16 +69,16 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         times, amplitude = np.arange(frames) / fps, request.options.amplitude
         planned = planned_mouth(analysis, take.audio16k, times, amplitude, base, said.phonemes)
         scene = scene_of(analysis, request.analysis, walk(analysis.track, frames, fps), planned, take.audio16k)
-        maker = backends.make(request.options.backend, scene, request.options.enhance)
-    with stages.timed("compose"), contextlib.closing(maker):
-        check, busy = compose(request, info, video, take, scene, maker, report)
+        made = backends.make(request.options.backend, replace(scene, mouths=request.mouths), request.options.enhance)
+    with stages.timed("compose"), contextlib.closing(made.maker):
+        check, busy = compose(request, info, video, take, scene, made.maker, report)
     with stages.reported("check"):
         _, written = probe_footage(request.out, Limits(max_seconds=float("inf")))
         confirm(request.out, written, video, frames)
         quality = replace(check.quality(take.audio16k), text_followed=said.followed)
     return RenderResult(
         engine=ENGINE_VERSION,
-        backend=request.options.backend,
+        backend=made.backend,
         tier=scene.tier,
         video=request.out,
         width=video.width,
@@ -91,7 +91,10 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         busy=busy,
         analysis_kept=kept,
         base=identity,
-        weights=maker.weights,
+        weights=made.maker.weights,
+        instead=made.instead,
+        mouths=made.mouths,
+        mouths_kept=made.mouths_kept,
     )
 
 
@@ -260,5 +263,6 @@ def request_from_json(values: Mapping[str, Any]) -> RenderRequest:
         text=values.get("text", ""),
         language=values.get("language") or "en",
         phonemes=tuple((start, end, sound) for start, end, sound in values.get("phonemes", ())),
+        mouths=Path(values["mouths"]) if values.get("mouths") else None,
     )
     return replace(request, limits=Limits(**values["limits"])) if "limits" in values else request

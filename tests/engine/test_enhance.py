@@ -278,7 +278,7 @@ def test_without_a_model_enhancement_is_refused_before_anything_is_drawn(
     with pytest.raises(EngineError) as refused:
         make("wav2lip", given, 0.5)
     assert refused.value.code == "no_enhancer"
-    assert isinstance(make("exemplar", given, 0.5), Exemplar), "the presenter's own mouths are not enhanced"
+    assert isinstance(make("exemplar", given, 0.5).maker, Exemplar), "the presenter's own mouths are not enhanced"
 
 
 def test_the_environment_says_which_model_and_how_it_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -298,13 +298,13 @@ def test_a_machine_with_both_says_so_and_names_both(
 ) -> None:
     monkeypatch.setenv("ENHANCER_MODEL", str(restorers.saved(restorers.Sharpen(1.0), tmp_path / "sharpen.ts")))
     monkeypatch.delenv("WAV2LIP_CHECKPOINT", raising=False)
-    assert list(able()) == ["exemplar"]
+    assert list(able()) == ["exemplar", "neural", "neural+enhancer"]
     monkeypatch.setenv("WAV2LIP_CHECKPOINT", str(checkpoints.painting(tmp_path / "grey.pth", 0.5)))
     monkeypatch.setenv("ENHANCER_SIZE", "64")
     monkeypatch.setenv("ENGINE_DEVICE", "cpu")
     said = able()
-    assert list(said) == ["exemplar", "wav2lip", "wav2lip+enhancer"]
+    assert list(said) == ["exemplar", "neural", "wav2lip", "neural+enhancer", "wav2lip+enhancer"]
     given = scene(filmed, lips, frames=2, spoken_s=9.0)
-    assert make("wav2lip", given).weights == said["wav2lip"]
-    assert make("wav2lip", given, 0.5).weights == said["wav2lip+enhancer"]
+    assert make("wav2lip", given).maker.weights == said["wav2lip"]
+    assert make("wav2lip", given, 0.5).maker.weights == said["wav2lip+enhancer"]
     assert len(said["wav2lip+enhancer"]) == 33

@@ -8,18 +8,16 @@ import pytest
 import torch
 
 from rendering.engine import backends
-from rendering.engine.errors import EngineError
+from rendering.engine.contract import MOUTHS_REPORT
 from rendering.engine.face.blend import box_around, neck
 from rendering.engine.face.lips import LipSpace
 from rendering.engine.media.frames import read_frames
-from rendering.engine.neural import gate, profile
+from rendering.engine.neural import gate
 from rendering.engine.neural.crops import Crops
-from rendering.engine.neural.draw import Network, NeuralMouths, able
+from rendering.engine.neural.draw import FADED, LASTING, Network, NeuralMouths, able, lasting
 from rendering.engine.neural.footage import GAIN
 from rendering.engine.neural.measure import measure
 from rendering.engine.neural.net import MouthNet
-from rendering.engine.neural.train import Schedule
-from rendering.engine.prepare import prepare
 
 COUNT, SIZE = 6, 128
 
@@ -113,6 +111,68 @@ def test_a_head_turned_as_it_never_was_keeps_the_exemplars_mouth(filmed, scene, 
     exemplar.close()
 
 
+def _differences(filmed, scene, network):
+    """(n,) mean distance of each frame drawn by the network to the exemplar's."""
+    count = len(scene.order)
+    drawn, theirs = (list(read_frames(filmed.video, filmed.info, stop=count)) for _ in range(2))
+    makers = NeuralMouths(scene, network), backends.Exemplar(scene, GAIN)
+    for maker, frames in zip(makers, (drawn, theirs), strict=True):
+        for t, frame in enumerate(frames):
+            maker.compose([frame], t)
+        maker.close()
+    return np.array([np.abs(a.y.astype(int) - b.y).mean() for a, b in zip(drawn, theirs, strict=True)])
+
+
+def test_what_is_planned_far_beyond_the_footages_mouths_is_left_to_the_exemplar_and_faded(filmed, lips, network):
+    count, far = LASTING + 2 * FADED, LASTING + FADED
+    plan = lips.encode(filmed.track, 7)[:count].copy()
+    plan[far:, 0] = lips.high[0] + 6
+    folder, order = filmed.patches.parent, np.arange(count)
+    scene = backends.Scene(filmed.track, lips, "A", folder, order, plan, filmed.track, np.zeros(1, np.float32), 25.0)
+    apart = _differences(filmed, scene, network)
+    assert (apart[far:] == 0).all()
+    assert (apart[:far] > 0).all()
+    assert apart[far - 1] < apart[: far - FADED].min()
+
+
+def test_a_mouth_beside_the_pictures_edge_is_the_exemplars(filmed, lips, network):
+    width, height = filmed.track.size
+    cut = dataclasses.replace(filmed.track, size=(width, height // 2))
+    assert not able(cut, Crops(cut, lips, SIZE)).any()
+
+
+def test_the_network_does_not_come_and_go_frame_by_frame():
+    fit = np.ones(60, bool)
+    fit[[20, 25, 50]] = False
+    fit = lasting(fit)
+    assert fit[:20].all()
+    assert not fit[20:26].any()
+    assert fit[26:50].all()
+    assert not fit[50:].any()
+    assert lasting(np.ones(3, bool)).all()
+
+
+def test_a_network_that_answers_with_no_numbers_leaves_the_exemplars_mouth(filmed, scene):
+    broken = MouthNet(2)
+    torch.nn.init.constant_(broken.leave.bias, float("nan"))
+    assert (_differences(filmed, scene, Network(broken, SIZE, torch.device("cpu"))) == 0).all()
+
+
+def test_fewer_squares_are_drawn_together_when_the_device_has_no_memory_for_more(network):
+    class Small(torch.nn.Module):
+        def forward(self, seen, condition):
+            if len(seen) > 2:
+                raise torch.OutOfMemoryError("too many")
+            return network.net(seen, condition)
+
+    random = np.random.default_rng(0)
+    seen, condition = (random.random(shape, np.float32) for shape in ((5, 10, SIZE, SIZE), (5, 43)))
+    small = Network(Small(), SIZE, torch.device("cpu"), 8)
+    drawn = small.draw(seen, condition)
+    assert small.together == 2
+    np.testing.assert_allclose(drawn, network.draw(seen, condition), atol=2)
+
+
 def test_a_good_network_may_draw():
     assert gate.judge(GOOD).passed
 
@@ -147,8 +207,8 @@ def test_the_report_is_read_back_and_not_that_of_another_version(tmp_path):
     read = gate.read_report(tmp_path)
     assert [each.name for each in read.failed] == ["leak_r"]
     assert read.figures.psnr == GOOD.psnr
-    said = json.loads((tmp_path / gate.REPORT).read_text())
-    (tmp_path / gate.REPORT).write_text(json.dumps(said | {"engine": "0.1"}))
+    said = json.loads((tmp_path / MOUTHS_REPORT).read_text())
+    (tmp_path / MOUTHS_REPORT).write_text(json.dumps(said | {"engine": "0.1"}))
     assert gate.read_report(tmp_path) is None
 
 
@@ -158,28 +218,3 @@ def test_what_the_gate_measures_of_an_untaught_network_fails(filmed, lips, netwo
     assert {"usable_s", "psnr"} <= failed
     assert figures.exemplar_planned > 0.7
     assert all(np.isfinite(value) for value in dataclasses.astuple(figures))
-
-
-def test_a_presenters_mouths_are_learnt_from_film_to_verdict(filmed, tmp_path):
-    prepare(filmed.video, tmp_path)
-    stages = []
-    schedule = Schedule(steps=2, batch=2, warm_up=1, validate_every=2, checkpoint_every=1)
-    verdict = profile.learn_mouths(
-        filmed.video, tmp_path, schedule=schedule, size=SIZE, report=lambda stage, done, total: stages.append(stage)
-    )
-    assert not verdict.passed
-    assert gate.read_report(tmp_path) == verdict
-    assert list(dict.fromkeys(stages)) == ["collect", "train", "measure"]
-    assert not (tmp_path / profile.CHECKPOINT).exists()
-    assert (tmp_path / profile.NETWORK).stat().st_size < 6_000_000
-    assert profile.load(tmp_path, torch.device("cpu")).size == SIZE
-
-
-def test_a_network_of_another_version_is_not_drawn_with(tmp_path):
-    with pytest.raises(EngineError) as missing:
-        profile.load(tmp_path, torch.device("cpu"))
-    assert missing.value.code == "stale_analysis"
-    torch.save({"form": 1, "engine": "0.1", "size": SIZE, "weights": {}}, tmp_path / profile.NETWORK)
-    with pytest.raises(EngineError) as old:
-        profile.load(tmp_path, torch.device("cpu"))
-    assert old.value.code == "stale_analysis"

@@ -10,11 +10,12 @@ import torch
 
 from rendering.engine.face.lips import LipSpace
 from rendering.engine.neural import losses
+from rendering.engine.neural import train as training
 from rendering.engine.neural.batches import Batches
 from rendering.engine.neural.crops import CONDITION, SIZES
 from rendering.engine.neural.footage import HELD_OUT, collect, lenders
 from rendering.engine.neural.net import INPUTS, PARAMETERS, MouthNet, composite, reduction
-from rendering.engine.neural.train import Schedule, rate_at, train
+from rendering.engine.neural.train import TIMED, Initial, Schedule, rate_at, train
 
 SIZE = 64
 SHORT = Schedule(steps=6, batch=2, warm_up=2, validate_every=3, checkpoint_every=2)
@@ -177,6 +178,60 @@ def test_a_checkpoint_of_another_schedule_is_left_aside(lessons, tmp_path):
     steps = []
     train(lessons, tmp_path / "t", dataclasses.replace(SHORT, seed=1), show=lambda each: steps.append(each.step))
     assert steps[0] == 1
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time, which only learning a step takes: one second, or what is written into the clock."""
+
+    class Clock:
+        now, step_s = 0.0, 1.0
+
+        def monotonic(self):
+            return self.now
+
+    clock, learn = Clock(), training._Training._learn
+
+    def learn_for_a_while(self):
+        clock.now += clock.step_s
+        return learn(self)
+
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(training._Training, "_learn", learn_for_a_while)
+    return clock
+
+
+def test_a_training_without_time_for_all_steps_takes_fewer_and_slows_down_to_the_end(lessons, tmp_path, clock):
+    short = Schedule(steps=500, batch=2, warm_up=5, checkpoint_every=5, max_seconds=TIMED + 6)
+    unbroken = train(lessons, tmp_path / "unbroken", short)
+    assert unbroken.steps == int(0.9 * (TIMED + 6)) == TIMED + 3
+    clock.step_s = 0.5
+    with pytest.raises(StoppedError):
+        train(lessons, tmp_path / "broken", short, report=_stop_at(TIMED + 2))
+    planned = torch.load(tmp_path / "broken")["steps"]
+    clock.step_s = 0.9
+    seen = []
+    resumed = train(lessons, tmp_path / "broken", short, show=seen.append)
+    assert (resumed.steps, seen[-1].step) == (planned, planned), "another machine goes on with the same training"
+    assert rate_at(planned - 1, training.shortened(short, planned)) < 0.1 * short.rate
+
+
+def test_a_training_on_a_machine_that_slows_down_ends_all_the_same(lessons, tmp_path, clock):
+    schedule = Schedule(steps=500, batch=2, warm_up=5, max_seconds=30)
+    trained = train(lessons, tmp_path / "t", schedule, report=lambda *_: setattr(clock, "step_s", clock.step_s * 1.05))
+    assert trained.steps < 30
+    assert clock.now < 1.4 * 30
+
+
+def test_a_training_begins_with_the_weights_of_another(lessons, tmp_path):
+    first = train(lessons, tmp_path / "first", SHORT)
+    at_once = dataclasses.replace(SHORT, max_seconds=0)
+    initial = Initial("first", first.net.state_dict())
+    assert train(lessons, tmp_path / "t", at_once, initial=initial).psnr == first.psnr
+    assert train(lessons, tmp_path / "u", at_once).psnr != first.psnr
+    steps = []
+    train(lessons, tmp_path / "first", SHORT, initial=initial, show=lambda each: steps.append(each.step))
+    assert steps[0] == 1, "a checkpoint that began with others is left aside"
 
 
 def test_a_training_that_goes_astray_is_taken_back(lessons, tmp_path):

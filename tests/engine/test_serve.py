@@ -60,7 +60,7 @@ def files(tmp_path: Path) -> dict[str, str]:
 def test_it_is_ready_before_it_is_asked(child: Child) -> None:
     ready = child.event()
     assert ready["event"] == "ready"
-    assert ready["backends"] == ["exemplar"]
+    assert ready["backends"] == ["exemplar", "neural"]
     assert {"engine", "device"} <= ready.keys()
 
 

@@ -21,6 +21,7 @@ from rendering.engine.wav2lip.net import PARAMETERS, Wav2Lip
 from tests.engine import checkpoints
 
 CPU = torch.device("cpu")
+OURS = {"exemplar": "", "neural": ""}
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = """
 face_encoder_blocks.0.0    16    6 7    face_encoder_blocks.1.0    32   16 3    face_encoder_blocks.1.1    32   32 3
@@ -206,23 +207,24 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, how
 
 def test_a_machine_has_wav2lip_only_where_a_checkpoint_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(checkpoint.VARIABLE, raising=False)
-    assert backends.able() == {"exemplar": ""}
+    assert backends.able() == OURS
     with pytest.raises(EngineError, match="no_checkpoint"):
         load_network()
     monkeypatch.setenv(checkpoint.VARIABLE, str(checkpoints.painting(tmp_path / "a.pth", 0.5)))
-    assert backends.able() == {"exemplar": "", "wav2lip": checkpoint.identity(tmp_path / "a.pth")}
+    assert backends.able() == OURS | {"wav2lip": checkpoint.identity(tmp_path / "a.pth")}
     monkeypatch.setenv(checkpoint.VARIABLE, str(tmp_path / "gone.pth"))
-    assert backends.able() == {"exemplar": ""}
+    assert backends.able() == OURS
 
 
 def test_a_machine_without_a_checkpoint_never_loads_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(checkpoint.VARIABLE, raising=False)
+    monkeypatch.setenv(device.VARIABLE, "cpu")
     code = (
         "import sys; from rendering.engine import backends, render, prepare\n"
         "print(backends.able(), backends.device(), 'torch' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "{'exemplar': ''} cpu False"
+    assert told.stdout.strip() == f"{OURS} cpu False"
 
 
 def test_a_device_that_is_not_there_is_an_error_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def test_one_engine_serves_many_requests(child: EngineChild, tmp_path: Path) -> 
         assert child.run("take", audio(tmp_path, "ok"), report=silent)["sample_rate"] == 16000
         pids.add(child.pid)
     assert len(pids) == 1
-    assert child.info["backends"] == ["exemplar"]
+    assert child.info["backends"] == ["exemplar", "neural"]
 
 
 def test_a_refusal_leaves_the_engine_running(child: EngineChild, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ class TestTicket:
         assert (version.job, version.poster, version.tier) == (job, poster, "A")
         assert version.seconds.keys() == {"prepare", "listen", "lip-sync", "compose", "check"}
         worker = WorkerNode.objects.get()
-        assert (worker.device, worker.backends) == ("cpu", ["exemplar"])
+        assert (worker.device, worker.backends) == ("cpu", ["exemplar", "neural"])
         other.refresh_from_db()
         assert other.state == JobState.QUEUED
         assert list((work.root()).iterdir()) == []

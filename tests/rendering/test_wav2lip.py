@@ -275,7 +275,7 @@ def test_from_upload_to_version_with_random_weights_and_not_with_a_file_that_wou
     render.run_ticket()
     version = RenderVersion.objects.get()
     worker = WorkerNode.objects.get(cluster="gpu")
-    assert worker.backends == ["exemplar", "wav2lip"]
+    assert worker.backends == ["exemplar", "neural", "wav2lip"]
     assert (version.preset["backend"], version.quality["frames_kept"]) == ("wav2lip", 0)
     assert len(version.weights) == 16
     assert version.video is not None

@@ -247,7 +247,7 @@ def test_a_folder_is_there_or_the_start_is_stopped(monkeypatch: pytest.MonkeyPat
             env.existing_folder("NAME")
 
 
-@pytest.mark.parametrize("value", ["auto", "cpu", "cuda", "cuda:3", " CUDA "])
+@pytest.mark.parametrize("value", ["auto", "cpu", "cuda", "cuda:3", "fake", " CUDA "])
 def test_a_device_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     assert env.device("NAME") == "auto"
     monkeypatch.setenv("NAME", value)

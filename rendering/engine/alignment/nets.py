@@ -83,7 +83,7 @@ class Nets:
             where.type == "cuda" and os.environ.get(COMPILE) == "1"
         ):  # on a processor it costs two minutes and gains none
             find, read = torch.compile(find), torch.compile(read)
-        together = together or (ON_CPU if where.type == "cpu" else ON_CARD)
+        together = together or (ON_CARD if device.like_card(where) else ON_CPU)
         self._find = Batched(find, where, PICTURES)
         self._read = Batched(lambda given: read(given)[-1], where, together)
 

@@ -88,7 +88,7 @@ def load() -> Enhancer:
     size = int(os.environ.get(SIZE, "") or USUAL_SIZE)
     low, high = RANGES[os.environ.get(RANGE, "") or USUAL_RANGE]
     where = device.chosen()
-    together = int(os.environ.get(BATCH, "") or 0) or (ON_CPU if where.type == "cpu" else ON_CARD)
+    together = int(os.environ.get(BATCH, "") or 0) or (ON_CARD if device.like_card(where) else ON_CPU)
     return _load(path, where, size, low, high, together, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 

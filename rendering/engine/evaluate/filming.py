@@ -96,7 +96,7 @@ def dub(
     known = tuple(phonemes) if told and phonemes else ()
     plan = planned_mouth(analysis, take.audio16k, times, request.options.amplitude, base, known)
     scene = scene_of(analysis, studied.folder, order, plan, take.audio16k, library)
-    with contextlib.closing(backends.make(request.options.backend, scene)) as maker:
+    with contextlib.closing(backends.make(request.options.backend, scene).maker) as maker:
         check, _ = compose(request, studied.info, studied.video, take, scene, maker, report)
         stretched = _stretched(maker)
     info, _ = probe_footage(out, Limits())

@@ -145,14 +145,14 @@ def jumps(chosen: Array) -> Array:
     return result
 
 
-def fade_in_out(ok: Array) -> Array:
-    """(n,) float32 0..1: weight of the new mouth, falling to 0 beside frames that keep their own."""
-    away = np.where(ok, EDGE_FRAMES + 1, 0).astype(float)
+def fade_in_out(ok: Array, frames: int = EDGE_FRAMES) -> Array:
+    """(n,) float32 0..1: weight of the new mouth, falling to 0 over ``frames`` beside those that keep their own."""
+    away = np.where(ok, frames + 1, 0).astype(float)
     for t in range(1, len(ok)):
         away[t] = min(away[t], away[t - 1] + 1)
     for t in range(len(ok) - 2, -1, -1):
         away[t] = min(away[t], away[t + 1] + 1)
-    result: Array = np.clip(away / (EDGE_FRAMES + 1), 0, 1).astype(np.float32)
+    result: Array = np.clip(away / (frames + 1), 0, 1).astype(np.float32)
     return result
 
 
@@ -282,19 +282,13 @@ class Composer:
             alpha *= self._beside_captions(t, begun.whole, io)
         frame.blend(begun.whole, canvas, alpha * self._weight[t])
 
-    def place(self, t: int) -> tuple[tuple[int, int, int, int], Mask, Array]:
-        """Where the mouth of output frame ``t`` lies, for what is laid over it: the box, the mask there, and the share
-        that captions and frames without a face beside it leave, (h, w) float32 0..1."""
-        index = int(self._order[t])
-        points, io = self._track.steady.points[index][:, :2], float(self._track.io[index])
-        moved = points.copy()
-        moved[AROUND] = self._around(t)
-        face = outline(moved)
-        box = box_around(face)
-        share = np.full((box[3], box[2]), self._weight[t], np.float32)
+    def share(self, t: int, begun: Begun) -> Array:
+        """(h, w) float32 0..1 over ``begun.box``: how much captions, and frames without a face beside it,
+        leave of the mouth of output frame ``t``."""
+        share = np.full((begun.box[3], begun.box[2]), self._weight[t], np.float32)
         if len(self._captions):
-            share *= self._beside_captions(t, box, io)
-        return box, Mask(face, box, io, self._core(t)), share
+            share *= self._beside_captions(t, begun.box, float(self._track.io[int(self._order[t])]))
+        return share
 
     def _beside_captions(self, t: int, box: tuple[int, int, int, int], io: float) -> Array:
         """(h, w) float32 over the box: 0 where this frame, or a frame that lends, has a caption, else 1."""

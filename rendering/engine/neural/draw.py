@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import torch
 
-from rendering.engine.errors import EngineError
+from rendering.engine import device
+from rendering.engine.batched import Batched
 from rendering.engine.face.compose import Begun, calmed, fade_in_out
 from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.points import JAW
@@ -25,6 +26,8 @@ from rendering.engine.neural.net import MouthNet, composite, quick
 
 if TYPE_CHECKING:
     from rendering.engine.backends import Scene
+    from rendering.engine.face.blend import Mask
+    from rendering.engine.media.frame import Box
 
 Array = np.ndarray[Any, Any]
 
@@ -36,27 +39,37 @@ BEYOND_CODES = 0.5
 """Standard deviations beyond the footage's 1st to 99th percentile that a mouth may be planned."""
 BEYOND_POSE = 5.0
 """Degrees beyond the footage's 1st to 99th percentile up to which the network draws."""
+BEYOND_PLAN = 0.04
+"""IO that the bound on a plan may move a lip point; what is planned farther out is left to the exemplar."""
+FADED = 5
+"""Frames over which the network's mouth gives way to the exemplar's and comes back."""
+LASTING = 2 * FADED + 1
+"""Frames that the network draws at least between two stretches that it cannot: one by one its mouth would flicker."""
 
 
 class Network:
-    """A trained network on its device."""
+    """A trained network on its device, given its squares in batches of one size."""
 
-    def __init__(self, net: MouthNet, size: int, device: torch.device) -> None:
-        """``size``: pixels a side of its squares."""
-        self.net = net.to(device, memory_format=torch.channels_last).eval()
-        self.size, self.device = size, device
+    def __init__(self, net: MouthNet, size: int, where: torch.device, together: int | None = None) -> None:
+        """``size``: pixels a side of its squares; ``together``: of them in a batch, None: what suits the device."""
+        self.net, self.size, self._device = net.to(where, memory_format=torch.channels_last).eval(), size, where
+        self._batched = Batched(self._ask, where, together or (ON_CARD if device.like_card(where) else ON_CPU))
+
+    @property
+    def together(self) -> int:
+        return self._batched.together
 
     def draw(self, seen: Array, condition: Array) -> Array:
-        """``seen`` (n, 10, s, s) and ``condition`` (n, 43) -> (n, s, s, 3) float32 0..255 BGR. Raises
+        """``seen`` (n, 10, s, s) and ``condition`` (n, 43) -> (n, s, s, 3) float32 0..255 BGR, n >= 1. Raises
         ``device_error``."""
-        try:
-            with torch.inference_mode(), quick(self.device):
-                given = torch.from_numpy(seen).to(self.device, memory_format=torch.channels_last)
-                drawn = composite(self.net(given, torch.from_numpy(condition).to(self.device)), given)
-            result: Array = drawn.permute(0, 2, 3, 1).float().cpu().numpy() * np.float32(255)
-        except torch.AcceleratorError as error:
-            raise EngineError("device_error", str(error).splitlines()[0]) from error
+        (drawn,) = self._batched(seen, condition)
+        result: Array = drawn.transpose(0, 2, 3, 1) * np.float32(255)
         return result
+
+    def _ask(self, seen: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        given = seen.contiguous(memory_format=torch.channels_last)
+        with quick(self._device):
+            return composite(self.net(given, condition), given)
 
 
 class NeuralMouths:
@@ -66,16 +79,21 @@ class NeuralMouths:
 
     def __init__(self, scene: Scene, network: Network) -> None:
         """Footage of tier A or B."""
-        self.together = ON_CPU if network.device.type == "cpu" else ON_CARD
         from rendering.engine.backends import Exemplar
 
         self._under, self._network = Exemplar(scene, GAIN), network
+        self.together = network.together
         self._order = scene.order
         self._crops = Crops(scene.track, scene.lips, network.size)
-        self._codes = calmed(within_reach(scene.plan, scene.lips), scene.lips)
+        bounded = within_reach(scene.plan, scene.lips)
+        self._codes = calmed(bounded, scene.lips)
         self._told = windows(self._codes, [(0, len(self._codes))])
         self._io = scene.track.io
-        self._share = fade_in_out(able(scene.track, self._crops)[scene.order])
+        asked_too_much = np.linalg.norm(scene.lips.decode(scene.plan) - scene.lips.decode(bounded), axis=2).max(axis=1)
+        fit = able(scene.track, self._crops)[scene.order] & (asked_too_much <= BEYOND_PLAN)
+        self._share = fade_in_out(lasting(fit), FADED)
+        self.places: list[tuple[Box, Mask, Array] | None] = []
+        """Of the frames that were composed last: where the network drew, with the share that counts there."""
 
     def compose(self, frames: Sequence[Frame], first: int) -> list[bool]:
         """Draw the mouths of output frames ``first``, ``first + 1`` ... into ``frames``; False for one that keeps its
@@ -91,11 +109,17 @@ class NeuralMouths:
         if asked:
             given = [self._fed(frames[k], first + k, begun[k]) for k in asked]
             seen, condition = (np.stack(part) for part in zip(*given, strict=True))
-            squares = dict(zip(asked, self._network.draw(seen, condition), strict=True))
+            drawn = zip(asked, self._network.draw(seen, condition), strict=True)
+            squares = {k: square for k, square in drawn if np.isfinite(square).all()}
+        self.places = [None] * len(frames)
         for k, mouth in enumerate(begun):
-            if mouth is not None:
-                picture = self._hybrid(squares[k], first + k, mouth) if k in squares else mouth.picture
-                composer.finish(frames[k], first + k, mouth, picture)
+            if mouth is None:
+                continue
+            picture = mouth.picture
+            if k in squares:
+                picture, covered = self._hybrid(squares[k], first + k, mouth)
+                self.places[k] = mouth.box, mouth.mask, covered * composer.share(first + k, mouth)
+            composer.finish(frames[k], first + k, mouth, picture)
         return begun
 
     def _fed(self, frame: Frame, t: int, begun: Begun | None) -> tuple[Array, Array]:
@@ -106,17 +130,17 @@ class NeuralMouths:
         maps = crops.wanted(self._codes[t], index, begun.moved[JAW]).maps(crops.size)
         return fed(around, maps, lent), crops.condition(self._told[t], index)
 
-    def _hybrid(self, square: Array, t: int, begun: Begun) -> Array:
-        """The picture for the box, (h, w, 3) u8: what was drawn, its finest detail that of the lent mouth."""
+    def _hybrid(self, square: Array, t: int, begun: Begun) -> tuple[Array, Array]:
+        """The picture for the box, (h, w, 3) u8: what was drawn, its finest detail that of the lent mouth. And how much
+        of it was drawn, (h, w) float32 0..1."""
         index = int(self._order[t])
         drawn, covered = self._crops.lay(square, index, begun.box)
         lent = begun.picture.astype(np.float32)
         finer = lent - drawn
         finer -= cv2.GaussianBlur(finer, (0, 0), FINE * float(self._io[index]))
         drawn += begun.mask.full()[..., None] * finer
-        share = self._share[t] * covered[..., None]
-        result: Array = np.clip(np.rint(lent + share * (drawn - lent)), 0, 255).astype(np.uint8)
-        return result
+        share: Array = self._share[t] * covered
+        return np.clip(np.rint(lent + share[..., None] * (drawn - lent)), 0, 255).astype(np.uint8), share
 
     def close(self) -> None:
         self._under.close()
@@ -130,8 +154,20 @@ def within_reach(plan: Array, lips: LipSpace) -> Array:
 
 def able(track: Track, crops: Crops) -> Array:
     """(N,) bool: frames whose hole lies within the picture and whose head is turned as in what was learnt from."""
-    turned = head_turn(track)
-    low, high = np.percentile(turned[usable_frames(track, crops)], [1, 99], axis=0)
+    turned, taught = head_turn(track), usable_frames(track, crops)
+    if not taught.any():
+        return taught
+    low, high = np.percentile(turned[taught], [1, 99], axis=0)
     fit = track.clear & (turned >= low - BEYOND_POSE).all(axis=1) & (turned <= high + BEYOND_POSE).all(axis=1)
     fit[fit] = [crops.within(int(index)) for index in np.flatnonzero(fit)]
     return fit
+
+
+def lasting(fit: Array) -> Array:
+    """``fit`` (n,) bool without stretches of fewer than :data:`LASTING` frames."""
+    result = np.asarray(fit, bool).copy()
+    edges = np.flatnonzero(np.diff(result.astype(np.int8), prepend=0, append=0))
+    for start, stop in edges.reshape(-1, 2):
+        if stop - start < min(LASTING, len(result)):
+            result[start:stop] = False
+    return result

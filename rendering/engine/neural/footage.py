@@ -89,7 +89,7 @@ def lenders(track: Track, lips: LipSpace, inside: Array, codes: Array, block: Ar
 def collect(
     footage: Path, info: MediaInfo, folder: Path, track: Track, lips: LipSpace, size: int, report: Report = silent
 ) -> Lessons:
-    """Read ``footage`` once. Raises ``too_short``: hardly a frame is good enough.
+    """Read ``footage`` once. Raises ``mouths_too_little``: hardly a frame is good enough.
 
     ``folder``: of its analysis, where the patches are; ``size``: pixels a side of the squares.
     """
@@ -97,7 +97,7 @@ def collect(
     block = blocks(track, crops)
     order = np.flatnonzero(block >= 0)
     if len(order) < LEAST_FRAMES:
-        raise EngineError("too_short", f"{len(order)} frames to learn from")
+        raise EngineError("mouths_too_little", f"{len(order)} frames to learn from")
     codes = crops.own_codes()
     told = windows(codes, track.runs)
     pictures, lent = scratch.Rows(), scratch.Rows()

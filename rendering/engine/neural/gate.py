@@ -15,10 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rendering.engine import scratch
-from rendering.engine.contract import ENGINE_VERSION
-
-REPORT = "neural.json"
-"""In the folder of an analysis, written last: where it is, the network is whole."""
+from rendering.engine.contract import ENGINE_VERSION, MOUTHS_REPORT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,19 +112,19 @@ def judge(figures: Figures) -> Verdict:
     return Verdict(figures, tuple(Failed(each.name, values[each.name], each.bound) for each in missed))
 
 
-def write_report(folder: Path, verdict: Verdict, size: int, steps: int) -> None:
-    """Leave ``neural.json`` in ``folder``."""
+def write_report(folder: Path, verdict: Verdict, size: int, steps: int, **also: Any) -> None:
+    """Leave ``neural.json`` in ``folder``; ``also``: what else it is to say, as JSON knows it."""
     figures = {name: value if isfinite(value) else None for name, value in asdict(verdict.figures).items()}
-    said = {"engine": ENGINE_VERSION, "size": size, "steps": steps, "figures": figures}
-    with scratch.replacing(folder / REPORT) as part:
+    said = {"engine": ENGINE_VERSION, "size": size, "steps": steps, "figures": figures, **also}
+    with scratch.replacing(folder / MOUTHS_REPORT) as part:
         part.write_text(json.dumps(said, indent=1))
 
 
 def read_report(folder: Path) -> Verdict | None:
-    """What was decided for the footage analysed in ``folder``, judged by the criteria of today; None where nothing was,
+    """What was decided of the model in ``folder``, judged by the criteria of today; None where nothing was,
     or by another version of the engine."""
     try:
-        said = json.loads((folder / REPORT).read_text())
+        said = json.loads((folder / MOUTHS_REPORT).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     if said.get("engine") != ENGINE_VERSION or said.get("figures", {}).keys() != Figures.__dataclass_fields__.keys():

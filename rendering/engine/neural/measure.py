@@ -69,12 +69,12 @@ def measure(
     network: Network,
     report: Report = silent,
 ) -> Figures:
-    """The figures of ``network`` on ``footage``, as analysed in ``folder``. Raises ``too_short``."""
+    """The figures of ``network`` on ``footage``, as analysed in ``folder``. Raises ``mouths_too_little``."""
     crops, fps = Crops(track, lips, network.size), float(require_video(info).fps)
     block, codes = blocks(track, crops), np.nan_to_num(crops.own_codes())
     held_out, driven, speaking = (np.flatnonzero(np.isin(block, each)) for each in (HELD_OUT, DRIVEN, SPEAKING))
     if len(held_out) < LEAST:
-        raise EngineError("too_short", f"{len(held_out)} frames to measure on")
+        raise EngineError("mouths_too_little", f"{len(held_out)} frames to measure on")
     library = replace(track, ok=track.ok & (block >= 0) & (block != HELD_OUT))
     other = codes[np.resize(speaking, len(driven))]
     still = np.repeat(np.median(codes[block >= 0], axis=0)[None], len(driven), axis=0).astype(np.float32)

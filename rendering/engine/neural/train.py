@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import cos, inf, isfinite, log10, pi
 from pathlib import Path
 from statistics import median
@@ -29,7 +29,7 @@ from rendering.engine.neural.net import MouthNet, composite, quick, reduction
 
 Array = np.ndarray[Any, Any]
 
-FORM = 1
+FORM = 2
 """Of the files written here; another form is not read."""
 BETAS, DECAY = (0.9, 0.99), 0.01
 AT_ONCE = 16
@@ -39,6 +39,11 @@ REMEMBERED = 50
 DIVERGED = 3.0
 """Times their median that counts as having gone astray."""
 SHOWN = 6
+TIMED = 20
+"""Steps after which a training whose time is limited knows how many fit into it."""
+USED, LATE = 0.9, 1.25
+"""Shares of that time: what steps are planned for, validations besides; and when it ends although some are left,
+because the machine has become slower."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +67,7 @@ class Schedule:
     """Validations without :attr:`gain_db` after which it has learnt what it can."""
     gain_db: float = 0.05
     max_seconds: float = inf
-    """Wall clock, all sittings together."""
+    """Wall clock, all sittings together. If it is short, there are as many steps as fit into it: see :func:`fitted`."""
     seed: int = 0
 
 
@@ -88,6 +93,15 @@ def unseen(progress: Progress) -> None:
 
 
 @dataclass(frozen=True, eq=False)
+class Initial:
+    """Weights to begin with instead of random ones."""
+
+    identity: str
+    weights: dict[str, Tensor]
+    """Float32, by name."""
+
+
+@dataclass(frozen=True, eq=False)
 class Trained:
     net: MouthNet
     """The averaged weights that did best on the held-out frames."""
@@ -106,33 +120,41 @@ def train(
     checkpoint: Path,
     schedule: Schedule | None = None,
     *,
-    device: str = "cpu",
+    initial: Initial | None = None,
+    device: torch.device | None = None,
     report: Report = silent,
     show: Show = unseen,
 ) -> Trained:
-    """Teach a network ``lessons``, on from ``checkpoint`` if that belongs to the same lessons and schedule.
+    """Teach a network ``lessons``, on from ``checkpoint`` if that belongs to the same lessons, schedule and ``initial``
+    weights. ``device``: None is the processor.
 
     ``report("train", step, steps)`` may raise to stop it: the checkpoint stays. Raises ``device_error``.
     """
     try:
-        return _Training(lessons, checkpoint, schedule or Schedule(), torch.device(device)).run(report, show)
+        where = device or torch.device("cpu")
+        return _Training(lessons, checkpoint, schedule or Schedule(), initial, where).run(report, show)
     except torch.AcceleratorError as error:
         raise EngineError("device_error", str(error).splitlines()[0]) from error
 
 
 class _Training:
-    def __init__(self, lessons: Lessons, checkpoint: Path, schedule: Schedule, device: torch.device) -> None:
+    def __init__(
+        self, lessons: Lessons, checkpoint: Path, schedule: Schedule, initial: Initial | None, device: torch.device
+    ) -> None:
         self.schedule, self.device, self.checkpoint = schedule, device, checkpoint
         self.size, self.batches = lessons.size, Batches(lessons, seed=schedule.seed, size=schedule.batch)
-        self.identity = _identity(lessons, schedule)
+        self.identity = _identity(lessons, schedule, initial)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(schedule.seed)
             self.net = MouthNet(reduction(lessons.size))
+        if initial is not None:
+            self.net.load_state_dict(initial.weights)
         self.net = self.net.to(device, memory_format=torch.channels_last)
         self.average = {name: value.clone() for name, value in self.net.state_dict().items()}
         self.best = {name: value.clone() for name, value in self.average.items()}
         self.optimiser = self._optimiser()
         self.step, self.spent_s, self.slowed, self.rolled_back = 0, 0.0, 1.0, 0
+        self.took: list[float] = []
         self.recent: list[float] = []
         self.history: list[tuple[int, float]] = []
         self._resume()
@@ -142,12 +164,14 @@ class _Training:
         return torch.optim.AdamW(self.net.parameters(), lr=0.0, betas=BETAS, weight_decay=DECAY, fused=fused)
 
     def run(self, report: Report, show: Show) -> Trained:
-        schedule, began, before = self.schedule, time.monotonic(), self.spent_s
-        while self.step < schedule.steps and not self._done():
-            report("train", self.step, schedule.steps)
-            loss = self._learn()
+        began, before = time.monotonic(), self.spent_s
+        while self.step < self.schedule.steps and not self._done():
+            report("train", self.step, self.schedule.steps)
+            loss = self._timed(self._learn)
             self.step += 1
-            picture = None
+            if self.step == TIMED:
+                self.schedule = fitted(self.schedule, median(self.took))
+            schedule, picture = self.schedule, None
             if self.step % schedule.validate_every == 0 or self.step == schedule.steps:
                 picture = self._validate()
             self.spent_s = before + time.monotonic() - began
@@ -155,11 +179,11 @@ class _Training:
                 self._keep()
             left = self.spent_s / self.step * (schedule.steps - self.step)
             psnr = self.history[-1][1] if self.history else None
-            show(Progress(self.step, schedule.steps, loss, min(left, schedule.max_seconds), psnr, picture))
+            show(Progress(self.step, schedule.steps, loss, left, psnr, picture))
         if not self.history or self.history[-1][0] != self.step:
             self._validate()
             self._keep()
-        report("train", schedule.steps, schedule.steps)
+        report("train", self.schedule.steps, self.schedule.steps)
         self.net.load_state_dict(self.best)
         history = tuple(self.history)
         return Trained(
@@ -169,10 +193,18 @@ class _Training:
     def _done(self) -> bool:
         """Whether the time is over, or nothing is gained any more."""
         schedule, scores = self.schedule, [psnr for _, psnr in self.history]
-        if self.spent_s >= schedule.max_seconds:
+        if self.spent_s >= LATE * schedule.max_seconds:
             return True
         late = scores[-schedule.patience :]
         return len(scores) > schedule.patience and max(late) < max(scores[: -schedule.patience]) + schedule.gain_db
+
+    def _timed(self, learn: Callable[[], float]) -> float:
+        """The same, with the time that the first steps of a sitting took."""
+        began = time.monotonic()
+        loss = learn()
+        if self.step < TIMED:
+            self.took.append(time.monotonic() - began)
+        return loss
 
     def _learn(self) -> float:
         """One step. Returns its loss."""
@@ -246,6 +278,7 @@ class _Training:
             "form": FORM,
             "identity": self.identity,
             "step": self.step,
+            "steps": self.schedule.steps,
             "spent_s": self.spent_s,
             "slowed": self.slowed,
             "rolled_back": self.rolled_back,
@@ -267,12 +300,28 @@ class _Training:
         if state.get("form") != FORM or state.get("identity") != self.identity:
             return
         self.step, self.spent_s = state["step"], state["spent_s"]
+        self.schedule = shortened(self.schedule, state["steps"])
         self.slowed, self.rolled_back = state["slowed"], state["rolled_back"]
         self.recent = list(state["recent"])
         self.history = [(int(step), float(psnr)) for step, psnr in state["history"]]
         self.net.load_state_dict(state["net"])
         self.average, self.best = state["average"], state["best"]
         self.optimiser.load_state_dict(state["optimiser"])
+
+
+def fitted(schedule: Schedule, step_s: float) -> Schedule:
+    """``schedule`` with no more steps than fit into its time when each takes ``step_s``: the rate has to fall all the
+    way. Two sittings make the same training, for the number is kept; two trainings may differ, as their machines do."""
+    if schedule.max_seconds == inf:
+        return schedule
+    return shortened(schedule, max(TIMED + 1, int(USED * schedule.max_seconds / max(step_s, 1e-6))))
+
+
+def shortened(schedule: Schedule, steps: int) -> Schedule:
+    """``schedule`` with ``steps`` at most, a quarter of them at most to warm up."""
+    if steps >= schedule.steps:
+        return schedule
+    return replace(schedule, steps=steps, warm_up=min(schedule.warm_up, max(TIMED, steps // 4)))
 
 
 def rate_at(step: int, schedule: Schedule) -> float:
@@ -283,10 +332,11 @@ def rate_at(step: int, schedule: Schedule) -> float:
     return schedule.last_rate + (schedule.rate - schedule.last_rate) * (1 + cos(pi * done)) / 2
 
 
-def _identity(lessons: Lessons, schedule: Schedule) -> str:
+def _identity(lessons: Lessons, schedule: Schedule, initial: Initial | None) -> str:
     """What a checkpoint must have been made from to be gone on with. The time that may be spent is no part of it."""
     said = {name: value for name, value in asdict(schedule).items() if name not in ("max_seconds", "checkpoint_every")}
-    digest = hashlib.sha256(f"{ENGINE_VERSION} {FORM} {lessons.size} {sorted(said.items())}".encode())
+    began_with = initial.identity if initial else ""
+    digest = hashlib.sha256(f"{ENGINE_VERSION} {FORM} {lessons.size} {sorted(said.items())} {began_with}".encode())
     for part in (lessons.frames, lessons.conditions, lessons.held_out, lessons.pictures[:: max(1, len(lessons) // 8)]):
         digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from rendering.engine import device
-from rendering.engine.errors import EngineError
+from rendering.engine.batched import Batched
 from rendering.engine.face.blend import LEAST_ALPHA, Colour
 from rendering.engine.media.frame import Frame
 from rendering.engine.voice.pauses import activity
@@ -38,38 +38,22 @@ class Network:
     """The network on its device, in float32 and in batches of one size."""
 
     def __init__(self, loaded: checkpoint.Loaded, where: torch.device, together: int) -> None:
-        self.net, self.weights, self.device, self.together = loaded.net, loaded.identity, where, together
+        self.net, self.weights = loaded.net, loaded.identity
+        self._batched = Batched(loaded.net, where, together)
+
+    @property
+    def together(self) -> int:
+        return self._batched.together
 
     def draw(self, faces: Array, spectra: Array) -> Array:
         """``faces`` (n, 96, 96, 3) u8 BGR of the reference, ``spectra`` (n, 80, 16) float32 -> (n, 96, 96, 3) float32
-        0..255; not a number where the network had no answer. Raises ``device_error``."""
-        drawn: list[Array] = []
-        while len(drawn) < len(faces):
-            chunk = slice(len(drawn), len(drawn) + self.together)
-            try:
-                drawn += self._batch(faces[chunk], spectra[chunk])
-            except torch.OutOfMemoryError:
-                if self.together == 1:
-                    raise
-                self.together //= 2
-            except torch.AcceleratorError as error:
-                raise EngineError("device_error", str(error).splitlines()[0]) from error
-        return np.stack(drawn) if drawn else np.empty((0, SIZE, SIZE, 3), np.float32)
-
-    def _batch(self, faces: Array, spectra: Array) -> list[Array]:
-        """Up to :attr:`together` of them, filled up to that number: every batch has one shape."""
-        count = len(faces)
-        seen = np.zeros((self.together, 6, SIZE, SIZE), np.float32)
-        seen[:count, 3:] = faces.transpose(0, 3, 1, 2) / np.float32(255)
-        seen[:count, :3, : SIZE // 2] = seen[:count, 3:, : SIZE // 2]
-        heard = np.zeros((self.together, 1, *spectra.shape[1:]), np.float32)
-        heard[:count, 0] = spectra
-        # TF32 would keep ten bits of a number: the card is to draw what the processor draws.
-        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
-            given = [torch.from_numpy(part).to(self.device) for part in (heard, seen)]
-            answer = self.net(*given)[:count].cpu().numpy()
-        return list(answer.transpose(0, 2, 3, 1) * np.float32(255))
+        0..255, n >= 1; not a number where the network had no answer. Raises ``device_error``."""
+        seen = np.zeros((len(faces), 6, SIZE, SIZE), np.float32)
+        seen[:, 3:] = faces.transpose(0, 3, 1, 2) / np.float32(255)
+        seen[:, :3, : SIZE // 2] = seen[:, 3:, : SIZE // 2]
+        (answer,) = self._batched(spectra[:, None], seen)
+        result: Array = answer.transpose(0, 2, 3, 1) * np.float32(255)
+        return result
 
 
 def load_network() -> Network:
@@ -78,7 +62,7 @@ def load_network() -> Network:
     Raises ``no_checkpoint``, ``bad_checkpoint``, ``unsafe_checkpoint`` or ``device_error``.
     """
     where = device.chosen()
-    together = int(os.environ.get(VARIABLE, "") or 0) or (ON_CPU if where.type == "cpu" else ON_CARD)
+    together = int(os.environ.get(VARIABLE, "") or 0) or (ON_CARD if device.like_card(where) else ON_CPU)
     return Network(checkpoint.load(checkpoint.required(), where), where, together)
 
 
@@ -99,11 +83,15 @@ class Wav2LipMouths:
         """Of the frames that were composed last: where the network drew, with the share that counts there."""
 
     def compose(self, frames: Sequence[Frame], first: int) -> list[bool]:
-        filmed = [self._filmed(frame, first + k) for k, frame in enumerate(frames)]
-        done, places = [], []
+        filmed, composer = [self._filmed(frame, first + k) for k, frame in enumerate(frames)], self._under.composer
+        done: list[bool] = []
+        places: list[tuple[Box, Mask, Array] | None] = []
         for t, frame in enumerate(frames, first):
-            done.append(self._under.composer.compose(frame, t))
-            places.append(self._under.composer.place(t) if done[-1] else None)
+            begun = composer.begin(frame, t)
+            if begun is not None:
+                composer.finish(frame, t, begun, begun.picture)
+            done.append(begun is not None)
+            places.append(None if begun is None else (begun.box, begun.mask, composer.share(t, begun)))
         asked = [k for k in range(len(frames)) if done[k] and self._speaks[first + k] > LEAST_ALPHA]
         self.places = [None] * len(frames)
         if not asked:
