@@ -181,10 +181,8 @@ def test_the_engine_knows_no_secrets(child: EngineChild, settings: Settings, mon
 def test_the_engine_dies_with_its_worker_even_when_it_ignores_its_input(tmp_path: Path) -> None:
     engine = 'import sys, time; print(\'{"event": "ready"}\', flush=True); time.sleep(60)'
     worker = (
-        "import os, time, django\nfrom django.conf import settings\n"
-        f"settings.configure(ENGINE_COMMAND={[sys.executable, '-c', engine]!r})\n"
-        "settings.ENGINE_START_SECONDS, settings.BASE_DIR = 30, '.'\n"
-        "settings.ENGINE_DEVICE, settings.WAV2LIP_CHECKPOINT, settings.WAV2LIP_BATCH = 'cpu', None, 0\n"
+        "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'\nfrom django.conf import settings\n"
+        f"settings.ENGINE_COMMAND = {[sys.executable, '-c', engine]!r}\n"
         "from rendering.execution.child import EngineChild\n"
         "child = EngineChild(); child.ensure_ready(); print(child.pid, flush=True); os.kill(os.getpid(), 9)"
     )
