@@ -140,6 +140,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "quality": {"sync": 0.71},
             "engine": "1.0",
             "weights": "",
+            "tracker": "",
             "tier": "A",
             "preset": {"crf": 18},
             "size": 6_291_456,
@@ -172,6 +173,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         **{
             "backends": ["exemplar"],
             "weights": {},
+            "tracker": "bundled",
+            "refused": {},
             "device": "CUDA 0",
             "device_memory_mb": 81920,
             "figures": {"temperature_c": 54},

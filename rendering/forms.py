@@ -50,6 +50,8 @@ class PresetForm(forms.ModelForm):
             words = (self.fields["backend"].help_text, notice.sentence, notice.remedy)
             self.fields["backend"].help_text = " ".join(map(str, words))
         self._offer_enhancement()
+        for name in {"enhance", "amplitude"} & self.fields.keys():
+            self.initial[name] = f"{self.get_initial_for_field(self.fields[name], name):g}"
 
     def _offer_enhancement(self) -> None:
         """Where some machine has a model for it, with its licence's notice, or the preset asks for it already."""

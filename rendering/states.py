@@ -71,6 +71,8 @@ class Finished:
     """Identity of the team's own base model that was used; empty: the built-in one."""
     weights: str = ""
     """Identity of the operator's checkpoint that drew the mouths; empty: none did."""
+    tracker: str = ""
+    """Which had followed the face; empty: the bundled one."""
     fingerprint: str = ""
     """Of what was used, where that is not what the job asked for; empty: the job's."""
 
@@ -176,7 +178,7 @@ def succeed_at_once(job: RenderJob, known: RenderVersion) -> RenderVersion | Non
     if not _change(job, waiting, state=JobState.SUCCEEDED, progress=100, finished_at=timezone.now()):
         return None
     made = ("video", "poster", "width", "height", "fps", "duration_s")
-    same = (*made, "engine", "tier", "quality", "seconds", "base", "weights")
+    same = (*made, "engine", "tier", "quality", "seconds", "base", "weights", "tracker")
     return _add_version_of(job, {name: getattr(known, name) for name in same})
 
 

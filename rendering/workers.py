@@ -30,7 +30,7 @@ MOST_WARM = 50
 """Footage that a worker is taken to have at hand: what it used last."""
 SEEN_RECENTLY = timedelta(minutes=5)
 RESTARTS = (WorkerNode.Asked.RESTART, WorkerNode.Asked.RESTART_NOW)
-TOLD = ("engine", "backends", "weights", "device")
+TOLD = ("engine", "backends", "weights", "device", "tracker", "refused")
 """What a worker's engine says of itself."""
 STUCK_AFTER = timedelta(seconds=30)
 """A healthy cluster with an idle worker takes a waiting ticket within its polling interval."""
@@ -88,21 +88,38 @@ def register(cluster: str) -> tuple[WorkerNode, bool]:
             # Not what it was: what its engine can do is heard when that has started.
             node.engine, node.version, node.backends = ENGINE_VERSION, settings.VERSION, []
         # Which one it is, and whether it can be read, the engine says when it has started.
-        node.weights = own_weights()
+        node.weights, node.refused = own_weights(), {}
+        if not node.tracker.startswith(settings.TRACKER):  # else its weights are taken to be the same
+            node.tracker = settings.TRACKER
         log.info("worker %s is process %s", node, node.pid)
     node.last_seen_at = timezone.now()
-    told = ["engine", "version", "backends", "weights"]
+    told = ["engine", "version", "backends", "weights", "tracker", "refused"]
     node.save(update_fields=["pid", "busy_since", "idle_since", "last_seen_at", "asked", *told])
     return node, replaces
 
 
 def describe(
-    node: WorkerNode, *, engine: str, backends: Sequence[str], device: str, weights: Mapping[str, str] | None = None
+    node: WorkerNode,
+    *,
+    engine: str,
+    backends: Sequence[str],
+    device: str,
+    weights: Mapping[str, str] | None = None,
+    tracker: str = "",
+    refused: Mapping[str, str] | None = None,
 ) -> None:
-    """What the worker's engine said of itself when it was ready. ``weights``: the operator's, by back end."""
+    """What the worker's engine said of itself when it was ready. ``weights``: the operator's, by back end;
+    ``refused``: codes of why something that is set up cannot be used, by what it would be for."""
     used = {name: identity for name, identity in (weights or {}).items() if identity}
     told = {"engine": engine, "backends": list(backends), "device": device, "weights": used}
-    WorkerNode.objects.filter(pk=node.pk).update(**told)
+    WorkerNode.objects.filter(pk=node.pk).update(**told, tracker=tracker, refused=dict(refused or {}))
+
+
+def other_trackers(node: WorkerNode, tracker: str) -> set[str]:
+    """With what else than ``tracker`` faces are followed by workers that are at work now."""
+    recently = timezone.now() - SEEN_RECENTLY
+    others = WorkerNode.objects.filter(cluster=node.cluster, state=WorkerNode.State.ACTIVE, last_seen_at__gte=recently)
+    return set(others.exclude(pk=node.pk).values_list("tracker", flat=True)) - {"", tracker}
 
 
 def at_service(node: WorkerNode) -> WorkerNode | None:

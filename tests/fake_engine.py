@@ -7,6 +7,7 @@ is its *mode*: ``ok``, ``large`` (a video of many bytes), ``crash`` (the process
 ``FAKE_ENGINE_MODE`` sets all others.
 ``FAKE_ENGINE_SECONDS`` is how long one request takes (default 0.05); ``fake:<mode>:<seconds>`` sets it per file, and
 the video of ``fake:<mode>:<seconds>:<word>`` is unlike that of any other word.
+``FAKE_ENGINE_REFUSED`` is what it says that it cannot use, as JSON.
 """
 
 from __future__ import annotations
@@ -255,5 +256,7 @@ if __name__ == "__main__":
             "backends": ["exemplar", NEURAL],
             "weights": {"exemplar": "", NEURAL: ""},
             "device": device.announced(),
+            "tracker": weights.asked(),
+            "refused": json.loads(os.environ.get("FAKE_ENGINE_REFUSED", "{}")),
         },
     )

@@ -226,6 +226,7 @@ class Version:
     engine: str
     base: str
     weights: str
+    tracker: str
     tier: str
     preset: Json
     size: int | None

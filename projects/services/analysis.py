@@ -82,21 +82,27 @@ class Claim:
             raise LeaseLost
 
 
-def claim_for_analysis(kinds: Iterable[Kind] = ("take", "footage")) -> Claim | None:
+def claim_for_analysis(
+    kinds: Iterable[Kind] = ("take", "footage"), followed_otherwise: Collection[str] = ()
+) -> Claim | None:
     """The next thing to look at, or None: the first of these kinds that waits, then age.
 
     Takes go first: they are quick, and cells wait for both. A team's base is nobody's hurry: name it last.
+    Footage that one of the trackers ``followed_otherwise`` has followed before is left to those who have it.
     """
     for kind in kinds:
-        while (claim := _claim_oldest(kind)) is not None:
+        left = Q()
+        if kind == "footage" and followed_otherwise:
+            left = Q(analysis_engine="") | ~Q(analysis_tracker__in=followed_otherwise)
+        while (claim := _claim_oldest(kind, left)) is not None:
             if claim.attempt > 0:
                 return claim
     return None
 
 
-def _claim_oldest(kind: Kind) -> Claim | None:
-    """None when nothing waits; a claim with ``attempt`` 0 when another analyser got there first."""
-    rows = _MODELS[kind]._default_manager.filter(state=AnalysisState.WAITING, archived_at=None)
+def _claim_oldest(kind: Kind, fits: Q) -> Claim | None:
+    """None when nothing that ``fits`` waits; a claim with ``attempt`` 0 when another analyser got there first."""
+    rows = _MODELS[kind]._default_manager.filter(fits, state=AnalysisState.WAITING, archived_at=None)
     oldest = rows.order_by("pk").values("pk", "attempts").first()
     if oldest is None:
         return None

@@ -25,6 +25,7 @@ class WorkerSerializer(serializers.ModelSerializer):
         model = WorkerNode
         fields = [
             *["id", "name", "host", "cluster", "version", "engine", "backends", "weights", "device"],
+            *["tracker", "refused"],
             *[
                 "device_memory_mb",
                 "figures",

@@ -283,6 +283,7 @@ class VersionSerializer(serializers.ModelSerializer):
                 "engine",
                 "base",
                 "weights",
+                "tracker",
                 "tier",
                 "preset",
                 "size",

@@ -249,7 +249,7 @@ def speak_command(options: argparse.Namespace) -> int:
 
 
 def serve_command(options: argparse.Namespace) -> int:
-    from rendering.engine import backends
+    from rendering.engine import backends, supplied
     from rendering.engine.media.audio import measure_take
     from rendering.engine.neural.model import mouths_from_json
     from rendering.engine.prepare import options_from_json, prepare
@@ -277,10 +277,13 @@ def serve_command(options: argparse.Namespace) -> int:
 
         return to_json(learn_mouths(mouths_from_json(values), report=report))
 
-    able = backends.able()
+    refused = supplied.refused()
+    able = supplied.usable(backends.able(), refused)
+    tracker = "" if supplied.TRACKER in refused else weights.identity() or weights.BUNDLED
+    told = {"engine": ENGINE_VERSION, "backends": sorted(able), "weights": able, "device": backends.device()}
     serve.run(
         {"prepare": prepare_one, "render": render_one, "take": take_one, "base": base_one, "mouths": mouths_one},
-        {"engine": ENGINE_VERSION, "backends": sorted(able), "weights": able, "device": backends.device()},
+        {**told, "tracker": tracker, "refused": refused},
     )
     return 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,10 @@ from projects.problems import HeyGemError
 from projects.services import analysis, blobs, disk, work
 from projects.services.waking import wake_analysers
 from projects.storage import StorageUnavailable
-from rendering import capabilities, tickets
+from rendering import capabilities, tickets, workers
+from rendering.engine.alignment.weights import BUNDLED
 from rendering.engine.errors import EngineError
+from rendering.engine.supplied import TRACKER
 from rendering.execution import outage
 from rendering.execution.child import EngineChild
 from rendering.execution.node import this_worker, unfit, warm_engine
@@ -31,6 +33,7 @@ from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
 from rendering.execution.teach import teach
 from rendering.execution.upkeep import Upkeep
+from rendering.models import WorkerNode
 from rendering.services import bases, batches, deliverables
 
 log = logging.getLogger("heygem.analysis")
@@ -55,16 +58,30 @@ def run_ticket() -> str:
         child = warm_engine(node, upkeep)
     except WorkerStopping:
         return "stopped"
-    kinds: tuple[analysis.Kind, ...] = ("take", "footage", "base") if is_of_use(child.info["engine"]) else ("take",)
-    claim = analysis.claim_for_analysis(kinds)
+    claim = _claim(node, child.info)
     if claim is None:
-        if "footage" not in kinds:  # an analyser of another version shall have it
+        if analysis.is_waiting():  # an analyser of another kind shall have it
             tickets.wake_later(settings.ANALYSIS_TASK, cluster=CLUSTER)
         return "nothing to do"
     with trace.working_for():
         told = Look(claim, child, upkeep).run()
     outage.quietly(top_up)
     return told
+
+
+def _claim(node: WorkerNode, told: Mapping[str, Any]) -> analysis.Claim | None:
+    """What is next for a machine whose engine has ``told`` so of itself.
+
+    Footage is followed again as it was before while there is a machine that does: that videos become out of date is
+    not left to chance where machines differ.
+    """
+    if not is_of_use(told["engine"]):
+        return analysis.claim_for_analysis(("take",))
+    if TRACKER in told["refused"]:
+        return analysis.claim_for_analysis(("take", "base"))
+    others = workers.other_trackers(node, told["tracker"])
+    left = {"" if name == BUNDLED else name for name in others}
+    return analysis.claim_for_analysis(("take", "footage", "base"), followed_otherwise=left)
 
 
 def is_of_use(engine: str) -> bool:

@@ -187,6 +187,7 @@ class Attempt:
             poster=poster or self.job.footage.poster,
             base=used,
             weights=weights,
+            tracker=self.job.footage.analysis_tracker,
             fingerprint=self._fingerprint(used, weights),
             **{name: result[name] for name in same},
         )

@@ -88,6 +88,14 @@ class RenderVersion(Kept):
         db_default="",
         help_text=_("of the operator's, with which the mouths were drawn: its SHA-256 begins so; empty: with none"),
     )
+    tracker = models.CharField(
+        _("tracker"),
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("which had followed the face, and a hash of its weights; empty: the bundled one"),
+    )
     fingerprint = models.CharField(max_length=64, db_index=True)
 
     class Meta:

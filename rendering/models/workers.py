@@ -43,6 +43,19 @@ class WorkerNode(models.Model):
         db_default={},
         help_text=_("the operator's own, by back end; an empty identity: not looked at yet"),
     )
+    tracker = models.CharField(
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("with which it follows faces, and a hash of its weights; empty: not known"),
+    )
+    refused = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default={},
+        help_text=_("what is set up on it and cannot be used: the code of why, by what it would be for"),
+    )
     figures = models.JSONField(
         default=dict,
         blank=True,

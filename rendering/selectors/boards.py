@@ -54,6 +54,8 @@ def stale_because(version: RenderVersion, cell: Cell) -> tuple[str, ...]:
     reasons = []
     if version.footage is None or version.footage.blob_id != cell.footage.blob_id:
         reasons.append("footage")
+    elif version.tracker != cell.footage.analysis_tracker:
+        reasons.append("tracker")
     if version.take is None or version.take.blob_id != cell.take.blob_id:
         reasons.append("take")
     if version.engine != ENGINE_VERSION:

@@ -59,17 +59,23 @@ class WorkerView:
     def stage(self) -> str:
         return stage_label(self.job.stage) if self.job else ""
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Codes of what is wrong with what is set up on it, each once."""
+        return tuple(dict.fromkeys(self.node.refused.values()))
+
     def marks(self) -> Iterable[str]:
         node, job = self.node, self.job
         yield f"{node.pk} {node.state} {node.asked} {node.failures_in_row} {node.engine} {node.version} {node.figures}"
-        yield f"{self.is_heard} {node.busy_since} {node.refusal}"
+        yield f"{self.is_heard} {node.busy_since} {node.refusal} {node.refused} {node.tracker}"
         yield f"{job.pk} {job.revision} {job.cancel_requested_at}" if job else "-"
 
     @property
     def needs_eyes(self) -> bool:
         """Somebody put it aside, it fails, or it is not heard of."""
         node = self.node
-        return node.state != node.State.ACTIVE or not self.is_heard or bool(node.failures_in_row or node.refusal)
+        doubted = bool(node.failures_in_row or node.refusal or node.refused)
+        return node.state != node.State.ACTIVE or not self.is_heard or doubted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +99,8 @@ class FarmView:
     word: Word
     reason: str
     """A code for the sentence below the word."""
+    trackers: tuple[str, ...]
+    """With which faces are followed on the machines that analyse, by name; several: which one is chance."""
     workers: tuple[WorkerView, ...]
     """All, or of very many those that need eyes first."""
     more_workers: int
@@ -110,7 +118,7 @@ class FarmView:
         return self.queued + self.held - len(self.waiting)
 
     def marks(self) -> Iterable[str]:
-        yield f"{self.word} {self.reason} {self.running} {self.queued} {self.held}"
+        yield f"{self.word} {self.reason} {self.running} {self.queued} {self.held} {self.trackers}"
         for worker in self.workers:
             yield from worker.marks()
         for line in self.teams:
@@ -138,6 +146,7 @@ def farm() -> FarmView:
     return FarmView(
         word=word,
         reason=reason,
+        trackers=_trackers(workers),
         workers=tuple(sorted(seen, key=lambda view: view.node.name)),
         more_workers=len(workers) - len(seen),
         teams=tuple(lines[:TEAMS_LISTED]),
@@ -166,6 +175,11 @@ def _workers(at_work: Iterable[RenderJob]) -> list[WorkerView]:
     lately = Q(last_seen_at__gte=timezone.now() - GONE)
     nodes = WorkerNode.objects.filter(Q(pk__in=[pk for pk in jobs if pk]) | lately).order_by("name")
     return [WorkerView(node=node, job=jobs.get(node.pk), is_heard=is_heard(node)) for node in nodes]
+
+
+def _trackers(workers: list[WorkerView]) -> tuple[str, ...]:
+    there = (view.node for view in workers if view.is_heard and view.node.state == WorkerNode.State.ACTIVE)
+    return tuple(sorted({node.tracker for node in there if node.cluster != tickets.CLUSTER and node.tracker}))
 
 
 def _word(workers: list[WorkerView], running: int, numbers: Counter[str]) -> tuple[Word, str]:

@@ -110,7 +110,7 @@ class CellView:
     """Seconds until done; None when it is not known."""
     problem: ProblemView | None = None
     stale_because: tuple[str, ...] = ()
-    """Any of ``footage``, ``take``, ``engine``."""
+    """Any of ``footage``, ``tracker``, ``take``, ``engine``, ``face``, ``words``."""
     revision: int = 0
     updated: datetime | None = None
 

@@ -106,6 +106,7 @@ def total_seconds(version: RenderVersion) -> float:
 def stale_words(reasons: tuple[str, ...]) -> str:
     words = {
         "footage": _("the footage has changed"),
+        "tracker": _("its face has been followed anew, in another way"),
         "take": _("the take has changed"),
         "face": _("another face was chosen"),
         "words": _("the words of the take were written down or corrected since"),

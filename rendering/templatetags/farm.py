@@ -178,6 +178,7 @@ def worker_facts(node: WorkerNode) -> list[Fact]:
         _fact(_("Memory"), _of(said.get("memory_used_mb"), said.get("memory_total_mb"))),
         _fact(_("Processor"), _with_unit(said.get("cpu_percent"), "%")),
         _fact(_("Engine"), node.engine),
+        *([] if node.cluster == "gpu" else [_fact(_("Follows faces with"), node.tracker)]),
         _fact(_("Site version"), node.version),
     ]
     if node.cluster != "gpu":

@@ -58,10 +58,10 @@ def claim_next() -> queue.Claim:
     return claim
 
 
-def succeed_next(content: bytes | None = None) -> RenderVersion:
+def succeed_next(content: bytes | None = None, **fields: Any) -> RenderVersion:
     """Claim the next job and hand in a video for it."""
     claim = claim_next()
-    return states.succeed(claim.job, claim.token, finished(claim.job.team, content))
+    return states.succeed(claim.job, claim.token, finished(claim.job.team, content, **fields))
 
 
 def succeed_all() -> list[RenderVersion]:

@@ -22,6 +22,7 @@ from rendering.services import stopping
 from rendering.services.batches import retry_failed, start_batch
 from rendering.services.presets import create_preset
 from tests import factories
+from tests.cast import browser
 from tests.rendering import making
 
 
@@ -167,6 +168,17 @@ def test_a_cell_goes_out_of_date_with_newer_footage_a_newer_take_or_a_newer_engi
     monkeypatch.setattr(boards, "ENGINE_VERSION", "9.9")
     monkeypatch.setattr(boards, "fingerprint", partial(fingerprint, engine="9.9"))
     assert the_cell(single).stale_because == ("engine",)
+
+
+def test_a_video_whose_footage_another_tracker_has_followed_since_is_out_of_date(bob: User, single: Project) -> None:
+    Footage.objects.update(analysis_tracker="face-alignment-0123456789abcdef")
+    start_batch(actor=bob, project=single)
+    version = making.succeed_next(tracker="face-alignment-0123456789abcdef")
+    assert the_cell(single).state == CellState.DONE
+    Footage.objects.update(analysis_tracker="")
+    cell = the_cell(single)
+    assert (cell.state, cell.stale_because) == (CellState.STALE, ("tracker",))
+    assert "followed anew" in browser(bob).get(f"/cells/{version.deliverable.public_id}/").content.decode()
 
 
 def test_a_video_of_another_face_is_out_of_date(bob: User, single: Project) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,14 @@ from rendering.engine.voice.speak import speak
 from rendering.execution import analyse, render
 from rendering.execution import node as this_process
 from rendering.execution.child import engine
-from rendering.models import JobState, Preset, RenderJob, RenderVersion, WorkerNode
+from rendering.models import Deliverable, JobState, Preset, RenderJob, RenderVersion, WorkerNode
 from rendering.selectors.boards import stale_because
 from rendering.services import single
 from rendering.services.batches import load_layout, plan_batch, retry_failed, start_batch
 from rendering.services.presets import create_preset, default_preset, update_preset
 from tests import factories
 from tests.cast import browser
-from tests.engine import checkpoints
+from tests.engine import checkpoints, restorers
 from tests.rendering import making
 
 WAV2LIP = {"backend": "wav2lip"}
@@ -242,45 +242,77 @@ class Trap:
         return os.mkdir, (str(self.mark),)
 
 
-def test_from_upload_to_version_with_random_weights_and_not_with_a_file_that_would_run_code(
-    alice: User,
-    team: Team,
-    settings: Settings,
-    tmp_path: Path,
-    files: tuple[Path, Path],
-    real_engine: None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def cell(alice: User, team: Team, settings: Settings, files: tuple[Path, Path], real_engine: None) -> Deliverable:
+    """Uploaded, analysed and ordered with a checkpoint that the settings name; not rendered yet."""
     User.objects.filter(pk=alice.pk).update(is_staff=True)
-    path, mark = tmp_path / "wav2lip.pth", tmp_path / "it ran"
-    torch.save({"state_dict": {**checkpoints.nothing(), "output_block.1.bias": Trap(mark)}}, path)
-    settings.WAV2LIP_CHECKPOINT = path
     footage = uploaded(alice, team, files[0], "footage")
     script = factories.script(team, "Greeting")
     take = uploaded(alice, team, files[1], "take", script=script.public_id, language="en")
-    preset = create_preset(actor=alice, team=team, name="Network", **WAV2LIP)
-    cell = single.try_it(actor=alice, team=team, footage=footage, take=take, preset=preset)  # type: ignore[arg-type]
     while analyse.run_ticket() != "nothing to do":
         pass
-    monkeypatch.setattr(this_process, "_node", None)  # from here on the other cluster's process
-    render.run_ticket()
-    job = RenderJob.objects.get()
-    assert (job.state, job.error_code) == (JobState.FAILED, "unsafe_checkpoint")
+    settings.WAV2LIP_CHECKPOINT = settings.MEDIA_ROOT / "wav2lip.pth"
+    WorkerNode.objects.all().delete()
+    preset = create_preset(actor=alice, team=team, name="Network", **WAV2LIP)
+    return single.try_it(actor=alice, team=team, footage=footage, take=take, preset=preset)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def restart(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From here on another process of the cluster that renders, with another engine."""
+
+    def again() -> None:
+        monkeypatch.setattr(this_process, "_node", None)
+        WorkerNode.objects.update(pid=1 << 22)  # a number that no process has
+        engine().stop()
+
+    return again
+
+
+def test_from_upload_to_version_with_random_weights_and_enhanced_but_not_with_a_file_that_would_run_code(
+    alice: User, cell: Deliverable, settings: Settings, tmp_path: Path, restart: Callable[[], None]
+) -> None:
+    path, mark, client = settings.WAV2LIP_CHECKPOINT, tmp_path / "it ran", browser(alice)
+    torch.save({"state_dict": {**checkpoints.nothing(), "output_block.1.bias": Trap(mark)}}, path)
+    restart()
+    assert render.run_ticket() == render.NOTHING
     assert not mark.exists()
-    page = browser(alice).get(f"/cells/{cell.public_id}/").content.decode()
-    assert "holds more than weights, so it was not opened" in page
+    worker = WorkerNode.objects.get(cluster="gpu")
+    assert (worker.backends, worker.weights) == (["exemplar", "neural"], {})
+    assert "holds more than weights, so it was not opened" in client.get(f"/farm/workers/{worker.pk}/").content.decode()
+    with pytest.raises(HeyGemError, match="no_checkpoint"):
+        create_preset(actor=alice, team=cell.project.team, name="Another", **WAV2LIP)
+    assert RenderJob.objects.get().state == JobState.QUEUED, "another machine may have a good one"
 
     checkpoints.random_weights(path)
-    retry_failed(actor=alice, project=cell.project)
+    restart()
     render.run_ticket()
     version = RenderVersion.objects.get()
-    worker = WorkerNode.objects.get(cluster="gpu")
+    worker.refresh_from_db()
     assert worker.backends == ["exemplar", "neural", "wav2lip"]
-    assert (version.preset["backend"], version.quality["frames_kept"]) == ("wav2lip", 0)
-    assert len(version.weights) == 16
-    assert version.video is not None
-    assert factories.path_of(version.video).read_bytes()[4:8] == b"ftyp"
-    page = browser(alice).get(f"/cells/{cell.public_id}/").content.decode()
+    assert (version.preset["backend"], version.quality["frames_kept"], len(version.weights)) == ("wav2lip", 0, 16)
+    assert is_video(version)
+    page = client.get(f"/cells/{cell.public_id}/").content.decode()
     assert version.weights in page
     assert "rules out commercial use" in page
-    assert "rules out commercial use" in browser(alice).get(f"/farm/workers/{worker.pk}/").content.decode()
+    assert "rules out commercial use" in client.get(f"/farm/workers/{worker.pk}/").content.decode()
+
+    settings.ENHANCER_MODEL = restorers.saved(restorers.Sharpen(1.0), tmp_path / "sharpen.ts")
+    settings.ENHANCER_SIZE = 64
+    restart()
+    this_process.this_worker("gpu")
+    preset = update_preset(actor=alice, preset=Preset.objects.get(name="Network"), enhance=0.6)
+    cells = [each.key for each in load_layout(cell.project).cells()]
+    start_batch(actor=alice, project=cell.project, cells=cells, preset=preset)
+    render.run_ticket()
+    enhanced = RenderVersion.objects.get(number=2)
+    assert enhanced.weights.startswith(f"{version.weights}+")
+    assert enhanced.preset["enhance"] == 0.6
+    assert is_video(enhanced)
+    assert enhanced.video != version.video
+    page = client.get(f"/cells/{cell.public_id}/?version=2").content.decode()
+    assert "Mouths are enhanced by a model" in page
+
+
+def is_video(version: RenderVersion) -> bool:
+    return version.video is not None and factories.path_of(version.video).read_bytes()[4:8] == b"ftyp"

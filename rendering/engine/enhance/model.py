@@ -67,6 +67,14 @@ class Enhancer:
         return first
 
 
+def check(path: Path) -> None:
+    """Read and load it on the processor, and let go of it; it is not asked, which may take long there.
+
+    Raises ``unsafe_enhancer`` or ``bad_enhancer``.
+    """
+    _loaded(path, torch.device("cpu"))
+
+
 def _loaded(path: Path, where: torch.device) -> Any:
     archive = screened(path)
     try:

@@ -72,6 +72,20 @@ def load(path: Path, device: torch.device) -> Loaded:
     return _load(path, device, *_stamp(path))
 
 
+def check(path: Path) -> None:
+    """Read it and let go of it again. Raises as :func:`load` does."""
+    read_weights(path, _empty().state_dict())
+
+
+def _empty() -> Wav2Lip:
+    import torch
+
+    from rendering.engine.wav2lip.net import Wav2Lip
+
+    with torch.device("meta"):
+        return Wav2Lip()
+
+
 def _stamp(path: Path) -> tuple[int, int, int]:
     stat = path.stat()
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
@@ -85,12 +99,7 @@ def _identity(path: Path, *_stamp: int) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _load(path: Path, device: torch.device, *_stamp: int) -> Loaded:
-    import torch
-
-    from rendering.engine.wav2lip.net import Wav2Lip
-
-    with torch.device("meta"):
-        net = Wav2Lip()
+    net = _empty()
     net.load_state_dict(read_weights(path, net.state_dict()), assign=True)
     net.requires_grad_(False)
     return Loaded(net.eval().to(device), identity(path))
