@@ -6,7 +6,7 @@ once per render, when the footage order and the plan are known, and imports what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -24,10 +24,10 @@ from rendering.engine.face.profile import Patches
 from rendering.engine.face.track import Track
 from rendering.engine.media.frame import Frame
 from rendering.engine.neural import model
+from rendering.engine.steps import Batch, Step, Stepwise
 from rendering.engine.wav2lip import checkpoint
 
 if TYPE_CHECKING:
-    from rendering.engine.enhance.maker import Placed
     from rendering.engine.neural.draw import NeuralMouths
     from rendering.engine.wav2lip.maker import Wav2LipMouths
 
@@ -63,11 +63,11 @@ class MouthMaker(Protocol):
     weights: str
     """Which weights of the operator's it draws with, 16 hex digits; empty: none. Several are joined by "+"."""
 
-    def compose(self, frames: Sequence[Frame], first: int) -> Sequence[bool]:
-        """Draw the mouths of output frames ``first``, ``first + 1`` ... into ``frames``, in place and in order.
+    steps: Mapping[str, Step]
+    """See :class:`Stepwise`. Batches have :attr:`together` frames, the last one fewer."""
 
-        :attr:`together` of them, fewer at the end. False for a frame that keeps its own.
-        """
+    def compose(self, frames: Sequence[Frame], first: int) -> Sequence[bool]:
+        """All steps at once; see :class:`Stepwise`."""
         ...
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class MouthMaker(Protocol):
         ...
 
 
-class Exemplar:
+class Exemplar(Stepwise):
     """The presenter's own mouths, chosen by dynamic programming, bent to the plan and blended in."""
 
     together, weights = 1, ""
@@ -91,9 +91,10 @@ class Exemplar:
         self.composer = Composer(
             scene.track, scene.lips, self.patches, order=scene.order, plan=scene.plan, chosen=chosen, gain=gain
         )
+        self.steps = {"draw": self._draw}
 
-    def compose(self, frames: Sequence[Frame], first: int) -> list[bool]:
-        return [self.composer.compose(frame, t) for t, frame in enumerate(frames, first)]
+    def _draw(self, batch: Batch) -> None:
+        batch.drawn = [self.composer.compose(frame, t) for t, frame in enumerate(batch.frames, batch.first)]
 
     def close(self) -> None:
         if self.patches is not None:
@@ -119,7 +120,7 @@ def neural(scene: Scene) -> NeuralMouths:
 
 BACKENDS: dict[str, Callable[[Scene], MouthMaker]] = {"exemplar": Exemplar, "wav2lip": wav2lip, NEURAL: neural}
 
-ENHANCED: dict[str, Callable[[Scene], Placed]] = {"wav2lip": wav2lip, NEURAL: neural}
+ENHANCED: dict[str, Callable[[Scene], MouthMaker]] = {"wav2lip": wav2lip, NEURAL: neural}
 """Those whose mouths a network draws; the presenter's own need no restoring."""
 
 

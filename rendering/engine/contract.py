@@ -209,7 +209,8 @@ class RenderResult:
     seconds: dict[str, float]
     """Wall-clock seconds by stage."""
     busy: dict[str, float] = field(default_factory=dict)
-    """Within ``compose``, which they share: seconds that ``decode``, ``draw`` and ``encode`` were at work."""
+    """Within ``compose``, which they share: seconds that ``decode``, the back end's steps (``draw``; with a network
+    ``cut``, ``network``, ``compose`` and ``enhance``), ``check`` and ``encode`` were at work."""
     analysis_kept: bool = False
     """The process still had the analysis in memory and did not read it again."""
     base: str = ""

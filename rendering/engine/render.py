@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -30,10 +29,12 @@ from rendering.engine.face.walk import walk
 from rendering.engine.media.audio import MIN_TAKE_S, SPEECH_RATE, read_audio, require_audio
 from rendering.engine.media.encode import VideoWriter
 from rendering.engine.media.frame import Frame
-from rendering.engine.media.frames import FrameWalk, Timed, ahead
+from rendering.engine.media.frames import FrameWalk, ahead
 from rendering.engine.media.probe import MediaInfo, VideoInfo, probe, probe_footage
+from rendering.engine.pipeline import Busy, beside
 from rendering.engine.prepare import save_poster
 from rendering.engine.stages import Stages
+from rendering.engine.steps import Batch
 from rendering.engine.voice.align import align
 from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.base_team import read_team_base
@@ -44,6 +45,8 @@ from rendering.engine.voice.visemes import Phoneme
 
 POSTER_S = 1.0
 """When the poster is taken; earlier in a very short take."""
+MOST_BYTES = 512 << 20
+"""Memory for frames that are on their way through a back end's steps."""
 TAIL_S = 0.5
 """Silence that follows every take, for the mouth to come to rest in."""
 
@@ -212,42 +215,61 @@ def compose(
     maker: backends.MouthMaker,
     report: Report,
 ) -> tuple[Check, dict[str, float]]:
-    """Decode, draw and encode side by side; memory does not grow with the number of frames.
+    """Decode, draw step by step and encode side by side; memory does not grow with the number of frames.
 
-    Returns what was checked on the way, and the seconds that each of the three was at work and did not wait.
+    Returns what was checked on the way, and the seconds that each of them was at work and did not wait.
     """
-    total, drawing = len(scene.order), 0.0
+    total, busy = len(scene.order), Busy()
     check = Check(scene.track, scene.order, float(video.fps))
-    walked = Timed(FrameWalk(request.footage, info, (int(index) for index in scene.order)))
+    walked = FrameWalk(request.footage, info, (int(index) for index in scene.order))
+    filmed = ahead(busy.reading(walked, "decode"))
     writer = VideoWriter(
         request.out, video, request.audio, request.options, float(total / video.fps), audio_info=take.info
     )
     poster_at = min(total // 3, round(POSTER_S * float(video.fps)))
-    with writer, contextlib.closing(ahead(walked)) as frames:
-        for first, some in _some(frames, maker.together):
-            began = time.monotonic()
-            for t, frame in enumerate(some, first):
-                check.before(frame, t)
-            drawn = maker.compose(some, first)
-            drawing += time.monotonic() - began
-            for t, frame in enumerate(some, first):
-                began = time.monotonic()
-                check.after(frame, t, drawn=drawn[t - first])
+    with writer, contextlib.closing(_drawn(filmed, _together(maker, video), maker, check, busy)) as drawn:
+        for batch in drawn:
+            for t, frame in enumerate(batch.frames, batch.first):
+                with busy.at("check"):
+                    check.after(frame, t, drawn=batch.drawn[t - batch.first])
                 if t == poster_at and request.poster is not None:
                     save_poster(request.poster, frame)
-                drawing += time.monotonic() - began
                 writer.write(frame)
                 report("compose", t + 1, total)
-    busy = {"decode": walked.seconds, "draw": drawing, "encode": writer.busy_s}
-    return check, {name: round(seconds, 3) for name, seconds in busy.items()}
+    busy.seconds["encode"] = writer.busy_s
+    return check, {name: round(seconds, 3) for name, seconds in busy.seconds.items()}
 
 
-def _some(frames: Iterable[Frame], count: int) -> Iterator[tuple[int, list[Frame]]]:
-    """Frames in groups of ``count``, the last one smaller, each with the number of its first."""
-    source, first = iter(frames), 0
-    while some := list(islice(source, count)):
-        yield first, some
-        first += len(some)
+def _together(maker: backends.MouthMaker, video: VideoInfo) -> int:
+    """Frames in a batch: as many as ``maker`` draws at a time, where memory holds a batch for each of its steps."""
+    fitting = MOST_BYTES // (len(maker.steps) * video.width * video.height * 3 // 2)
+    return max(1, min(maker.together, fitting))
+
+
+def _drawn(
+    frames: Generator[Frame, None, None], together: int, maker: backends.MouthMaker, check: Check, busy: Busy
+) -> Generator[Batch, None, None]:
+    """``frames`` in batches that ``maker``'s steps are done with: the last step here, each before it in a thread of its
+    own, so that as many batches are on the way as there are steps."""
+    batches = _batches(frames, together, check, busy)
+    *before, last = maker.steps.items()
+    for name, step in before:
+        batches = beside(busy.step(batches, step, name), depth=1, name=name)
+    return busy.step(batches, last[1], last[0])
+
+
+def _batches(
+    frames: Generator[Frame, None, None], together: int, check: Check, busy: Busy
+) -> Generator[Batch, None, None]:
+    """``frames``, looked at as the footage has them, ``together`` at a time, fewer at the end."""
+    with contextlib.closing(frames):
+        first = 0
+        while some := list(islice(frames, together)):
+            with busy.at("check"):
+                for t, frame in enumerate(some, first):
+                    check.before(frame, t)
+            yield Batch(first, some)
+            first += len(some)
 
 
 def request_from_json(values: Mapping[str, Any]) -> RenderRequest:

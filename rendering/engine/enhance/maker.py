@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from rendering.engine.enhance.model import Enhancer
 from rendering.engine.enhance.steady import Steady
 from rendering.engine.face.square import Square
 from rendering.engine.face.track import Track
+from rendering.engine.steps import Batch, Stepwise
 
 if TYPE_CHECKING:
     from rendering.engine.face.blend import Mask
@@ -26,27 +26,20 @@ BROAD = 1 / 12
 """Share of the crop: what is broader of an addition is tone and not detail, and is left out."""
 
 
-class Placed(MouthMaker, Protocol):
-    """A back end that says where it has drawn."""
-
-    places: list[tuple[Box, Mask, Array] | None]
-    """Of the frames that it composed last: the box, the mask there, and the share (h, w) of it that counts; None for
-    a frame that a network drew nothing into."""
-
-
-class Enhanced:
+class Enhanced(Stepwise):
     """A back end's mouths, enhanced by ``strength``, 0..1. Everything outside its masks stays as it was."""
 
-    def __init__(self, maker: Placed, scene: Scene, enhancer: Enhancer, strength: float) -> None:
+    def __init__(self, maker: MouthMaker, scene: Scene, enhancer: Enhancer, strength: float) -> None:
         self._maker, self._enhancer, self._strength = maker, enhancer, np.float32(strength)
         self.together, self.weights = maker.together, f"{maker.weights}+{enhancer.identity}"
         self._order = scene.order
         self._square = face_square(scene.track, enhancer.size)
         self._steady = Steady()
+        self.steps = {**maker.steps, "enhance": self._enhance}
 
-    def compose(self, frames: Sequence[Frame], first: int) -> Sequence[bool]:
-        done = self._maker.compose(frames, first)
-        places = [place if drawn else None for place, drawn in zip(self._maker.places, done, strict=True)]
+    def _enhance(self, batch: Batch) -> None:
+        first, frames = batch.first, batch.frames
+        places = [place if drawn else None for place, drawn in zip(batch.places, batch.drawn, strict=True)]
         asked = [k for k, place in enumerate(places) if place is not None]
         if asked:
             cuts = np.stack([self._square.cut(frames[k], int(self._order[first + k])) for k in asked])
@@ -58,7 +51,6 @@ class Enhanced:
             picture, restored = answers[k]
             added = self._steady(picture, _detail(restored - picture))
             self._add(frames[k], int(self._order[first + k]), added, place)
-        return done
 
     def _add(self, frame: Frame, index: int, added: Array, place: tuple[Box, Mask, Array]) -> None:
         box, mask, share = place

@@ -178,6 +178,8 @@ class Begun:
     """Polygon (k, 2) px of what has given way beside the box; None where nothing has."""
     picture: Array
     """(h, w, 3) uint8 BGR of ``box``: the lent mouth, bent to its shape, in the frame's colours."""
+    lenders: frozenset[int]
+    """Frames whose mouths are in it."""
 
 
 class Composer:
@@ -266,7 +268,8 @@ class Composer:
         else:
             picture = self._colour(self._lend(int(self._chosen[t]), t, box), own, mask)
             picture = self._cross_fade(picture, own, mask, box, t)
-        return Begun(moved, box, whole, inside, canvas, own, mask, throat if gives_way else None, picture)
+        lenders = frozenset({int(self._chosen[t])} | ({self._old[0]} if self._old else set()))
+        return Begun(moved, box, whole, inside, canvas, own, mask, throat if gives_way else None, picture, lenders)
 
     def finish(self, frame: Frame, t: int, begun: Begun, picture: Array) -> None:
         """Lay ``picture`` (h, w, 3) uint8 over ``begun.box`` of ``frame``, with what gives way to it around."""
@@ -279,7 +282,7 @@ class Composer:
         canvas[begun.inside] = cv2.blendLinear(picture, begun.own, inner, 1 - inner)
         alpha[begun.inside] = np.maximum(alpha[begun.inside], inner)
         if len(self._captions):
-            alpha *= self._beside_captions(t, begun.whole, io)
+            alpha *= self._beside_captions(t, begun.lenders, begun.whole, io)
         frame.blend(begun.whole, canvas, alpha * self._weight[t])
 
     def share(self, t: int, begun: Begun) -> Array:
@@ -287,13 +290,12 @@ class Composer:
         leave of the mouth of output frame ``t``."""
         share = np.full((begun.box[3], begun.box[2]), self._weight[t], np.float32)
         if len(self._captions):
-            share *= self._beside_captions(t, begun.box, float(self._track.io[int(self._order[t])]))
+            share *= self._beside_captions(t, begun.lenders, begun.box, float(self._track.io[int(self._order[t])]))
         return share
 
-    def _beside_captions(self, t: int, box: tuple[int, int, int, int], io: float) -> Array:
+    def _beside_captions(self, t: int, lenders: frozenset[int], box: tuple[int, int, int, int], io: float) -> Array:
         """(h, w) float32 over the box: 0 where this frame, or a frame that lends, has a caption, else 1."""
         here = self._track.steady.points[int(self._order[t])][FIXED, :2]
-        lenders = {int(self._chosen[t])} | ({self._old[0]} if self._old else set())
         there = [
             captions.carried(self._captions, self._track.steady.points[lender][FIXED, :2], here)
             for lender in sorted(lenders)

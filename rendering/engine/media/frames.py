@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import queue
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from rendering.engine.media.container import damage_as_bad_media, opened, pictur
 from rendering.engine.media.frame import Frame, copied, plane_views
 from rendering.engine.media.hardware import PLAIN_FORMATS
 from rendering.engine.media.probe import MediaInfo, VideoInfo
+from rendering.engine.pipeline import beside
 
 DECODE_THREADS = 4
 SPOOL_BYTES = 400 << 20
@@ -252,52 +250,6 @@ def runs(order: Iterable[int]) -> Iterator[range]:
         yield range(first, last + (step or 1), step or 1)
 
 
-class Timed:
-    """The same frames, and the seconds that reading them has taken."""
-
-    def __init__(self, frames: Iterable[Frame]) -> None:
-        self.frames = frames
-        self.seconds = 0.0
-
-    def __iter__(self) -> Iterator[Frame]:
-        began = time.monotonic()
-        for frame in self.frames:
-            self.seconds += time.monotonic() - began
-            yield frame
-            began = time.monotonic()
-
-
-def ahead(frames: Iterable[Frame], depth: int = 4) -> Generator[Frame, None, None]:
+def ahead(frames: Iterable[Frame], depth: int = 5) -> Generator[Frame, None, None]:
     """The same frames, read by a thread of their own up to ``depth`` ahead; its errors come out here."""
-    waiting: queue.Queue[Any] = queue.Queue(depth)
-    stopped = threading.Event()
-    end = object()
-
-    def put(item: object) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def read() -> None:
-        try:
-            for frame in frames:
-                if not put(frame):
-                    return
-            put(end)
-        except BaseException as error:  # noqa: BLE001 - handed to the reader
-            put(error)
-
-    thread = threading.Thread(target=read, daemon=True, name="decode")
-    thread.start()
-    try:
-        while (item := waiting.get()) is not end:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
+    return beside(frames, depth=depth, name="decode")

@@ -6,6 +6,7 @@ Everything around is the ``exemplar`` back end's: it begins each frame, and lays
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -23,11 +24,10 @@ from rendering.engine.neural.batches import fed
 from rendering.engine.neural.crops import Crops, usable_frames, windows
 from rendering.engine.neural.footage import GAIN, lent_square
 from rendering.engine.neural.net import MouthNet, composite, quick
+from rendering.engine.steps import Batch, Stepwise
 
 if TYPE_CHECKING:
     from rendering.engine.backends import Scene
-    from rendering.engine.face.blend import Mask
-    from rendering.engine.media.frame import Box
 
 Array = np.ndarray[Any, Any]
 
@@ -72,7 +72,19 @@ class Network:
             return composite(self.net(given, condition), given)
 
 
-class NeuralMouths:
+@dataclass(eq=False)
+class _Work:
+    """What the steps of a batch leave for each other."""
+
+    begun: list[Begun | None]
+    asked: list[int]
+    """Places in the batch of the frames that the network is to draw."""
+    given: tuple[Array, Array] | None
+    """Of those, see :meth:`Network.draw`."""
+    squares: dict[int, Array] = field(default_factory=dict)
+
+
+class NeuralMouths(Stepwise):
     """One render's mouths. Frames in order, up to :attr:`together` at a time."""
 
     weights = ""
@@ -92,35 +104,41 @@ class NeuralMouths:
         asked_too_much = np.linalg.norm(scene.lips.decode(scene.plan) - scene.lips.decode(bounded), axis=2).max(axis=1)
         fit = able(scene.track, self._crops)[scene.order] & (asked_too_much <= BEYOND_PLAN)
         self._share = fade_in_out(lasting(fit), FADED)
-        self.places: list[tuple[Box, Mask, Array] | None] = []
-        """Of the frames that were composed last: where the network drew, with the share that counts there."""
-
-    def compose(self, frames: Sequence[Frame], first: int) -> list[bool]:
-        """Draw the mouths of output frames ``first``, ``first + 1`` ... into ``frames``; False for one that keeps its
-        own."""
-        return [begun is not None for begun in self.draw(frames, first)]
+        self.steps = {"cut": self._cut, "network": self._ask, "compose": self._lay}
 
     def draw(self, frames: Sequence[Frame], first: int) -> list[Begun | None]:
-        """The same. Returns where each was laid."""
-        composer = self._under.composer
-        begun = [composer.begin(frame, t) for t, frame in enumerate(frames, first)]
+        """The mouths of output frames ``first``, ``first + 1`` ... into ``frames``. Returns where each was laid."""
+        work: _Work = self.through(frames, first).work
+        return work.begun
+
+    def _cut(self, batch: Batch) -> None:
+        first, frames = batch.first, batch.frames
+        begun = [self._under.composer.begin(frame, t) for t, frame in enumerate(frames, first)]
         asked = [k for k, mouth in enumerate(begun) if mouth is not None and self._share[first + k] > 0]
-        squares: dict[int, Array] = {}
-        if asked:
-            given = [self._fed(frames[k], first + k, begun[k]) for k in asked]
-            seen, condition = (np.stack(part) for part in zip(*given, strict=True))
-            drawn = zip(asked, self._network.draw(seen, condition), strict=True)
-            squares = {k: square for k, square in drawn if np.isfinite(square).all()}
-        self.places = [None] * len(frames)
-        for k, mouth in enumerate(begun):
+        given = [self._fed(frames[k], first + k, begun[k]) for k in asked]
+        stacked = [np.stack(part) for part in zip(*given, strict=True)]
+        batch.work = _Work(begun, asked, (stacked[0], stacked[1]) if asked else None)
+
+    def _ask(self, batch: Batch) -> None:
+        work: _Work = batch.work
+        if work.given is not None:
+            drawn = zip(work.asked, self._network.draw(*work.given), strict=True)
+            work.squares = {k: square for k, square in drawn if np.isfinite(square).all()}
+            work.given = None
+
+    def _lay(self, batch: Batch) -> None:
+        work: _Work = batch.work
+        composer = self._under.composer
+        batch.places = [None] * len(batch.frames)
+        for k, mouth in enumerate(work.begun):
+            batch.drawn.append(mouth is not None)
             if mouth is None:
                 continue
-            picture = mouth.picture
-            if k in squares:
-                picture, covered = self._hybrid(squares[k], first + k, mouth)
-                self.places[k] = mouth.box, mouth.mask, covered * composer.share(first + k, mouth)
-            composer.finish(frames[k], first + k, mouth, picture)
-        return begun
+            t, picture = batch.first + k, mouth.picture
+            if k in work.squares:
+                picture, covered = self._hybrid(work.squares[k], t, mouth)
+                batch.places[k] = mouth.box, mouth.mask, covered * composer.share(t, mouth)
+            composer.finish(batch.frames[k], t, mouth, picture)
 
     def _fed(self, frame: Frame, t: int, begun: Begun | None) -> tuple[Array, Array]:
         assert begun is not None  # noqa: S101  (only asked where there is one)

@@ -8,7 +8,7 @@ moves; and where nobody speaks it is what stays, the presenter's own mouth at re
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from rendering.engine import device
 from rendering.engine.batched import Batched
 from rendering.engine.face.blend import LEAST_ALPHA, Colour
 from rendering.engine.media.frame import Frame
+from rendering.engine.steps import Batch, Stepwise
 from rendering.engine.voice.pauses import activity
 from rendering.engine.wav2lip import checkpoint, mel
 from rendering.engine.wav2lip.crops import SIZE, Crops
@@ -66,7 +67,20 @@ def load_network() -> Network:
     return Network(checkpoint.load(checkpoint.required(), where), where, together)
 
 
-class Wav2LipMouths:
+@dataclass(eq=False)
+class _Work:
+    """What the steps of a batch leave for each other."""
+
+    filmed: list[list[tuple[Array, Array]]]
+    places: list[tuple[Box, Mask, Array] | None]
+    asked: list[int]
+    """Places in the batch of the frames that the network is to draw."""
+    faces: Array | None
+    """Of those, (n, 96, 96, 3) u8 BGR."""
+    drawn: dict[int, Array] = field(default_factory=dict)
+
+
+class Wav2LipMouths(Stepwise):
     """One render's mouths. Frames in order, up to :attr:`together` at a time."""
 
     def __init__(self, scene: Scene, network: Network, under: Exemplar) -> None:
@@ -79,43 +93,48 @@ class Wav2LipMouths:
         spoken = activity(scene.audio16k)
         self._speaks = np.interp(np.arange(frames) / scene.fps, np.arange(len(spoken)) / 100, spoken)
         self._colour = Colour()
-        self.places: list[tuple[Box, Mask, Array] | None] = []
-        """Of the frames that were composed last: where the network drew, with the share that counts there."""
+        self.steps = {"cut": self._cut, "network": self._ask, "compose": self._lay}
 
-    def compose(self, frames: Sequence[Frame], first: int) -> list[bool]:
-        filmed, composer = [self._filmed(frame, first + k) for k, frame in enumerate(frames)], self._under.composer
-        done: list[bool] = []
+    def _cut(self, batch: Batch) -> None:
+        first, frames, composer = batch.first, batch.frames, self._under.composer
+        filmed = [self._filmed(frame, first + k) for k, frame in enumerate(frames)]
         places: list[tuple[Box, Mask, Array] | None] = []
         for t, frame in enumerate(frames, first):
             begun = composer.begin(frame, t)
             if begun is not None:
                 composer.finish(frame, t, begun, begun.picture)
-            done.append(begun is not None)
+            batch.drawn.append(begun is not None)
             places.append(None if begun is None else (begun.box, begun.mask, composer.share(t, begun)))
-        asked = [k for k in range(len(frames)) if done[k] and self._speaks[first + k] > LEAST_ALPHA]
-        self.places = [None] * len(frames)
-        if not asked:
-            self._colour = Colour()
-            return done
-        faces = np.stack([self._crops.cut(frames[k], int(self._order[first + k])) for k in asked])
-        drawn = dict(zip(asked, self._network.draw(faces, self._heard[[first + k for k in asked]]), strict=True))
-        for k, frame in enumerate(frames):
-            place = places[k]
-            if k not in drawn or place is None:
+        asked = [k for k in range(len(frames)) if batch.drawn[k] and self._speaks[first + k] > LEAST_ALPHA]
+        faces = [self._crops.cut(frames[k], int(self._order[first + k])) for k in asked]
+        batch.work = _Work(filmed, places, asked, np.stack(faces) if asked else None)
+
+    def _ask(self, batch: Batch) -> None:
+        work: _Work = batch.work
+        if work.faces is not None:
+            heard = self._heard[[batch.first + k for k in work.asked]]
+            work.drawn = dict(zip(work.asked, self._network.draw(work.faces, heard), strict=True))
+            work.faces = None
+
+    def _lay(self, batch: Batch) -> None:
+        work: _Work = batch.work
+        batch.places = [None] * len(batch.frames)
+        for k, frame in enumerate(batch.frames):
+            place = work.places[k]
+            if k not in work.drawn or place is None:
                 self._colour = Colour()
-            elif not np.isfinite(drawn[k]).all():
-                for plane, old in filmed[k]:
+            elif not np.isfinite(work.drawn[k]).all():
+                for plane, old in work.filmed[k]:
                     plane[...] = old
-                done[k] = False
+                batch.drawn[k] = False
             else:
                 box, mask, share = place
-                index, picture = int(self._order[first + k]), np.clip(np.rint(drawn[k]), 0, 255).astype(np.uint8)
-                laid, covered = self._crops.lay(picture, index, box)
+                t, picture = batch.first + k, np.clip(np.rint(work.drawn[k]), 0, 255).astype(np.uint8)
+                laid, covered = self._crops.lay(picture, int(self._order[t]), box)
                 laid = self._colour(laid, frame.bgr(box), mask)
-                share = share * np.float32(self._speaks[first + k])
+                share = share * np.float32(self._speaks[t])
                 frame.blend(box, laid, mask.full() * covered * share)
-                self.places[k] = box, mask, share
-        return done
+                batch.places[k] = box, mask, share
 
     def _filmed(self, frame: Frame, t: int) -> list[tuple[Array, Array]]:
         """Views of the planes of ``frame`` where its mouth will be drawn, and copies of what they show now."""
