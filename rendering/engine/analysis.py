@@ -14,8 +14,9 @@ from rendering.engine.face.track import Track
 from rendering.engine.voice.learn import VoiceModel
 
 ANALYSIS, TRACK, LIPS, VOICE, PATCHES = "analysis.json", "track.npz", "lips.npz", "voice.npz", "patches.bin"
-KEPT = 3
-"""Analyses; each holds some 20 MB besides what stays on disk."""
+KEPT, KEPT_FRAMES = 12, 60_000
+"""Analyses and frames that they have together. One of 24 seconds holds 5 MB besides what stays on disk, one of an hour
+some 40."""
 
 Stamp = tuple[tuple[int, int, int], ...]
 
@@ -68,8 +69,8 @@ def read_analysis(folder: Path) -> Analysis:
 class RecentAnalyses:
     """The last few analyses that were asked for, by folder. One whose files have changed is read anew."""
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._kept = kept
+    def __init__(self, kept: int = KEPT, frames: int = KEPT_FRAMES) -> None:
+        self._kept, self._frames = kept, frames
         self._read: OrderedDict[Path, tuple[Stamp, Analysis]] = OrderedDict()
 
     def get(self, folder: Path) -> tuple[Analysis, bool]:
@@ -80,9 +81,12 @@ class RecentAnalyses:
         known = held is not None and held[0] == stamp
         analysis = held[1] if held is not None and known else read_analysis(folder)
         self._read[folder] = stamp, analysis
-        while len(self._read) > self._kept:
+        while len(self._read) > 1 and (len(self._read) > self._kept or self._together() > self._frames):
             self._read.popitem(last=False)
         return analysis, known
+
+    def _together(self) -> int:
+        return sum(len(analysis.track) for _, analysis in self._read.values())
 
     def __len__(self) -> int:
         return len(self._read)

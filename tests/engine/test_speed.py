@@ -168,6 +168,17 @@ def test_only_the_last_few_analyses_are_kept(analysed: Path, tmp_path: Path):
         recent.get(folders[0])
 
 
+def test_long_footage_leaves_room_for_fewer_analyses(analysed: Path, tmp_path: Path):
+    folders = [shutil.copytree(analysed, tmp_path / str(number)) for number in range(3)]
+    frames = len(RecentAnalyses().get(analysed)[0].track)
+    recent = RecentAnalyses(frames=2 * frames)
+    for folder in folders:
+        recent.get(folder)
+    assert len(recent) == 2
+    short = RecentAnalyses(frames=1)
+    assert [short.get(folders[0])[1] for _ in range(2)] == [False, True], "the last one is kept however long"
+
+
 def test_a_second_render_is_the_same_and_says_where_its_time_went(filmed, analysed: Path, tmp_path: Path):
     take = tmp_path / "take.wav"
     soundfile.write(take, 0.1 * np.random.default_rng(0).normal(size=16_000), 16_000)
