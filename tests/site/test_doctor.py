@@ -123,7 +123,7 @@ def test_the_packages_here_are_the_locks() -> None:
 
 def test_the_engine_is_tried_in_a_process_of_its_own() -> None:
     assert only(machine.engine_starts)[:1] == ("ok",)
-    assert only(machine.models_load)[1] == "models load; back ends: exemplar"
+    assert only(machine.models_load)[1] == "models load; back ends: exemplar, neural"
 
 
 def test_a_checkpoint_is_opened_as_a_render_would_open_it(settings: Settings, tmp_path: Path) -> None:
