@@ -200,7 +200,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         **{"bytes": 7_301_444_608, "storage_percent": 6, "uploads": 0, "files": 212, "month": "2026-11-01"},
         "by_kind": {
             **{"footage": 5_368_709_120, "takes": 214_748_364, "versions": 1_610_612_736, "exports": 0},
-            **{"analysis": 96_468_992, "bases": 122_880, "previews": 10_905_396, "unused": 0},
+            **{"analysis": 96_468_992, "bases": 122_880, "mouths": 9_830_400, "previews": 10_905_396, "unused": 0},
         },
         **{"rendered_seconds": 1820.5, "planned_seconds": 44.0, "render_percent": 5, "versions_made": 180},
         **{"jobs_running": 1, "jobs_waiting": 2, "jobs_held": 0},

@@ -248,6 +248,7 @@ FACE_ALIGNMENT_WEIGHTS = env.existing_folder("FACE_ALIGNMENT_WEIGHTS")  # None: 
 FACE_ALIGNMENT_DOWNLOAD = env.boolean("FACE_ALIGNMENT_DOWNLOAD", default=False)  # fetch what is missing from its host
 FACE_ALIGNMENT_BATCH = env.integer("FACE_ALIGNMENT_BATCH", default=0, high=256)  # faces together; 0: as fits the device
 FACE_ALIGNMENT_COMPILE = env.boolean("FACE_ALIGNMENT_COMPILE", default=False)  # on cards alone
+MOUTHS_AUTOMATIC = env.boolean("MOUTHS_AUTOMATIC", default=True)  # idle cards learn mouth models by themselves
 
 # The queue. Only progress extends a lease, and a silent engine is ended before its worker would lose the job.
 LEASE_SECONDS = env.integer("LEASE_SECONDS", default=90, low=1)
@@ -260,8 +261,9 @@ BACKOFF_SECONDS = env.integer("BACKOFF_SECONDS", default=10, low=0)  # doubled a
 BACKEND_MEMORY_MB = env.amounts("BACKEND_MEMORY_MB")  # a back end's jobs go only to devices that have as much
 WORKER_NAME = env.text("WORKER_NAME", default=socket.gethostname())
 
-# Projects may not import rendering, so they name what wakes the analysers.
+# Projects may not import rendering, so they name what wakes the analysers and the machines that render.
 ANALYSIS_TASK = "rendering.tasks.analyse"
+RENDER_TASK = "rendering.tasks.render"
 
 # django-q2 is only the waker (docs/architecture.md): a ticket that comes back takes another job or none.
 Q_CLUSTER = {

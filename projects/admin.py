@@ -18,6 +18,7 @@ from projects.models import (
     Invitation,
     MediaBlob,
     Membership,
+    MouthModel,
     Presenter,
     Project,
     Script,
@@ -100,6 +101,14 @@ class FootageAdmin(ReadOnly):
     list_select_related = ("presenter",)
     search_fields = ("name", "public_id", "presenter__name", "presenter__team__name")
     exclude = ("speech_spans",)
+
+
+@admin.register(MouthModel)
+class MouthModelAdmin(ReadOnly):
+    list_display = ("footage", "state", "error_code", "automatic", "engine", "size", "step", "steps", "worker")
+    list_filter = ("state", "automatic", "engine", "error_code")
+    list_select_related = ("footage",)
+    search_fields = ("public_id", "identity", "footage__name", "footage__presenter__name", "worker")
 
 
 @admin.register(Script)

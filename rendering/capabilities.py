@@ -57,16 +57,20 @@ def live_engines(*, heard: bool = False) -> set[str]:
 
     ``heard``: only what engines have said of themselves, not what their workers take them for before they start.
     """
-    staying = _staying()
-    if heard:
-        staying = staying.exclude(backends=[])
-    return set(staying.exclude(engine="").values_list("engine", flat=True))
+    nodes = staying().exclude(backends=[]) if heard else staying()
+    return set(nodes.exclude(engine="").values_list("engine", flat=True))
 
 
-def _staying() -> QuerySet[WorkerNode]:
+def staying() -> QuerySet[WorkerNode]:
     """Workers that render and are there to stay."""
     seen = WorkerNode.objects.filter(cluster="gpu", last_seen_at__gte=timezone.now() - SEEN_RECENTLY)
     return seen.exclude(state__in=LEAVING)
+
+
+def somebody_draws(backend: str) -> bool:
+    """Whether a worker's engine has said that it has ``backend``. While none has said anything, one will."""
+    told = [node.backends for node in staying().exclude(backends=[])]
+    return not told or any(backend in backends for backends in told)
 
 
 NEEDS_WEIGHTS = {Preset.Backend.WAV2LIP.value: "no_checkpoint", ENHANCED_WAV2LIP: "no_enhancer"}
@@ -88,7 +92,7 @@ def weights_for(options: Mapping[str, object]) -> Weights:
     needed = ability(options)
     if needed not in NEEDS_WEIGHTS:
         return Weights()
-    told = list(_staying().order_by("-last_seen_at").values_list("weights", flat=True)) or [own_weights()]
+    told = list(staying().order_by("-last_seen_at").values_list("weights", flat=True)) or [own_weights()]
     for one in (str(options["backend"]), needed):  # without a checkpoint there is nothing to enhance
         if not any(one in weights for weights in told):
             return Weights(lacking=NEEDS_WEIGHTS[one])

@@ -20,13 +20,14 @@ def fingerprint(
     engine: str = ENGINE_VERSION,
     base: str = "",
     weights: str = "",
+    mouths: str = "",
 ) -> str:
     """SHA-256 over the footage's and the take's bytes, the take's words, a preset's snapshot and the engine's version.
 
     ``base`` is the identity of the team's own base model, ``weights`` that of the operator's checkpoint which draws the
-    mouths, if one is used. Both blobs and the take's script version
-    should be loaded. Names, teams and ids are no part of it: the same file uploaded again is the same, unless another
-    of its faces was chosen, another tracker followed it or other words are given with it.
+    mouths, ``mouths`` that of the presenter's own network which does, if one is used. Both blobs and the take's script
+    version should be loaded. Names, teams and ids are no part of it: the same file uploaded again is the same, unless
+    another of its faces was chosen, another tracker followed it or other words are given with it.
     """
     parts: dict[str, Any] = {
         "engine": engine,
@@ -44,6 +45,8 @@ def fingerprint(
         parts["base"] = base
     if weights:
         parts["weights"] = weights
+    if mouths:
+        parts["mouths"] = mouths
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 

@@ -49,6 +49,30 @@ PROBLEMS = (
         _("Switch “Learn from our footage” on first."),
         409,
     ),
+    Problem(
+        "mouths_being_made",
+        _("A mouth model is being learnt from this footage already."),
+        _("Wait for it, or stop it first."),
+        409,
+    ),
+    Problem(
+        "mouths_not_analysed",
+        _("%(name)s cannot be learnt from: it is not analysed, or was refused."),
+        _("Wait for its analysis, or upload other footage."),
+        409,
+    ),
+    Problem(
+        "mouths_put_away",
+        _("%(name)s or its presenter is put away."),
+        _("Bring it back first."),
+        409,
+    ),
+    Problem(
+        "mouths_removed",
+        _("This mouth model was removed."),
+        _("Have one learnt again if you want the presenter's own network to draw."),
+        410,
+    ),
     Problem("cell_unknown", _("This cell is not on the board any more."), _("Reload the page."), 404),
     Problem(
         "render_minutes_spent",

@@ -14,9 +14,9 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
-from projects.models import USABLE, AnalysisState, AudioTake, Footage, Team
+from projects.models import USABLE, AnalysisState, AudioTake, Footage, MouthModel, Team
 from projects.services import analysis
-from rendering import capabilities, states, tickets, workers
+from rendering import capabilities, states, tickets, training, workers
 from rendering.fingerprint import ENGINE_VERSION
 from rendering.models import JobState, RenderJob, TeamShare, WorkerNode
 
@@ -132,7 +132,8 @@ def claim_next(worker: WorkerNode) -> Claim | None:
     with transaction.atomic():
         states.touch(job.deliverable_id)
     related = RenderJob.objects.select_related(
-        "batch", "team", "deliverable", "footage__blob", "footage__analysis", "take__blob", "base__blob"
+        *("batch", "team", "deliverable", "footage__blob", "footage__analysis", "take__blob", "base__blob"),
+        *("mouths__blob", "footage__presenter"),
     )
     return Claim(job=related.get(pk=job.pk), token=token)
 
@@ -226,7 +227,8 @@ def top_up() -> int:
         return 0
     teams = [share.team_id for share in teams_in_turn()[: tickets.MOST_WAITING] if share.rank is not None]
     could = _ready().filter(team__in=teams).order_by()[: tickets.MOST_WAITING].values("pk")
-    wanted = max(len(could) - tickets.MOST_WAITING + missing, 0)
+    found = min(len(could) + training.tickets_wanted(), tickets.MOST_WAITING)
+    wanted = max(found - tickets.MOST_WAITING + missing, 0)
     for _ in range(wanted):
         tickets.wake_gpu()
     return wanted
@@ -246,7 +248,7 @@ def fail_refused(of: Footage | AudioTake | None = None) -> int:
 
 
 def renew_analyses() -> int:
-    """Footage that jobs wait for is looked at again if its analysis is of no use to anybody.
+    """Footage that jobs or mouth models wait for is looked at again if its analysis is of no use to anybody.
 
     It is no longer kept, or was made by a version of the engine that no worker has any more.
     """
@@ -254,7 +256,8 @@ def renew_analyses() -> int:
     useless = Q(analysis=None)
     if engines := capabilities.live_engines():
         useless |= ~Q(analysis_engine__in=["", *engines])
-    footage = Footage.objects.filter(useless, state__in=USABLE, pk__in=wanted)
+    taught = MouthModel.objects.filter(state=AnalysisState.WAITING).values("footage")
+    footage = Footage.objects.filter(useless, Q(pk__in=wanted) | Q(pk__in=taught), state__in=USABLE)
     return analysis.renew(footage, engines=engines or {ENGINE_VERSION})
 
 

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import F, Max, OuterRef, Q, Subquery
 from django.utils import timezone
 
-from projects.models import AudioTake, Footage, MediaBlob, TeamBase
+from projects.models import AudioTake, Footage, MediaBlob, MouthModel, TeamBase
 from rendering import events
 from rendering.models import (
     UNFINISHED,
@@ -33,6 +33,7 @@ from rendering.models import (
     TeamShare,
     WorkerNode,
     ability,
+    drawn_with,
 )
 from rendering.retries import policy_of
 from rendering.tickets import wake_gpu
@@ -73,6 +74,12 @@ class Finished:
     """Identity of the operator's checkpoint that drew the mouths; empty: none did."""
     tracker: str = ""
     """Which had followed the face; empty: the bundled one."""
+    mouths: str = ""
+    """Identity of the presenter's own network that drew them; empty: it did not."""
+    drawn_by: str = ""
+    """Back end that really drew them; empty: the one that the options name."""
+    instead: str = ""
+    """Code of why that is not the one that was asked for; empty: it is."""
     fingerprint: str = ""
     """Of what was used, where that is not what the job asked for; empty: the job's."""
 
@@ -125,6 +132,7 @@ def enqueue(
     take: AudioTake,
     fingerprint: str,
     base: TeamBase | None = None,
+    mouths: MouthModel | None = None,
     priority: int = 0,
     held: bool = False,
     retry_of: RenderJob | None = None,
@@ -146,7 +154,8 @@ def enqueue(
         take=take,
         fingerprint=fingerprint,
         base=base,
-        backend=ability(batch.preset),
+        mouths=mouths,
+        backend=ability(drawn_with(batch.preset, automatic=batch.automatic, has_mouths=mouths is not None)),
         priority=priority,
         retry_of=retry_of,
         max_attempts=policy_of(batch.team_id).max_attempts,
@@ -166,6 +175,7 @@ def retry(job: RenderJob, *, batch: RenderBatch | None = None) -> RenderJob | No
         take=job.take,
         fingerprint=job.fingerprint,
         base=job.base,
+        mouths=job.mouths,
         priority=job.priority,
         retry_of=job,
     )
@@ -178,7 +188,8 @@ def succeed_at_once(job: RenderJob, known: RenderVersion) -> RenderVersion | Non
     if not _change(job, waiting, state=JobState.SUCCEEDED, progress=100, finished_at=timezone.now()):
         return None
     made = ("video", "poster", "width", "height", "fps", "duration_s")
-    same = (*made, "engine", "tier", "quality", "seconds", "base", "weights", "tracker")
+    drawn = ("base", "weights", "mouths", "drawn_by", "instead")
+    same = (*made, *drawn, "engine", "tier", "quality", "seconds", "tracker")
     return _add_version_of(job, {name: getattr(known, name) for name in same})
 
 
@@ -310,7 +321,7 @@ def _add_version_of(job: RenderJob, made: dict[str, Any]) -> RenderVersion:
         created_by_id=job.batch.created_by_id,
         footage_id=job.footage_id,
         take_id=job.take_id,
-        preset=job.batch.preset,
+        preset=job.options,
         **{**made, "fingerprint": made.get("fingerprint") or job.fingerprint},
     )
     first = Deliverable.objects.filter(pk=job.deliverable_id, published=None).update(published=version)

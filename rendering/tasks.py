@@ -5,7 +5,7 @@ from __future__ import annotations
 from rendering import queue
 from rendering.execution import analyse as analyser
 from rendering.execution import render as renderer
-from rendering.services import exports, retention, tally, upkeep
+from rendering.services import exports, mouths, retention, tally, upkeep
 
 
 def render() -> str:
@@ -33,5 +33,7 @@ def reap() -> None:
     retention.make_room()
     exports.resume()
     queue.tidy()
+    mouths.tidy()
+    mouths.consider_all()
     queue.reap()
     tally.advance()

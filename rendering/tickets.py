@@ -6,6 +6,7 @@ import logging
 import time
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 from django_q.brokers.orm import ORM
@@ -15,7 +16,6 @@ from django_q.tasks import async_task
 log = logging.getLogger("heygem.tickets")
 
 CLUSTER = "gpu"
-TASK = "rendering.tasks.render"
 MOST_WAITING = 16
 """More tickets than that need not wait: each one that was worked on tops them up again."""
 AGAIN_S = 1.0
@@ -78,9 +78,9 @@ def waiting(cluster: str = CLUSTER) -> int:
 def wake_gpu(at: datetime | None = None) -> None:
     """One ticket, now or at a later time. Part of the caller's transaction: it appears only if that commits."""
     if at is not None and at > timezone.now():
-        async_task(TASK, broker=_Later(CLUSTER, at))
+        async_task(settings.RENDER_TASK, broker=_Later(CLUSTER, at))
     elif waiting() < MOST_WAITING:
-        async_task(TASK, cluster=CLUSTER)
+        async_task(settings.RENDER_TASK, cluster=CLUSTER)
 
 
 def pass_on() -> None:

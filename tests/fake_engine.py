@@ -198,7 +198,7 @@ def mouths(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     learnt = LearntMouths(
         engine=ENGINE_VERSION,
         passed=mode != "not_good",
-        figures={"psnr": 20.0 if mode == "not_good" else 30.0, "leak_r": None},
+        figures={"psnr": 20.0 if mode == "not_good" else 30.0, "leak_r": None, "begun": float(already)},
         failed=("psnr",) if mode == "not_good" else (),
         identity=hashlib.sha256(network).hexdigest()[:16],
         size=128,

@@ -6,6 +6,7 @@ from projects.models.base import new_public_id
 from projects.models.bases import TeamBase
 from projects.models.blobs import MediaBlob, MediaHold, Upload
 from projects.models.limits import TeamLimits
+from projects.models.mouths import MouthModel
 from projects.models.presenters import Footage, Presenter
 from projects.models.projects import Project, ProjectPresenter, ProjectScript
 from projects.models.scripts import AudioTake, Script, ScriptVersion
@@ -25,6 +26,7 @@ __all__ = [
     "MediaBlob",
     "MediaHold",
     "Membership",
+    "MouthModel",
     "Presenter",
     "Project",
     "ProjectPresenter",

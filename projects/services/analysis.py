@@ -24,10 +24,10 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from projects import events
-from projects.models import USABLE, AnalysisState, AudioTake, Footage, MediaBlob, TeamBase
+from projects.models import USABLE, AnalysisState, AudioTake, Footage, MediaBlob, MouthModel, TeamBase
 from projects.problems import HeyGemError
 from projects.services.limits import limits_of
-from projects.services.waking import wake_analysers
+from projects.services.waking import wake_analysers, wake_renderers
 
 MAX_ATTEMPTS = 3
 SPENT_CODE = "engine_crashed"
@@ -42,9 +42,11 @@ def _expiry() -> datetime:
     return timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
 
 
-Kind = Literal["take", "footage", "base"]
-Item = Footage | AudioTake | TeamBase
-_MODELS: dict[Kind, type[Item]] = {"take": AudioTake, "footage": Footage, "base": TeamBase}
+Kind = Literal["take", "footage", "base", "mouths"]
+Item = Footage | AudioTake | TeamBase | MouthModel
+_MODELS: dict[Kind, type[Item]] = {"take": AudioTake, "footage": Footage, "base": TeamBase, "mouths": MouthModel}
+_ANALYSED: tuple[Kind, ...] = ("take", "footage", "base")
+"""What the ``worker`` cluster looks at. Mouth models are learnt by machines that render."""
 
 
 class LeaseLost(Exception):  # noqa: N818 - an event, not an error of anybody's
@@ -67,6 +69,10 @@ class Claim:
             item = Footage.objects.select_related("blob", "presenter__team").filter(pk=self.pk).first()
         elif self.kind == "base":
             item = TeamBase.objects.select_related("team").filter(pk=self.pk).first()
+        elif self.kind == "mouths":
+            material = ("footage__presenter__team", "footage__blob", "footage__analysis")
+            related = (*material, "checkpoint", "initial__blob", "picture")
+            item = MouthModel.objects.select_related(*related).filter(pk=self.pk).first()
         else:
             item = AudioTake.objects.select_related("blob", "script_version__script__team").filter(pk=self.pk).first()
         if item is None:
@@ -104,10 +110,13 @@ def _claim_oldest(kind: Kind, fits: Q) -> Claim | None:
     """None when nothing that ``fits`` waits; a claim with ``attempt`` 0 when another analyser got there first."""
     rows = _MODELS[kind]._default_manager.filter(fits, state=AnalysisState.WAITING, archived_at=None)
     oldest = rows.order_by("pk").values("pk", "attempts").first()
-    if oldest is None:
-        return None
+    return None if oldest is None else take(kind, rows, **oldest)
+
+
+def take(kind: Kind, rows: QuerySet[Any], *, pk: int, attempts: int, **changes: Any) -> Claim:
+    """Claim one of ``rows``, which wait, if it still is one. ``attempt`` is 0 when another machine got there first."""
     token = uuid.uuid4()
-    won = rows.filter(pk=oldest["pk"]).update(
+    won = rows.filter(pk=pk).update(
         state=AnalysisState.RUNNING,
         stage="",
         progress=0,
@@ -115,8 +124,9 @@ def _claim_oldest(kind: Kind, fits: Q) -> Claim | None:
         lease_token=token,
         lease_expires_at=_expiry(),
         error_code="",
+        **changes,
     )
-    return Claim(kind=kind, pk=oldest["pk"], token=token, attempt=oldest["attempts"] + 1 if won else 0)
+    return Claim(kind=kind, pk=pk, token=token, attempt=attempts + 1 if won else 0)
 
 
 def report(claim: Claim, *, stage: str, percent: int) -> None:
@@ -177,6 +187,7 @@ def refuse(claim: Claim, *, code: str, findings: list[dict[str, Any]] | None = N
     with transaction.atomic():
         claim.update(
             **settled(AnalysisState.REFUSED),
+            **_left(claim.kind),
             error_code=code,
             findings=findings or [{"code": code, "level": "refused", "figure": None}],
         )
@@ -190,17 +201,27 @@ def _tell(kind: Kind, pk: int) -> None:
         events.take_settled(pk)
 
 
+def _left(kind: Kind) -> dict[str, Any]:
+    """Columns besides the state of what nobody goes on with."""
+    return {"checkpoint": None, "eta_s": None} if kind == "mouths" else {}
+
+
+def _wake(kind: Kind) -> None:
+    wake_renderers() if kind == "mouths" else wake_analysers()
+
+
 def give_back(claim: Claim, *, code: str) -> bool:
     """The machine was at fault: wait for another try, or refuse with ``code`` when attempts are spent.
 
     Returns whether it waits again. Raises ``LeaseLost``.
     """
-    if claim.attempt >= MAX_ATTEMPTS:
+    # Read anew: attempts that got further may have been taken off.
+    if claim.item().attempts >= MAX_ATTEMPTS:
         refuse(claim, code=code)
         return False
     with transaction.atomic():
         claim.update(**released(AnalysisState.WAITING))
-        wake_analysers()
+        _wake(claim.kind)
     return True
 
 
@@ -208,7 +229,7 @@ def put_back(claim: Claim) -> None:
     """The worker was told to stop: it waits again and the attempt does not count. Raises ``LeaseLost``."""
     with transaction.atomic():
         claim.update(**released(AnalysisState.WAITING), attempts=F("attempts") - 1)
-        wake_analysers()
+        _wake(claim.kind)
 
 
 def reap() -> list[Item]:
@@ -232,6 +253,7 @@ def _spend(kind: Kind, pk: int, same: QuerySet[Any]) -> bool:
     """Its last attempt was lost with its machine."""
     spent = same.update(
         **settled(AnalysisState.REFUSED),
+        **_left(kind),
         error_code=SPENT_CODE,
         findings=[{"code": SPENT_CODE, "level": "refused", "figure": None}],
     )
@@ -269,8 +291,8 @@ def renew(footage: Iterable[Footage], *, engines: Collection[str]) -> int:
 def is_waiting() -> bool:
     """Whether anything waits to be looked at."""
     return any(
-        model._default_manager.filter(state=AnalysisState.WAITING, archived_at=None).exists()
-        for model in _MODELS.values()
+        _MODELS[kind]._default_manager.filter(state=AnalysisState.WAITING, archived_at=None).exists()
+        for kind in _ANALYSED
     )
 
 

@@ -308,6 +308,19 @@ def delete_unreferenced(*, older_than: timedelta = timedelta(days=1)) -> int:
     return removed
 
 
+def discard(blob: MediaBlob) -> bool:
+    """Remove what has just been replaced, unless something else points at it or a backup copies: then cleaning does."""
+    try:
+        with transaction.atomic():
+            if media_hold.is_held():
+                return False
+            MediaBlob.objects.get(pk=blob.pk).delete()
+    except (MediaBlob.DoesNotExist, ProtectedError, IntegrityError):
+        return False
+    delete_key(blob.path)
+    return True
+
+
 def delete_key(key: str) -> None:
     """Remove bytes that no row knows (any more)."""
     storage().remove(key)

@@ -17,6 +17,12 @@ def wake_analysers() -> None:
     async_task(settings.ANALYSIS_TASK, cluster="worker")
 
 
+def wake_renderers() -> None:
+    """One ticket for the ``gpu`` cluster, on the same terms."""
+    if OrmQ.objects.filter(key="gpu", lock__lte=timezone.now()).count() < MOST_WAITING:
+        async_task(settings.RENDER_TASK, cluster="gpu")
+
+
 def wake_couriers() -> None:
     """One ticket to deliver what webhooks are to be told, on the same terms."""
     if OrmQ.objects.filter(key="worker", lock__lte=timezone.now()).count() < MOST_WAITING:

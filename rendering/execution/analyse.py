@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 
 from projects import trace
-from projects.models import AudioTake, Footage, MediaBlob, Team, TeamBase
+from projects.models import AudioTake, Footage, MediaBlob, MouthModel, Team, TeamBase
 from projects.problems import HeyGemError
 from projects.services import analysis, blobs, disk, work
 from projects.services.waking import wake_analysers
@@ -94,7 +94,7 @@ def reap() -> int:
     """Take back what lost analysers held. Returns how many are refused now: their attempts are spent."""
     refused = analysis.reap()
     for item in refused:
-        if not isinstance(item, TeamBase):
+        if isinstance(item, Footage | AudioTake):
             deliverables.material_settled(item)
     top_up()
     return len(refused)
@@ -123,12 +123,13 @@ class Look:
             item = self.lease.surely(self.claim.item)
             trace.note(team=_team_of(item).public_id)
             log.info("%s %s: attempt %s", self.claim.kind, item.public_id, self.claim.attempt)
-            if isinstance(item, TeamBase):
+            if isinstance(item, Footage | AudioTake):
+                material = item
+                outage.quietly(lambda: deliverables.touch_material(material))
                 told = self._look_at(item)
+                outage.quietly(lambda: deliverables.material_settled(material))
             else:
-                outage.quietly(lambda: deliverables.touch_material(item))
                 told = self._look_at(item)
-                outage.quietly(lambda: deliverables.material_settled(item))
         except analysis.LeaseLost:
             return f"{self.claim.kind} {self.claim.pk}: lease lost"
         log.info("%s %s: %s", self.claim.kind, item.public_id, told)
@@ -142,7 +143,7 @@ class Look:
             elif isinstance(item, Footage):
                 self._prepare(item)
                 outage.quietly(lambda: bases.consider(item.presenter.team))
-            else:
+            elif isinstance(item, AudioTake):
                 self._measure(item)
         except WorkerStopping:
             self.lease.surely(lambda: analysis.put_back(self.claim))
@@ -267,6 +268,8 @@ class Look:
 def _team_of(item: analysis.Item) -> Team:
     if isinstance(item, TeamBase):
         return item.team
+    if isinstance(item, MouthModel):
+        return item.footage.presenter.team
     return item.presenter.team if isinstance(item, Footage) else item.script_version.script.team
 
 

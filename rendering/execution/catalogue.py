@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from django.utils.translation import gettext_lazy
 
 from projects.problems import Problem
-from rendering.engine.contract import BASE_MIN_PRESENTERS, BASE_MIN_SPEECH_S, ENGINE_VERSION, TEXT_FOLLOWED
+from rendering.engine.contract import (
+    BASE_MIN_PRESENTERS,
+    BASE_MIN_SPEECH_S,
+    ENGINE_VERSION,
+    TEXT_FOLLOWED,
+    is_card,
+)
 from rendering.engine.errors import FAILURES
 from rendering.engine.findings import FINDINGS
 
-__all__ = ["BASE_MIN_PRESENTERS", "BASE_MIN_SPEECH_S", "ENGINE_VERSION", "TEXT_FOLLOWED", "engine_problems"]
+__all__ = ["BASE_MIN_PRESENTERS", "BASE_MIN_SPEECH_S", "ENGINE_VERSION", "TEXT_FOLLOWED", "engine_problems", "is_card"]
 
 
 def engine_problems() -> Iterator[Problem]:

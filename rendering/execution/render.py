@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from projects import trace
-from projects.models import MediaBlob
+from projects.models import MediaBlob, MouthModel, TeamBase
 from projects.problems import HeyGemError
 from projects.services import blobs, disk, work
 from projects.storage import StorageUnavailable
-from rendering import queue, states, tickets, workers
+from rendering import queue, states, tickets, training, workers
 from rendering.engine.contract import RENDER_STAGES
 from rendering.engine.errors import EngineError
 from rendering.execution import asked, outage, stopping
@@ -27,6 +27,7 @@ from rendering.execution.stopping import WorkerStopping
 from rendering.execution.upkeep import Upkeep
 from rendering.fingerprint import fingerprint
 from rendering.models import WorkerNode
+from rendering.services import mouths
 
 log = logging.getLogger("heygem.render")
 
@@ -149,28 +150,30 @@ class Attempt:
         if footage.analysis is None:  # let go since the job was claimed: it will be made again
             raise FileNotFoundError("the analysis is no longer kept")
         blobs.note_use(footage.analysis)
-        base = self._base(held)
+        base = self._learnt("base", self.job.base, held)
+        model = self._learnt("mouths", self.job.mouths, held)
         return {
             "footage": str(self._fetched(blobs.on_disk, footage.blob, held)),
             "analysis": str(self._fetched(blobs.unpacked, footage.analysis, held)),
             "audio": str(self._fetched(blobs.on_disk, take.blob, held)),
             "out": str(folder / "video.mp4"),
             "poster": str(folder / "poster.jpg"),
-            "options": self.job.batch.preset,
+            "options": self.job.options,
             "text": take.script_version.text,
             "language": take.script_version.language,
             **({"base": str(base)} if base is not None else {}),
+            **({"mouths": str(model)} if model is not None else {}),
         }
 
-    def _base(self, held: contextlib.ExitStack) -> Path | None:
-        """The folder of the team's own base model; None: the built-in one serves, also when that one is gone."""
-        base = self.job.base
-        if base is None or base.blob is None:
+    def _learnt(self, what: str, model: TeamBase | MouthModel | None, held: contextlib.ExitStack) -> Path | None:
+        """The folder of the team's own base model or the presenter's mouth model; None: the job has none, or it is gone
+        and the work is done without."""
+        if model is None or model.blob is None:
             return None
         try:
-            return self._fetched(blobs.unpacked, base.blob, held)
+            return self._fetched(blobs.unpacked, model.blob, held)
         except FileNotFoundError:
-            log.warning("job %s: the team's base %s is not stored any more", self.job.public_id, base.public_id)
+            log.warning("job %s: the %s %s is not stored any more", self.job.public_id, what, model.public_id)
             return None
 
     def _fetched(self, how: Callable[..., Any], blob: MediaBlob, held: contextlib.ExitStack) -> Path:
@@ -181,26 +184,42 @@ class Attempt:
         picture = Path(result["video"]).with_name("poster.jpg")
         poster = self._stored(picture, "image/jpeg") if picture.exists() else None
         same = ("engine", "tier", "width", "height", "fps", "duration_s", "quality", "seconds")
-        used, weights = str(result.get("base", "")), str(result.get("weights", ""))
+        used, weights, drawn_with = (str(result.get(name, "")) for name in ("base", "weights", "mouths"))
+        drawn_by = str(result.get("backend", ""))
         return states.Finished(
             video=video,
             poster=poster or self.job.footage.poster,
             base=used,
             weights=weights,
             tracker=self.job.footage.analysis_tracker,
-            fingerprint=self._fingerprint(used, weights),
+            mouths=drawn_with,
+            drawn_by=drawn_by,
+            instead=self._instead(drawn_by, str(result.get("instead", ""))),
+            fingerprint=self._fingerprint(used, weights, drawn_with),
             **{name: result[name] for name in same},
         )
 
-    def _fingerprint(self, used: str, weights: str) -> str:
-        """Of another video than the job may have asked for: the base that it names could not be used, somebody chose
+    def _instead(self, drawn_by: str, instead: str) -> str:
+        """Code of why no mouth model drew, where one was asked for or the footage had one. The engine, which was given
+        none, does not know why there is none."""
+        job = self.job
+        if drawn_by == training.NEURAL or not (job.batch.automatic or instead == mouths.NONE):
+            return instead
+        why = self.lease.surely(lambda: mouths.lacking(job.footage))
+        if job.batch.automatic and not instead:
+            return why if why in (mouths.NOT_GOOD, mouths.STALE) else ""
+        return why or instead
+
+    def _fingerprint(self, used: str, weights: str, mouths_used: str) -> str:
+        """Of another video than the job may have asked for: a model that it names could not be used, somebody chose
         another face since, another tracker followed it, or this machine's checkpoint is another one than was known of.
         Else empty."""
         job = self.job
         looked = job.footage.chosen_face or job.footage.analysis_tracker
-        if not looked and not weights and used == (job.base.identity if job.base else ""):
+        asked = (job.base.identity if job.base else "", job.mouths.identity if job.mouths else "")
+        if not looked and not weights and (used, mouths_used) == asked:
             return ""
-        return fingerprint(job.footage, job.take, job.batch.preset, base=used, weights=weights)
+        return fingerprint(job.footage, job.take, job.options, base=used, weights=weights, mouths=mouths_used)
 
     def _stored(self, path: Path, content_type: str) -> MediaBlob:
         with outage.spare(path) as put_back:

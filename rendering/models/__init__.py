@@ -11,7 +11,7 @@ from rendering.models.jobs import (
     TeamShare,
 )
 from rendering.models.keeping import RetentionRule, StorageSample
-from rendering.models.presets import ENHANCED_WAV2LIP, Preset, ability
+from rendering.models.presets import ENHANCED_WAV2LIP, Preset, ability, drawn_with
 from rendering.models.tallies import Tally
 from rendering.models.workers import WorkerNode
 
@@ -34,4 +34,5 @@ __all__ = [
     "TeamShare",
     "WorkerNode",
     "ability",
+    "drawn_with",
 ]

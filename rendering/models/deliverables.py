@@ -96,6 +96,30 @@ class RenderVersion(Kept):
         db_default="",
         help_text=_("which had followed the face, and a hash of its weights; empty: the bundled one"),
     )
+    mouths = models.CharField(
+        _("mouth model"),
+        max_length=16,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("identity of the presenter's own network, if that drew the mouths"),
+    )
+    drawn_by = models.CharField(
+        _("drawn by"),
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("the way in which the mouths were really made; empty: as the options say"),
+    )
+    instead = models.CharField(
+        _("why not otherwise"),
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("code of why they were not made as the preset asks; empty: they were"),
+    )
     fingerprint = models.CharField(max_length=64, db_index=True)
 
     class Meta:

@@ -9,11 +9,13 @@ from django.utils.translation import gettext_lazy as _
 
 from projects.models.base import Kept
 from projects.models.bases import TeamBase
+from projects.models.mouths import MouthModel
 from projects.models.presenters import Footage
 from projects.models.projects import Project
 from projects.models.scripts import AudioTake
 from projects.models.teams import Team
 from rendering.models.deliverables import Deliverable
+from rendering.models.presets import drawn_with
 from rendering.models.workers import WorkerNode
 
 
@@ -53,6 +55,9 @@ class RenderBatch(Kept):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     preset_name = models.CharField(max_length=80)
     preset = models.JSONField(help_text=_("snapshot of the preset's options"))
+    automatic = models.BooleanField(
+        default=False, db_default=False, help_text=_("footage that has a good mouth model is drawn with it")
+    )
     finished_at = models.DateTimeField(
         null=True, blank=True, help_text=_("when its last job ended; empty again after a retry")
     )
@@ -109,6 +114,15 @@ class RenderJob(Kept):
         on_delete=models.SET_NULL,
         related_name="+",
         help_text=_("the team's own base model; empty: the built-in one"),
+    )
+    mouths = models.ForeignKey(
+        MouthModel,
+        verbose_name=_("mouth model"),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text=_("the presenter's own network, if it is to draw"),
     )
     fingerprint = models.CharField(max_length=64)
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
@@ -195,6 +209,11 @@ class RenderJob(Kept):
     @property
     def is_final(self) -> bool:
         return self.state in FINAL
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Of the engine: the batch's, and what automatic means for this footage."""
+        return drawn_with(self.batch.preset, automatic=self.batch.automatic, has_mouths=self.mouths_id is not None)
 
 
 class RenderAttempt(models.Model):

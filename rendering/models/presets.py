@@ -20,6 +20,7 @@ class Preset(Kept):
 
         AUTO = "auto", _("Automatic")
         EXEMPLAR = "exemplar", _("The presenter's own mouths (exemplar)")
+        NEURAL = "neural", _("Drawn by the presenter's own network (mouth model)")
         WAV2LIP = "wav2lip", _("Drawn by the operator's network (Wav2Lip)")
 
     class WhenShorter(models.TextChoices):
@@ -77,7 +78,8 @@ class Preset(Kept):
     def snapshot(self) -> dict[str, object]:
         """The engine's options, as kept with a batch (fields of the engine's ``RenderOptions``).
 
-        What automatic means is decided now: the batch keeps what was really chosen.
+        Automatic is written as :data:`BEST`; what it means for footage with a mouth model is decided for each job
+        (:func:`drawn_with`).
         """
         enhanced = {"enhance": self.enhance} if self.enhance and self.backend == self.Backend.WAV2LIP else {}
         return {
@@ -90,9 +92,19 @@ class Preset(Kept):
             "normalize_loudness": self.normalize_loudness,
         }
 
+    @property
+    def is_automatic(self) -> bool:
+        return self.backend == self.Backend.AUTO
+
 
 BEST = Preset.Backend.EXEMPLAR
-"""What automatic takes: the way that looks best and needs nothing from anybody."""
+"""What automatic takes for footage without a good mouth model: it looks best and needs nothing from anybody."""
+
+
+def drawn_with(options: Mapping[str, object], *, automatic: bool, has_mouths: bool) -> dict[str, object]:
+    """A preset's snapshot as the engine gets it for one piece of footage."""
+    return {**options, "backend": Preset.Backend.NEURAL.value} if automatic and has_mouths else dict(options)
+
 
 ENHANCED_WAV2LIP = f"{Preset.Backend.WAV2LIP.value}+enhancer"
 """What a worker says that it can do when it has a checkpoint and a model to enhance its mouths with."""

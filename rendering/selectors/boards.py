@@ -40,7 +40,7 @@ def problem_view(code: str, *, level: str = "refused", figure: float | None = No
 def stale_because(version: RenderVersion, cell: Cell) -> tuple[str, ...]:
     """Why rendering the cell again with the version's own options would give another video; empty when it would not.
 
-    A base model that the team has learnt since then, or another checkpoint, is no reason: what is done stays done until
+    A base or mouth model that was learnt since then, or another checkpoint, is no reason: what is done stays done until
     somebody renders it.
     The version's footage and take and the cell's blobs should be loaded.
     """
@@ -48,7 +48,7 @@ def stale_because(version: RenderVersion, cell: Cell) -> tuple[str, ...]:
         return ()
     if AnalysisState.REFUSED in (cell.footage.state, cell.take.state):
         return ()
-    made_with = {"base": version.base, "weights": version.weights}
+    made_with = {"base": version.base, "weights": version.weights, "mouths": version.mouths}
     if fingerprint(cell.footage, cell.take, version.preset, **made_with) == version.fingerprint:
         return ()
     reasons = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Case, CharField, Count, Exists, Model, OuterRef, QuerySet, Sum, Value, When
 
-from projects.models import AudioTake, Footage, MediaBlob, Team, TeamBase
+from projects.models import AudioTake, Footage, MediaBlob, MouthModel, Team, TeamBase
 from projects.services.limits import Limits, arriving_bytes, limits_of
 from rendering.minutes import month_start, planned_seconds, rendered_seconds
 from rendering.models import UNFINISHED, Export, JobState, RenderJob, RenderVersion
@@ -28,6 +28,8 @@ class Kind(StrEnum):
     ANALYSIS = "analysis"
     BASES = "bases"
     """What was learnt from the team's footage about mouths in general."""
+    MOUTHS = "mouths"
+    """What was learnt of one piece of footage: to draw its presenter's mouths. Unfinished trainings, too."""
     PREVIEWS = "previews"
     """Posters, filmstrips, and copies that browsers play."""
     UNUSED = "unused"
@@ -41,10 +43,13 @@ POINTERS: tuple[tuple[Kind, type[Model], str], ...] = (
     (Kind.EXPORTS, Export, "blob"),
     (Kind.ANALYSIS, Footage, "analysis"),
     (Kind.BASES, TeamBase, "blob"),
+    (Kind.MOUTHS, MouthModel, "blob"),
+    (Kind.MOUTHS, MouthModel, "checkpoint"),
     (Kind.PREVIEWS, RenderVersion, "poster"),
     (Kind.PREVIEWS, Footage, "poster"),
     (Kind.PREVIEWS, Footage, "filmstrip"),
     (Kind.PREVIEWS, Footage, "preview"),
+    (Kind.PREVIEWS, MouthModel, "picture"),
 )
 
 TEAM_OF: dict[type[Model], str] = {
@@ -53,6 +58,7 @@ TEAM_OF: dict[type[Model], str] = {
     RenderVersion: "deliverable__project__team",
     Export: "team",
     TeamBase: "team",
+    MouthModel: "footage__presenter__team",
 }
 """Where a row's team is found; the file it points at is that team's too."""
 
@@ -67,6 +73,7 @@ class Usage:
     exports: int
     analysis: int
     bases: int
+    mouths: int
     previews: int
     unused: int
     uploads: int

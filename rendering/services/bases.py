@@ -25,6 +25,7 @@ from rendering import capabilities
 from rendering.execution.catalogue import BASE_MIN_PRESENTERS, BASE_MIN_SPEECH_S
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.models import UNFINISHED, JobState, RenderJob
+from rendering.services import mouths
 
 GROWTH = 1.25
 """So much more speech than last time is worth learning again. Twenty uploads in a row make a few bases, not twenty."""
@@ -165,6 +166,7 @@ def let_learn(*, actor: User, team: Team, learns: bool) -> None:
         consider(team)
     else:
         _forget(TeamBase.objects.filter(team=team))  # who is at one finds its row gone
+        mouths.stop_learning(team)
 
 
 # Making one, for the machine that has claimed it
@@ -201,9 +203,10 @@ def let_go() -> int:
 def _forget(gone: QuerySet[TeamBase]) -> None:
     """Jobs that wait with one of these go on with the built-in one, and say so in their fingerprint."""
     waiting = RenderJob.objects.filter(state__in=[JobState.QUEUED, JobState.HELD], base__in=gone)
-    for job in waiting.select_related("batch", "footage__blob", "take__blob", "take__script_version"):
-        weights = capabilities.weights_for(job.batch.preset).identity
-        mark = fingerprint(job.footage, job.take, job.batch.preset, weights=weights)
+    for job in waiting.select_related("batch", "footage__blob", "take__blob", "take__script_version", "mouths"):
+        weights = capabilities.weights_for(job.options).identity
+        mouths = job.mouths.identity if job.mouths else ""
+        mark = fingerprint(job.footage, job.take, job.options, weights=weights, mouths=mouths)
         RenderJob.objects.filter(pk=job.pk).update(base=None, fingerprint=mark)
     gone.delete()
 

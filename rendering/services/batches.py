@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from projects.access import require
-from projects.models import AnalysisState, AudioTake, Footage, Project, Role, Team, TeamBase
+from projects.models import AnalysisState, AudioTake, Footage, MouthModel, Project, Role, Team, TeamBase
 from projects.problems import HeyGemError
 from projects.services import analysis, audit, blobs
 from rendering import capabilities, events, minutes, states
 from rendering.cells import CellKey
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.layout import Cell, Record, load_layout, load_records
-from rendering.models import Deliverable, JobState, Preset, RenderBatch, RenderJob, RenderVersion
-from rendering.services import bases, limits
+from rendering.models import Deliverable, JobState, Preset, RenderBatch, RenderJob, RenderVersion, drawn_with
+from rendering.services import bases, limits, mouths
 from rendering.services.deliverables import Place, ensure_deliverables, next_revision
 from rendering.services.presets import default_preset
 
@@ -31,6 +31,7 @@ class Planned:
     footage: Footage
     take: AudioTake
     base: TeamBase | None
+    mouths: MouthModel | None
     fingerprint: str
 
 
@@ -44,14 +45,31 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True)
 class MadeWith:
-    """What is the same for all cells, besides the options."""
+    """The same for all cells: the options, and what a team and its machines have to make them with."""
 
+    options: Mapping[str, object]
+    automatic: bool
     base: TeamBase | None
     weights: capabilities.Weights
+    mouths: Mapping[int, MouthModel] = field(default_factory=dict)
+    """By footage; empty where none is to draw."""
+
+    def drawn(self, footage: Footage) -> tuple[MouthModel | None, dict[str, object]]:
+        """The footage's mouth model, if that is to draw it, and what the engine is told then."""
+        model = self.mouths.get(footage.pk)
+        return model, drawn_with(self.options, automatic=self.automatic, has_mouths=model is not None)
 
 
-def _made_with(team: Team, options: Mapping[str, object]) -> MadeWith:
-    return MadeWith(base=bases.current(team), weights=capabilities.weights_for(options))
+def _made_with(team: Team, options: Mapping[str, object], *, automatic: bool, cells: Iterable[Cell] = ()) -> MadeWith:
+    wanted = options["backend"] == mouths.NEURAL or (automatic and capabilities.somebody_draws(mouths.NEURAL))
+    footage = [cell.footage for cell in cells if cell.footage is not None] if wanted else []
+    return MadeWith(
+        options=options,
+        automatic=automatic,
+        base=bases.current(team),
+        weights=capabilities.weights_for(options),
+        mouths=mouths.current_of(footage) if footage else {},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +83,7 @@ def plan_batch(
 ) -> BatchPlan:
     """What :func:`start_batch` would do now. ``cells=None``: those that nothing was made for yet."""
     require(actor, project.team, Role.VIEWER)
-    return _plan(project, cells, (preset or default_preset(project.team)).snapshot())
+    return _plan(project, cells, preset or default_preset(project.team))
 
 
 @transaction.atomic
@@ -89,14 +107,19 @@ def start_batch(
         raise ValueError("a team renders with its own presets")
     preset = preset or default_preset(project.team)
     next_revision(project)  # two presses of the button take turns
-    plan = _plan(project, cells, preset.snapshot())
+    plan = _plan(project, cells, preset)
     if not plan.ready:
         raise HeyGemError(_why_nothing(plan.skipped))
     _check_limits(project.team, plan.ready, preset.snapshot())
     engines = capabilities.live_engines() or {ENGINE_VERSION}  # old and new, while an installation is upgraded
     analysis.renew((item.footage for item in plan.ready), engines=engines)
     batch = RenderBatch.objects.create(
-        team=project.team, project=project, created_by=actor, preset_name=preset.name, preset=preset.snapshot()
+        team=project.team,
+        project=project,
+        created_by=actor,
+        preset_name=preset.name,
+        preset=preset.snapshot(),
+        automatic=preset.is_automatic,
     )
     _fill(batch, plan.ready, priority)
     audit.record(
@@ -120,10 +143,10 @@ def _check_limits(team: Team, planned: Sequence[Planned], options: Mapping[str, 
         limits.check_minutes(team, [minutes.length(item.footage, item.take, options) for item in new])
 
 
-def _plan(project: Project, keys: Sequence[CellKey] | None, options: Mapping[str, object]) -> BatchPlan:
+def _plan(project: Project, keys: Sequence[CellKey] | None, preset: Preset) -> BatchPlan:
     board = {cell.key: cell for cell in load_layout(project).cells()}
     records = load_records(Deliverable.objects.filter(project=project))
-    made_with = _made_with(project.team, options)
+    made_with = _made_with(project.team, preset.snapshot(), automatic=preset.is_automatic, cells=board.values())
     ready: list[Planned] = []
     skipped: list[Skipped] = []
     for key in dict.fromkeys(board if keys is None else keys):
@@ -131,12 +154,12 @@ def _plan(project: Project, keys: Sequence[CellKey] | None, options: Mapping[str
         record = records.get(cell.place) if cell else None
         if keys is None and record is not None and (record.is_busy or record.newest or record.has_failed):
             continue
-        answer = _plan_cell(key, cell, record, options, made_with)
+        answer = _plan_cell(key, cell, record, made_with)
         if isinstance(answer, Planned):
             ready.append(answer)
         else:
             skipped.append(answer)
-    again = _made_but_lost(skipped, board, records, options, made_with)
+    again = _made_but_lost(skipped, board, records, made_with)
     left = {item.cell.key for item in again}
     return BatchPlan(ready=(*ready, *again), skipped=tuple(skip for skip in skipped if skip.key not in left))
 
@@ -145,20 +168,17 @@ def _made_but_lost(
     skipped: Sequence[Skipped],
     board: Mapping[CellKey, Cell],
     records: Mapping[Place, Record],
-    options: Mapping[str, object],
     made_with: MadeWith,
 ) -> list[Planned]:
     """Cells that would be up to date if the storage had not lost their video."""
     made = [board[skip.key] for skip in skipped if skip.code == "up_to_date"]
     newest = {cell.key: version for cell in made if (version := records[cell.place].newest) is not None}
     lost = _lost(newest.values())
-    answers = [_plan_cell(cell.key, cell, None, options, made_with) for cell in made if newest[cell.key].pk in lost]
+    answers = [_plan_cell(cell.key, cell, None, made_with) for cell in made if newest[cell.key].pk in lost]
     return [answer for answer in answers if isinstance(answer, Planned)]
 
 
-def _plan_cell(
-    key: CellKey, cell: Cell | None, record: Record | None, options: Mapping[str, object], made_with: MadeWith
-) -> Planned | Skipped:
+def _plan_cell(key: CellKey, cell: Cell | None, record: Record | None, made_with: MadeWith) -> Planned | Skipped:
     if cell is None:
         return Skipped(key=key, code="cell_unknown")
     if cell.footage is None:
@@ -171,13 +191,21 @@ def _plan_cell(
     if record is not None and record.is_busy:
         return Skipped(key=key, code="already_rendering")
     base, weights = made_with.base, made_with.weights
-    mark = fingerprint(cell.footage, cell.take, options, base=base.identity if base else "", weights=weights.identity)
+    model, options = made_with.drawn(cell.footage)
+    mark = fingerprint(
+        cell.footage,
+        cell.take,
+        options,
+        base=base.identity if base else "",
+        weights=weights.identity,
+        mouths=model.identity if model else "",
+    )
     newest = record.newest if record else None
     if newest is not None and newest.fingerprint == mark:
         return Skipped(key=key, code="up_to_date")
     if weights.lacking:
         return Skipped(key=key, code=weights.lacking)
-    return Planned(cell=cell, footage=cell.footage, take=cell.take, base=base, fingerprint=mark)
+    return Planned(cell=cell, footage=cell.footage, take=cell.take, base=base, mouths=model, fingerprint=mark)
 
 
 def _why_nothing(skipped: Sequence[Skipped]) -> str:
@@ -199,6 +227,7 @@ def _fill(batch: RenderBatch, planned: Sequence[Planned], priority: int) -> None
             take=item.take,
             fingerprint=item.fingerprint,
             base=item.base,
+            mouths=item.mouths,
             priority=priority,
         )
         for item in planned
@@ -232,11 +261,17 @@ def know_material(item: Footage | AudioTake) -> int:
     waiting = RenderJob.objects.filter(state__in=[JobState.QUEUED, JobState.HELD])
     of_item = waiting.filter(footage=item) if isinstance(item, Footage) else waiting.filter(take=item)
     done = 0
-    loaded = of_item.select_related("team", "batch", "deliverable", "footage__blob", "base")
+    loaded = of_item.select_related("team", "batch", "deliverable", "footage__blob", "base", "mouths")
     for job in loaded.select_related("take__blob", "take__script_version"):
         footage, take = (item, job.take) if isinstance(item, Footage) else (job.footage, item)
-        base, weights = job.base.identity if job.base else "", capabilities.weights_for(job.batch.preset).identity
-        job.fingerprint = fingerprint(footage, take, job.batch.preset, base=base, weights=weights)
+        job.fingerprint = fingerprint(
+            footage,
+            take,
+            job.options,
+            base=job.base.identity if job.base else "",
+            weights=capabilities.weights_for(job.options).identity,
+            mouths=job.mouths.identity if job.mouths else "",
+        )
         RenderJob.objects.filter(pk=job.pk).update(fingerprint=job.fingerprint)
         if known := _known_versions(job.team, {job.fingerprint}):
             done += states.succeed_at_once(job, known[job.fingerprint]) is not None
@@ -269,8 +304,8 @@ def retry_failed(
         cell = cells.get((old.deliverable.presenter_id, old.deliverable.script_id, old.deliverable.language))
         if cell is None:
             continue
-        made_with = _made_with(board.team, old.batch.preset)
-        answer = _plan_cell(cell.key, cell, None, old.batch.preset, made_with)
+        made_with = _made_with(board.team, old.batch.preset, automatic=old.batch.automatic, cells=[cell])
+        answer = _plan_cell(cell.key, cell, None, made_with)
         if isinstance(answer, Planned):
             again.append((old, answer))
         elif answer.code == made_with.weights.lacking:
@@ -293,6 +328,7 @@ def _again(old: RenderJob, planned: Planned) -> RenderJob | None:
         take=planned.take,
         fingerprint=planned.fingerprint,
         base=planned.base,
+        mouths=planned.mouths,
         priority=old.priority,
         retry_of=old,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django_q.tasks import async_task
 
-from projects.models import AnalysisState, AudioTake, Footage, Upload
+from projects.models import AnalysisState, AudioTake, Footage, MouthModel, Upload
 from projects.services import analysis
 from projects.services.waking import wake_analysers
 from rendering import queue, states
@@ -39,6 +39,7 @@ def resume() -> Resumed:
     uploads, _ = Upload.objects.filter(finished_at=None).delete()
     WorkerNode.objects.update(busy_since=None)
     looked_at = _put_back("footage", Footage) + _put_back("take", AudioTake)
+    _put_back("mouths", MouthModel)
     if analysis.is_waiting():
         wake_analysers()
     queue.top_up()

@@ -12,14 +12,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from projects.models import AudioTake, Footage, MediaBlob, TeamBase
+from projects.models import AudioTake, Footage, MediaBlob, MouthModel, TeamBase
 from projects.services import analysis, audit, blobs, disk
 from projects.storage import StoredFile
 from rendering.access import require_operator
 from rendering.models import Export, RenderVersion, StorageSample
 from rendering.selectors.storage import DISK_TOTAL, DISK_USED, sizes_by_team
 from rendering.selectors.usage import Kind, with_kind
-from rendering.services import bases
+from rendering.services import bases, mouths
 
 SAMPLES_KEPT = timedelta(days=400)
 YOUNG = timedelta(days=1)
@@ -66,7 +66,7 @@ class Lost:
 
     @property
     def can_be_made_again(self) -> bool:
-        return self.kind in (Kind.ANALYSIS, Kind.BASES, Kind.PREVIEWS)
+        return self.kind in (Kind.ANALYSIS, Kind.BASES, Kind.MOUTHS, Kind.PREVIEWS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +153,9 @@ def owners(blob: MediaBlob) -> Iterator[str]:
         yield export.name
     for base in TeamBase.objects.filter(blob=blob).select_related("team"):
         yield str(base)
+    for column in ("blob", "checkpoint", "picture"):
+        for model in MouthModel.objects.filter(**{column: blob}).select_related("footage__presenter"):
+            yield f"{model.footage.presenter.name} / {model}"
 
 
 def mend(*, actor: User | None = None) -> tuple[Checked, int]:
@@ -181,6 +184,7 @@ def _make_again(lost: Iterable[MediaBlob]) -> int:
     waiting = 0
     lost = list(lost)
     bases.lost(lost)
+    mouths.lost(lost)
     for blob in lost:
         RenderVersion.objects.filter(poster=blob).update(poster=None)
         for column in ("preview", "poster", "filmstrip", "analysis"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from projects.services import upkeep
 from rendering.selectors import retention as plans
 from rendering.selectors.retention import Plan
-from rendering.services import bases, retention, storage
+from rendering.services import bases, mouths, retention, storage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ def keep_house() -> Kept:
     """Remove what the rules let go and what nothing needs, and note what is left."""
     gone = retention.apply(plans.plan())
     bases.let_go()
+    mouths.let_go()
     bases.consider_all()
     kept = Kept(gone=gone, cleaned=upkeep.clean_media())
     storage.take_sample()

@@ -31,6 +31,7 @@ KINDS: dict[str, str | Promise] = {
     Kind.EXPORTS: gettext_lazy("ZIPs"),
     Kind.ANALYSIS: gettext_lazy("Analyses"),
     Kind.BASES: gettext_lazy("Learnt models"),
+    Kind.MOUTHS: gettext_lazy("Mouth models"),
     Kind.PREVIEWS: gettext_lazy("Previews and pictures"),
     Kind.UNUSED: pgettext_lazy("stored files", "No longer needed"),
     "uploads": gettext_lazy("Uploads under way"),

@@ -1,0 +1,280 @@
+"""A presenter's own mouth model: asking for one, stopping, removing, which one is used, and when one is due by itself.
+
+The work itself is claimed by machines that render (``rendering.training``), reported and handed on like an analysis
+(``projects.services.analysis``, kind ``mouths``); what they hand in is kept by ``rendering.services.mouths_kept``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
+
+from projects.access import require
+from projects.models import USABLE, AnalysisState, Footage, MediaBlob, MouthModel, Role, Team
+from projects.problems import HeyGemError
+from projects.services import analysis, audit, disk
+from projects.services.waking import wake_renderers
+from rendering import capabilities, queue, training
+from rendering.fingerprint import ENGINE_VERSION, fingerprint
+from rendering.models import UNFINISHED, JobState, Preset, RenderJob, RenderVersion, ability
+from rendering.services import limits
+
+NEURAL = Preset.Backend.NEURAL.value
+MIN_SECONDS = 15.0
+"""Of footage in which the face is followed. The gate wants as many in which it can be learnt from."""
+NO_MOUTH_TIER = "C"
+"""Footage in which the mouth never opens."""
+NONE, NOT_GOOD, STALE, TIER = "no_mouths", "mouths_not_good", "stale_mouths", "footage_tier"
+"""Why footage is not drawn with a mouth model: the engine's codes."""
+TOO_LITTLE = "mouths_too_little"
+REMOVED, CANCELLED = "mouths_removed", "cancelled"
+AGAIN_AFTER = timedelta(days=1)
+"""When machines were at fault, by itself."""
+HAD_THEIR_SAY = (NOT_GOOD, TOO_LITTLE, TIER, REMOVED, CANCELLED)
+"""After these nothing is begun again by itself with the same engine."""
+BEING_MADE = (AnalysisState.WAITING, AnalysisState.RUNNING)
+LOOKED_THROUGH = 500
+"""Footage, that rendered last first, among which one is sought that has no model."""
+
+
+# Which one is used
+
+
+def current_of(footage: Iterable[Footage]) -> dict[int, MouthModel]:
+    """The models that new renders of these use, by the footage's primary key. One query."""
+    wanted = {item.pk: item for item in footage}
+    good = MouthModel.objects.filter(footage__in=wanted, state=AnalysisState.READY, archived_at=None)
+    good = good.filter(engine=ENGINE_VERSION).exclude(blob=None).defer("log").order_by("pk")
+    return {model.footage_id: model for model in good if is_of(model, wanted[model.footage_id])}
+
+
+def current(footage: Footage) -> MouthModel | None:
+    """The model that new renders of ``footage`` use; None: ``exemplar`` draws it."""
+    return current_of([footage]).get(footage.pk)
+
+
+def is_of(model: MouthModel, footage: Footage) -> bool:
+    """Whether it was learnt from the face that is the presenter's now, as the same tracker followed it."""
+    return model.face == footage.chosen_face and model.tracker == footage.analysis_tracker
+
+
+def lacking(footage: Footage) -> str:
+    """Code of why ``footage`` has no model to be drawn with; empty: it has one."""
+    if current(footage) is not None:
+        return ""
+    if footage.tier == NO_MOUTH_TIER:
+        return TIER
+    made = MouthModel.objects.filter(footage=footage)
+    if made.filter(state=AnalysisState.READY).exists():  # of another engine, face or tracker
+        return STALE
+    return NOT_GOOD if made.filter(error_code=NOT_GOOD).exists() else NONE
+
+
+def newest(footage: Footage) -> MouthModel | None:
+    """The last that was asked for, whatever became of it."""
+    return MouthModel.objects.filter(footage=footage).select_related("picture", "blob").order_by("-pk").first()
+
+
+# What people do
+
+
+def refusal(footage: Footage) -> str:
+    """Code of why nothing can be learnt from ``footage`` now; empty: it can."""
+    if footage.archived_at is not None or footage.presenter.archived_at is not None:
+        return "mouths_put_away"
+    if not footage.is_usable:
+        return "mouths_not_analysed"
+    if footage.tier == NO_MOUTH_TIER:
+        return TIER
+    followed = (footage.duration_s or 0.0) * float(footage.figures.get("tracked", 1.0))
+    return TOO_LITTLE if followed < MIN_SECONDS else ""
+
+
+@transaction.atomic
+def start(*, actor: User, footage: Footage) -> MouthModel:
+    """Have a model learnt from ``footage``. The one in use stays until the new one is better than nothing.
+
+    Raises what :func:`refusal` says, ``mouths_being_made``, ``team_storage_spent`` or ``no_room``.
+    """
+    team = footage.presenter.team
+    require(actor, team, Role.CREATOR)
+    if why := refusal(footage):
+        raise HeyGemError(why, name=footage.name)
+    limits.check_room(team)
+    if not disk.has_room():
+        raise HeyGemError("no_room")
+    made = _ask(footage, created_by=actor)
+    if made is None:
+        # One that a machine wanted by itself becomes this person's: it goes before renders in due time.
+        own = MouthModel.objects.filter(footage=footage, state__in=BEING_MADE, automatic=True)
+        if not own.update(automatic=False, created_by=actor, created_at=timezone.now()):
+            raise HeyGemError("mouths_being_made")
+        made = MouthModel.objects.get(footage=footage, state__in=BEING_MADE)
+    audit.record(action="mouths.started", actor=actor, team=team, subject=made, label=footage.name)
+    return made
+
+
+def _ask(footage: Footage, **about: object) -> MouthModel | None:
+    """None: one is being made already."""
+    try:
+        with transaction.atomic():
+            made = MouthModel.objects.create(
+                footage=footage,
+                engine=ENGINE_VERSION,
+                face=footage.chosen_face,
+                tracker=footage.analysis_tracker,
+                **about,
+            )
+            wake_renderers()
+    except IntegrityError:
+        return None
+    return made
+
+
+@transaction.atomic
+def cancel(*, actor: User, footage: Footage) -> None:
+    """Stop what is being learnt; a machine at it notices in a second or so. The model in use stays."""
+    team = footage.presenter.team
+    require(actor, team, Role.CREATOR)
+    if _stop(MouthModel.objects.filter(footage=footage), CANCELLED):
+        audit.record(action="mouths.cancelled", actor=actor, team=team, subject=footage)
+
+
+def _stop(models: QuerySet[MouthModel], code: str) -> int:
+    over = {"error_code": code, "checkpoint": None, "eta_s": None}
+    return models.filter(state__in=BEING_MADE).update(**analysis.settled(AnalysisState.REFUSED), **over)
+
+
+@transaction.atomic
+def remove(*, actor: User, footage: Footage) -> None:
+    """Forget what was learnt of ``footage``. Waiting jobs go on with ``exemplar``; it is not learnt again by itself."""
+    team = footage.presenter.team
+    require(actor, team, Role.CREATOR)
+    kept = MouthModel.objects.filter(footage=footage, state=AnalysisState.READY).exclude(blob=None)
+    label = ", ".join(model.identity for model in kept)
+    if _put_away(kept):
+        audit.record(action="mouths.removed", actor=actor, team=team, subject=footage, label=label)
+
+
+def _put_away(models: QuerySet[MouthModel]) -> int:
+    """Their files go, and the rows say so."""
+    gone = list(models.values_list("pk", flat=True))
+    _go_on_without(gone)
+    emptied = {"blob": None, "picture": None, "state": AnalysisState.REFUSED, "error_code": REMOVED}
+    return MouthModel.objects.filter(pk__in=gone).update(**emptied)
+
+
+@transaction.atomic
+def stop_learning(team: Team) -> None:
+    """The team does not let machines learn any more: what they did by themselves goes, and what was begun with another
+    presenter's. What a person had learnt from that presenter's footage alone stays."""
+    taken = MouthModel.objects.filter(footage__presenter__team=team).filter(Q(automatic=True) | Q(borrowed=True))
+    _stop(taken, CANCELLED)
+    _put_away(taken.filter(state=AnalysisState.READY).exclude(blob=None))
+
+
+def _go_on_without(gone: Iterable[int]) -> None:
+    """Jobs that wait for one of these are drawn without it, and say so in their fingerprint."""
+    waiting = RenderJob.objects.filter(state__in=[JobState.QUEUED, JobState.HELD], mouths__in=gone)
+    for job in waiting.select_related("batch", "footage__blob", "take__blob", "take__script_version", "base"):
+        job.mouths = None
+        weights = capabilities.weights_for(job.options).identity
+        base = job.base.identity if job.base else ""
+        mark = fingerprint(job.footage, job.take, job.options, base=base, weights=weights)
+        RenderJob.objects.filter(pk=job.pk).update(mouths=None, fingerprint=mark, backend=ability(job.options))
+
+
+# By itself
+
+
+def due() -> Iterator[Footage]:
+    """Footage that a card with nothing else to do may learn from: used for videos, of a team that learns, and without
+    a model of this engine. The team comes first that had this done longest ago; of its footage what was used last."""
+    of_team = MouthModel.objects.filter(footage__presenter__team=OuterRef("presenter__team"), automatic=True).order_by()
+    last = of_team.values("footage__presenter__team").annotate(at=Max("created_at")).values("at")
+    used = RenderVersion.objects.filter(footage=OuterRef("pk")).order_by().values("footage")
+    rows = Footage.objects.filter(
+        state__in=USABLE,
+        analysis__isnull=False,
+        analysis_engine=ENGINE_VERSION,
+        archived_at=None,
+        duration_s__gte=MIN_SECONDS,
+        presenter__archived_at=None,
+        presenter__team__learns=True,
+        presenter__team__share__paused_at=None,
+    ).exclude(Exists(MouthModel.objects.filter(footage=OuterRef("pk"), state__in=BEING_MADE)))
+    rows = rows.annotate(last=Subquery(last), used=Subquery(used.annotate(pk_=Max("pk")).values("pk_")))
+    rows = rows.exclude(used=None).order_by(F("last").asc(nulls_first=True), "-used")
+    for footage in rows.select_related("presenter__team").defer("speech_spans", "findings")[:LOOKED_THROUGH]:
+        if not refusal(footage) and not _had_its_say(footage):
+            yield footage
+
+
+def _had_its_say(footage: Footage) -> bool:
+    """Whether this engine has learnt from this face, or found that it cannot."""
+    made = MouthModel.objects.filter(footage=footage, engine=ENGINE_VERSION).defer("log").order_by("-pk")
+    last = next((model for model in made if is_of(model, footage)), None)
+    if last is None:
+        return False
+    if last.state == AnalysisState.REFUSED and last.error_code not in HAD_THEIR_SAY:
+        return last.analysed_at is not None and timezone.now() - last.analysed_at < AGAIN_AFTER
+    return True
+
+
+def consider_all() -> int:
+    """Once a minute: at most one training for each card that is idle. Returns how many were begun."""
+    if not settings.MOUTHS_AUTOMATIC:
+        return 0
+    room = len(training.idle_cards()) - training.waiting().count()
+    if room <= 0 or queue.startable():
+        return 0
+    begun = 0
+    for footage in due():
+        if begun == room:
+            break
+        begun += _ask(footage, automatic=True) is not None
+    return begun
+
+
+def tidy() -> int:
+    """Once a minute: what waits in vain. Footage that was put away or refused teaches nothing. Returns how many."""
+    waiting = MouthModel.objects.filter(state=AnalysisState.WAITING)
+    put_away = Q(footage__archived_at__isnull=False) | Q(footage__presenter__archived_at__isnull=False)
+    stopped = _stop(waiting.filter(pk__in=waiting.filter(put_away).values("pk")), CANCELLED)
+    for model in waiting.filter(footage__state=AnalysisState.REFUSED).select_related("footage"):
+        stopped += _stop(waiting.filter(pk=model.pk), model.footage.error_code)
+    return stopped
+
+
+# What the upkeep does
+
+
+def let_go() -> int:
+    """Files of models that newer ones replaced, once no unfinished job wants them. Returns how many; cleaning does the
+    rest."""
+    wanted = RenderJob.objects.filter(state__in=UNFINISHED, mouths=OuterRef("pk"))
+    return MouthModel.objects.exclude(archived_at=None).exclude(blob=None).exclude(Exists(wanted)).update(blob=None)
+
+
+@transaction.atomic
+def lost(blobs: Iterable[MediaBlob]) -> int:
+    """Models whose files the storage has lost are learnt again; a lost checkpoint or picture is done without.
+
+    Returns how many are learnt again.
+    """
+    asked = list(blobs)
+    MouthModel.objects.filter(checkpoint__in=asked).update(checkpoint=None, checkpoint_step=0)
+    MouthModel.objects.filter(picture__in=asked).update(picture=None)
+    gone = MouthModel.objects.filter(blob__in=asked)
+    models = list(gone.select_related("footage__presenter__team"))
+    _go_on_without(model.pk for model in models)
+    gone.delete()
+    wanted = [model for model in models if model.archived_at is None]
+    again = [_ask(model.footage, automatic=model.automatic, created_by=model.created_by) for model in wanted]
+    return sum(made is not None for made in again)
