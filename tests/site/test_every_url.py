@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import base64
+import copy
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from http.cookies import SimpleCookie
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
+from pytest_django.fixtures import Settings
 
 from projects.models import Membership, Role, Team
 from projects.services import teams, tokens, uploads, webhooks
@@ -308,19 +314,26 @@ def patterns(resolver: URLResolver | None = None, namespace: str = "") -> Iterat
             yield from patterns(entry, f"{namespace}{entry.namespace}:" if entry.namespace else namespace)
 
 
+@functools.cache
+def routes() -> dict[str, str]:
+    return dict(patterns())
+
+
 @dataclass
 class World:
     """One of everything that ``team`` keeps, and who asks for it."""
 
     team: Team
     people: dict[str, User | None]
+    signed_in: dict[str, SimpleCookie]
+    """What the browser of each of them keeps, and an operator's."""
     things: dict[str, str]
     """By the first word of an address."""
     member: int
     token: str
 
     def address(self, name: str) -> str:
-        route = dict(patterns())[name]
+        route = routes()[name]
         first = route.removeprefix("farm/").removeprefix("t/<str:team_id>/").split("/")[0]
         known: dict[str, Any] = {"team_id": self.team.public_id, "number": self.member, "token": self.token}
         known |= {"name": "clip.mp4", "public_id": self.things.get(first, "")}
@@ -399,9 +412,12 @@ PRESET = {
 }
 
 
-@pytest.fixture
-def world(team, alice, mona, bob, rita, victor, charlie, settings) -> World:
-    settings.ANALYSIS_TASK = "rendering.tasks.analyse"
+def build() -> World:
+    alice, charlie = factories.user("alice"), factories.user("charlie")
+    team = factories.team("Alice's team", owner=alice)
+    factories.team("Charlie's team", owner=charlie)
+    roles = {"victor": Role.VIEWER, "rita": Role.REVIEWER, "bob": Role.CREATOR, "mona": Role.MANAGER}
+    victor, rita, bob, mona = (factories.member(team, role, name) for name, role in roles.items())
     # Of four cells one is done, one has failed, one waits and one is empty.
     project = making.ready_project(team)
     cells = [
@@ -427,9 +443,11 @@ def world(team, alice, mona, bob, rita, victor, charlie, settings) -> World:
     delivery = webhooks.ping(actor=alice, webhook=hook)
     api_token, _secret = tokens.create_token(actor=alice, name="Robot", scope="read")
     people = dict(zip(PEOPLE, (None, charlie, victor, rita, bob, mona, alice), strict=True))
+    operator = factories.user("olga", is_staff=True)
     return World(
         team=team,
         people=people,
+        signed_in={name: browser(user).cookies for name, user in (people | {"operator": operator}).items()},
         things={
             "projects": project.public_id,
             "presenters": footage.presenter.public_id,
@@ -456,9 +474,38 @@ def world(team, alice, mona, bob, rita, victor, charlie, settings) -> World:
     )
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what ``town`` keeps lies."""
+    return tmp_path_factory.mktemp("town")
+
+
+@pytest.fixture(autouse=True)
+def media(settings: Settings, folder: Path) -> Path:
+    settings.CACHE_ROOT, settings.MEDIA_ROOT = folder / "cache", folder
+    settings.ANALYSIS_TASK = "rendering.tasks.analyse"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def town(folder: Path, django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
+    """Made once for two hundred addresses, in a transaction that holds those of all tests and is never committed."""
+    given = override_settings(MEDIA_ROOT=folder, ANALYSIS_TASK="rendering.tasks.analyse")
+    with django_db_blocker.unblock(), given, transaction.atomic():
+        yield build()
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def world(town: World, db: None) -> World:
+    """What a test does to it is taken back."""
+    return town
+
+
 def ask(world: World, method: str, name: str, person: str) -> Any:
     """The answer; whatever it changed is taken back."""
-    client = browser(world.people[person])
+    client = Client()
+    client.cookies = copy.deepcopy(world.signed_in[person])
     call: Callable[..., Any] = getattr(client, method.lower())
     data: Any = b"" if method == "PATCH" else world.form(method, name)
     more: dict[str, Any] = {}
@@ -483,27 +530,27 @@ def test_everybody_is_answered_as_their_role_allows(world, method, name, expecte
 
 @pytest.mark.parametrize(("method", "name", "expected"), rows(OPERATORS), ids=lambda value: str(value))
 def test_the_farm_is_there_for_operators_alone(world, method, name, expected):
-    world.people["operator"] = factories.user("olga", is_staff=True)
     nobody, others, operator = expected
-    answers = {person: ask(world, method, name, person).status_code for person in world.people}
+    answers = {person: ask(world, method, name, person).status_code for person in world.signed_in}
     assert answers == dict.fromkeys(PEOPLE, others) | {"nobody": nobody, "operator": operator}
 
 
 @pytest.mark.parametrize(("method", "name", "expected"), rows(OPEN), ids=lambda value: str(value))
-def test_what_is_open_to_anybody_is_and_tells_nothing(alice, method, name, expected):
-    route = dict(patterns())[name]
+def test_what_is_open_to_anybody_is_and_tells_nothing(world, method, name, expected):
+    route = routes()[name]
     words = {"token": "x", "key": "x", "uidb36": "x"}
     address = reverse(name, kwargs={word: words[word] for word in re.findall(r"<(?:\w+:)?(\w+)>", route)})
-    clients = [browser(), browser(alice)]
+    clients = [browser(), browser(world.people["owner"])]
     assert [getattr(client, method.lower())(address).status_code for client in clients] == expected
 
 
 def test_every_url_is_in_a_table():
     known = {name for _method, name, _expected in rows(TABLE) + rows(OPERATORS) + rows(OPEN)}
-    assert {name for name, _route in patterns()} == known
+    assert set(routes()) == known
 
 
-def test_somebody_else_s_session_of_a_team_ends_with_their_membership(world, bob):
+def test_somebody_else_s_session_of_a_team_ends_with_their_membership(world):
+    bob = world.people["creator"]
     client = browser(bob)
     address = world.address("projects:presenters")
     assert client.get(address).status_code == 200
@@ -511,8 +558,9 @@ def test_somebody_else_s_session_of_a_team_ends_with_their_membership(world, bob
     assert client.get(address).status_code == 404
 
 
-def test_a_thing_of_one_team_is_not_found_through_another(world, charlie):
+def test_a_thing_of_one_team_is_not_found_through_another(world):
     """Being somebody in one team opens nothing in another, whatever the address says."""
+    charlie = world.people["stranger"]
     theirs = charlie.teams.get()
     client = browser(charlie)
     assert client.get(reverse("projects:presenters", args=[theirs.public_id])).status_code == 200
@@ -535,22 +583,22 @@ def operator_pages() -> list[str]:
     return pages
 
 
-def test_nobody_but_operators_opens_the_operators_pages(alice):
+def test_nobody_but_operators_opens_the_operators_pages(world):
     pages = operator_pages()
     assert len(pages) > 20
-    for client in (browser(), browser(alice)):
+    for client in (browser(), browser(world.people["owner"])):
         for page in pages:
             answer = client.get(page)
             assert (page, answer.status_code) == (page, 302)
             assert answer["Location"].startswith("/admin/login/")
 
 
-def test_a_form_without_the_page_s_token_changes_nothing(bob, team):
+def test_a_form_without_the_page_s_token_changes_nothing(world):
     client = Client(enforce_csrf_checks=True)
-    client.force_login(bob, backend="django.contrib.auth.backends.ModelBackend")
-    answer = client.post(reverse("projects:presenter_new", args=[team.public_id]), {"name": "Eve"})
+    client.force_login(world.people["creator"], backend="django.contrib.auth.backends.ModelBackend")
+    answer = client.post(reverse("projects:presenter_new", args=[world.team.public_id]), {"name": "Eve"})
     assert answer.status_code == 403
-    assert not team.presenters.exists()
+    assert not world.team.presenters.filter(name="Eve").exists()
 
 
 def test_an_expired_invitation_is_gone_for_everybody(world):
