@@ -40,7 +40,13 @@ TOGETHER = (
     "tests/rendering/test_three_hosts.py",
     "tests/site/test_up.py",
 )
-"""Tests that start whole sites: one after the other, so that two cores are not asked for six."""
+"""Tests that start whole sites: one after the other, so that two cores are not asked for six; and before all others,
+because no other worker can shorten this queue."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER))
 
 
 class ByFile(LoadScopeScheduling):

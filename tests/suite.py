@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PY = sys.executable
 MANAGE = [PY, "-m", "django"]
-# Two of everything, and the math libraries single-threaded, so that two cores are shared and not fought over.
+# The math libraries single-threaded, so that two cores are shared and not fought over.
 ENV = {
     **os.environ,
     "DJANGO_SETTINGS_MODULE": "tests.settings",
@@ -34,6 +34,7 @@ CHECKS: list[tuple[str, list[str]]] = [
     ("mypy of the client", [PY, "-m", "mypy", "--config-file", "client/pyproject.toml", "client/heygem_client"]),
 ]
 MAX_WORKERS = 4
+"""One more than there are cores: whoever runs the tests of whole sites waits for these most of the time."""
 
 
 def run_check(name: str, argv: list[str]) -> bool:
@@ -62,7 +63,7 @@ def absences() -> list[str]:
 def pytest_arguments(chosen: list[str]) -> list[str]:
     if chosen:
         return chosen
-    workers = max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0))))
+    workers = max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) + 1))
     return ["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder", "-q", "--durations=10"]
 
 

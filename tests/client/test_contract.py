@@ -17,7 +17,7 @@ from heygem_client.client import HeyGem
 from heygem_client.endpoints import Endpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-DESCRIBED = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
+DESCRIBED = yaml.load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 SCHEMAS = DESCRIBED["components"]["schemas"]
 PLAIN = {"string": str, "integer": int, "number": float, "boolean": bool}
 ANSWERS = [

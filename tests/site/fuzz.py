@@ -145,7 +145,9 @@ def fuzz(asker: Asker, *, examples: int, tag: str = "", wrongly: bool = True, se
             },
         }
     )
-    schema = schemathesis.openapi.from_dict(yaml.safe_load(SNAPSHOT.read_text(encoding="utf-8")), config=config)
+    schema = schemathesis.openapi.from_dict(
+        yaml.load(SNAPSHOT.read_text(encoding="utf-8"), yaml.CSafeLoader), config=config
+    )
     schema.app = WSGIHandler()
     WSGI_TRANSPORT.__class__ = InProcess
     asked = schema.include(tag=tag) if tag else schema
