@@ -17,7 +17,7 @@ from rendering.engine.neural.crops import Crops
 from rendering.engine.neural.draw import FADED, LASTING, Network, NeuralMouths, able, lasting
 from rendering.engine.neural.footage import GAIN
 from rendering.engine.neural.measure import measure
-from rendering.engine.neural.net import MouthNet
+from rendering.engine.neural.net import MouthNet, composite
 
 COUNT, SIZE = 6, 128
 
@@ -95,6 +95,18 @@ def test_frames_drawn_together_are_those_drawn_one_by_one(filmed, scene, network
     single, together = (_drawn(filmed, scene, network, count)[0] for count in (1, 4))
     for a, b in zip(single, together, strict=True):
         assert np.abs(a.y.astype(int) - b.y).max() <= 2  # bfloat16 adds up in another order
+
+
+def test_what_is_drawn_in_half_as_many_bits_is_the_same_to_a_grey_level(scene, filmed, network):
+    maker = NeuralMouths(scene, network)
+    frames = _frames(filmed)
+    given = [maker._fed(frame, t, maker._under.composer.begin(frame, t)) for t, frame in enumerate(frames)]
+    maker.close()
+    seen, condition = (np.stack(part) for part in zip(*given, strict=True))
+    with torch.inference_mode():
+        parts = [torch.from_numpy(part) for part in (seen, condition)]
+        exact = 255 * composite(network.net(*parts), parts[0]).permute(0, 2, 3, 1).numpy()
+    assert np.abs(network.draw(seen, condition) - exact).max() < 1.5
 
 
 def test_a_head_turned_as_it_never_was_keeps_the_exemplars_mouth(filmed, scene, lips, network):

@@ -223,6 +223,16 @@ def test_a_training_on_a_machine_that_slows_down_ends_all_the_same(lessons, tmp_
     assert clock.now < 1.4 * 30
 
 
+def test_who_is_interrupted_again_and_again_gets_on(lessons, tmp_path, clock):
+    clock.step_s = 8.0
+    schedule = dataclasses.replace(SHORT, checkpoint_every=100)
+    with pytest.raises(StoppedError):
+        train(lessons, tmp_path / "t", schedule, report=_stop_at(3))
+    steps = []
+    train(lessons, tmp_path / "t", schedule, show=lambda each: steps.append(each.step))
+    assert steps[0] == 3, "kept after two steps: 16 seconds"
+
+
 def test_a_training_begins_with_the_weights_of_another(lessons, tmp_path):
     first = train(lessons, tmp_path / "first", SHORT)
     at_once = dataclasses.replace(SHORT, max_seconds=0)

@@ -39,6 +39,8 @@ REMEMBERED = 50
 DIVERGED = 3.0
 """Times their median that counts as having gone astray."""
 SHOWN = 6
+KEPT_S = 15.0
+"""Seconds after which a checkpoint is kept also between two that are due: who is often interrupted gets on, too."""
 TIMED = 20
 """Steps after which a training whose time is limited knows how many fit into it."""
 USED, LATE = 0.9, 1.25
@@ -155,6 +157,7 @@ class _Training:
         self.optimiser = self._optimiser()
         self.step, self.spent_s, self.slowed, self.rolled_back = 0, 0.0, 1.0, 0
         self.took: list[float] = []
+        self.kept_at = time.monotonic()
         self.recent: list[float] = []
         self.history: list[tuple[int, float]] = []
         self._resume()
@@ -175,7 +178,8 @@ class _Training:
             if self.step % schedule.validate_every == 0 or self.step == schedule.steps:
                 picture = self._validate()
             self.spent_s = before + time.monotonic() - began
-            if self.step % schedule.checkpoint_every == 0 or self.step == schedule.steps:
+            late = time.monotonic() - self.kept_at >= KEPT_S
+            if late or self.step % schedule.checkpoint_every == 0 or self.step == schedule.steps:
                 self._keep()
             left = self.spent_s / self.step * (schedule.steps - self.step)
             psnr = self.history[-1][1] if self.history else None
@@ -291,6 +295,7 @@ class _Training:
         }
         with scratch.replacing(self.checkpoint) as part:
             torch.save(state, part)
+        self.kept_at = time.monotonic()
 
     def _resume(self) -> None:
         """Go on where the checkpoint ended, if there is one of these lessons and this schedule."""
