@@ -236,6 +236,8 @@ SITE_URL = env.address("SITE_URL").rstrip("/")  # before the links in what webho
 ENGINE_COMMAND = env.command("ENGINE_COMMAND", default=[sys.executable, "-m", "rendering.engine", "serve"])
 ENGINE_DEVICE = env.device("ENGINE_DEVICE")  # for what runs networks: the card where there is one
 ENGINE_CODECS = env.choice("ENGINE_CODECS", default="auto", of=("auto", "software"))  # the card's, where they open
+ENGINE_DEVICE_MEMORY_MB = env.integer("ENGINE_DEVICE_MEMORY_MB", default=0, low=0)  # of a card; 0: all of it
+ENGINE_GRAPHS = env.boolean("ENGINE_GRAPHS", default=False)  # networks replayed from CUDA graphs
 ENGINE_SEGMENTS = env.integer("ENGINE_SEGMENTS", default=0, high=64)  # encoded beside each other; 0: by the cores
 WAV2LIP_CHECKPOINT = env.regular_file("WAV2LIP_CHECKPOINT")  # the operator's own, under its own licence
 WAV2LIP_BATCH = env.integer("WAV2LIP_BATCH", default=0, high=512)  # frames drawn together; 0: as fits the device

@@ -14,7 +14,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Batched:
-    """Calls ``net`` with (together, ...) float32: fewer are filled up with zeros, so that no shape is ever new.
+    """Calls ``net`` with (together, ...): fewer are filled up with zeros, so that no shape is ever new.
 
     ``together`` is halved when the device has no memory for so many, and stays so.
     """
@@ -25,7 +25,7 @@ class Batched:
         self._net, self._device, self.together = net, where, together
 
     def __call__(self, *given: Array) -> list[Array]:
-        """``given``, each (n, ...) float32, n >= 1 -> what the network answers, each (n, ...) float32.
+        """``given``, each (n, ...), n >= 1 -> what the network answers, each (n, ...), numbers in float32.
 
         Raises ``device_error``, and torch's ``OutOfMemoryError`` when not even one fits.
         """
@@ -47,12 +47,16 @@ class Batched:
 
     def _batch(self, given: Sequence[Array]) -> list[Array]:
         count = len(given[0])
-        filled = [np.zeros((self.together, *part.shape[1:]), np.float32) for part in given]
-        for whole, part in zip(filled, given, strict=True):
-            whole[:count] = part
         # TF32 would keep ten bits of a number: the card is to answer what the processor answers.
         exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
         with torch.inference_mode(), exact:
-            answer = self._net(*(torch.from_numpy(part).to(self._device) for part in filled))
+            answer = self._net(*(self._filled(torch.from_numpy(part)) for part in given))
             several = [answer] if isinstance(answer, torch.Tensor) else answer
-            return [one[:count].float().cpu().numpy() for one in several]
+            return [(one.float() if one.is_floating_point() else one)[:count].cpu().numpy() for one in several]
+
+    def _filled(self, part: torch.Tensor) -> torch.Tensor:
+        """``part`` (n, ...) on the device, with zeros up to :attr:`together` of them."""
+        # A card fetches pinned memory by itself, while this thread goes on.
+        whole = torch.zeros((self.together, *part.shape[1:]), dtype=part.dtype, pin_memory=self._device.type == "cuda")
+        whole[: len(part)] = part
+        return whole.to(self._device, non_blocking=True)

@@ -15,6 +15,9 @@ VARIABLE = "ENGINE_DEVICE"
 """``auto`` (a graphics card where there is one), ``cpu``, ``cuda`` or ``cuda:1``; or :data:`FAKE`."""
 FAKE = "fake"
 """The processor taken for a card: batches and announcements are a card's. To try an installation without one."""
+MEMORY = "ENGINE_DEVICE_MEMORY_MB"
+"""Of a card, what networks and their pictures may take in this process; 0 or nothing: all of it. What does not fit
+is drawn in smaller batches."""
 CARDS = tuple(Path("/dev") / name for name in ("nvidiactl", "dxg", "kfd", "nvhost-ctrl"))
 """Without any of these Linux has no card that torch could use."""
 
@@ -24,7 +27,7 @@ def asked() -> str:
 
 
 def chosen() -> torch.device:
-    """The device that the environment asks for. Raises ``device_error`` when it is not there."""
+    """The device that the environment asks for, its memory bounded. Raises ``device_error`` when it is not there."""
     import torch
 
     name = asked()
@@ -36,7 +39,15 @@ def chosen() -> torch.device:
         raise EngineError("device_error", f"{VARIABLE}={name}") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise EngineError("device_error", f"{VARIABLE}={name}, of {torch.cuda.device_count()} CUDA devices")
+    if device.type == "cuda" and (megabytes := int(os.environ.get(MEMORY) or 0)):
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(fraction(megabytes, total), device)
     return device
+
+
+def fraction(megabytes: int, total: int) -> float:
+    """The share that ``megabytes`` are of ``total`` bytes; never more than all of them."""
+    return min(1.0, (megabytes << 20) / total)
 
 
 def like_card(device: torch.device) -> bool:

@@ -57,6 +57,8 @@ def environment() -> dict[str, str]:
     return told | {
         "ENGINE_DEVICE": settings.ENGINE_DEVICE,
         "ENGINE_CODECS": settings.ENGINE_CODECS,
+        "ENGINE_DEVICE_MEMORY_MB": str(settings.ENGINE_DEVICE_MEMORY_MB),
+        "ENGINE_GRAPHS": str(int(settings.ENGINE_GRAPHS)),
         "ENGINE_SEGMENTS": str(settings.ENGINE_SEGMENTS),
         "WAV2LIP_CHECKPOINT": str(settings.WAV2LIP_CHECKPOINT or ""),
         "WAV2LIP_BATCH": str(settings.WAV2LIP_BATCH),

@@ -273,17 +273,23 @@ class Composer:
 
     def finish(self, frame: Frame, t: int, begun: Begun, picture: Array) -> None:
         """Lay ``picture`` (h, w, 3) uint8 over ``begun.box`` of ``frame``, with what gives way to it around."""
-        io = float(self._track.io[int(self._order[t])])
         canvas, inner = begun.canvas, begun.mask.full()
-        if begun.throat is None:
-            alpha = np.zeros(canvas.shape[:2], np.float32)
-        else:
-            alpha = Mask(begun.throat, begun.whole, io).full()
+        throat, beside_captions, weight = self.around(t, begun)
+        alpha = np.zeros(canvas.shape[:2], np.float32) if throat is None else throat.full()
         canvas[begun.inside] = cv2.blendLinear(picture, begun.own, inner, 1 - inner)
         alpha[begun.inside] = np.maximum(alpha[begun.inside], inner)
-        if len(self._captions):
-            alpha *= self._beside_captions(t, begun.lenders, begun.whole, io)
-        frame.blend(begun.whole, canvas, alpha * self._weight[t])
+        if beside_captions is not None:
+            alpha *= beside_captions
+        frame.blend(begun.whole, canvas, alpha * np.float32(weight))
+
+    def around(self, t: int, begun: Begun) -> tuple[Mask | None, Array | None, float]:
+        """What else counts in laying the mouth of output frame ``t``, over ``begun.whole``: the mask of what gives way
+        beside it, None where nothing does; (h, w) float32 0 or 1, what captions leave, None where there are none; and
+        the share of all of it, less beside frames that keep their own."""
+        io = float(self._track.io[int(self._order[t])])
+        throat = None if begun.throat is None else Mask(begun.throat, begun.whole, io)
+        keep = self._beside_captions(t, begun.lenders, begun.whole, io) if len(self._captions) else None
+        return throat, keep, float(self._weight[t])
 
     def share(self, t: int, begun: Begun) -> Array:
         """(h, w) float32 0..1 over ``begun.box``: how much captions, and frames without a face beside it,

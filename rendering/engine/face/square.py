@@ -33,7 +33,8 @@ class Square:
         self._steady, self._middle = track.steady, middle
         self._unit, self._window = unit, cv2.INTER_CUBIC if fine else cv2.INTER_LINEAR
         ramp = np.clip((np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / (EDGE * size), 0, 1)
-        self._edge = np.outer(ramp, ramp).astype(np.float32)
+        self.edge: Array = np.outer(ramp, ramp).astype(np.float32)
+        """(size, size) 0..1: how much counts of each pixel that is laid back."""
 
     def matrix(self, index: int) -> Array:
         """(2, 3) float64: pixels of the square to pixels of footage frame ``index``."""
@@ -53,10 +54,14 @@ class Square:
     def cut(self, frame: Frame, index: int) -> Array:
         """The square of ``frame``, footage frame ``index``, (size, size, 3) u8 BGR; beyond the picture its edge goes
         on."""
+        box = self.box(index)
+        return self.cut_box(frame.bgr(box), box, index)
+
+    def box(self, index: int) -> Box:
+        """The part of footage frame ``index`` that the square lies in."""
         matrix = self.matrix(index)
         corners = (self.size - 1) * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
-        box = box_around(corners @ matrix[:, :2].T + matrix[:, 2])
-        return self.cut_box(frame.bgr(box), box, index)
+        return box_around(corners @ matrix[:, :2].T + matrix[:, 2])
 
     def cut_box(self, picture: Array, box: Box, index: int) -> Array:
         """The square out of ``picture`` (h, w, 3) u8, which covers ``box`` of footage frame ``index``."""
@@ -81,9 +86,17 @@ class Square:
     def lay(self, drawn: Array, index: int, box: Box) -> tuple[Array, Array]:
         """``drawn`` (size, size, 3) where it belongs in ``box`` of footage frame ``index``, (h, w, 3) of its type; and
         how far the square covers each pixel, (h, w) float32 0..1."""
-        back = cv2.invertAffineTransform(self.matrix(index))
+        flags, back = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, self._back(index, box)
+        picture = cv2.warpAffine(drawn, back, box[2:], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return picture, self.covered(index, box)
+
+    def covered(self, index: int, box: Box) -> Array:
+        """How far the square covers each pixel of ``box`` of footage frame ``index``, (h, w) float32 0..1."""
+        back = self._back(index, box)
+        return cv2.warpAffine(self.edge, back, box[2:], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+    def _back(self, index: int, box: Box) -> Array:
+        """(2, 3): pixels of ``box`` to pixels of the square."""
+        back: Array = cv2.invertAffineTransform(self.matrix(index))
         back[:, 2] += back[:, :2] @ np.array(box[:2], float)
-        flags, size = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, (box[2], box[3])
-        picture = cv2.warpAffine(drawn, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        covered = cv2.warpAffine(self._edge, back, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        return picture, covered
+        return back

@@ -35,6 +35,10 @@ class Frame:
         """The same picture in planes of its own."""
         return Frame(copied(self.y, self.u, self.v), self.index, info)
 
+    def matrices(self) -> np.ndarray:
+        """(2, 3, 4) float64: affine from (y, u, v, 1) to (b, g, r), and from (b, g, r, 1) to (y, u, v)."""
+        return np.stack([self._to_bgr, self._from_bgr])
+
     def bgr(self, box: Box) -> np.ndarray:
         """The box as (h, w, 3) u8 BGR; beyond the picture's edge the edge is repeated."""
         x, y, width, height = box

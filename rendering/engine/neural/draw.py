@@ -15,19 +15,22 @@ import torch
 
 from rendering.engine import device
 from rendering.engine.batched import Batched
+from rendering.engine.card.graphs import captured
 from rendering.engine.face.compose import Begun, calmed, fade_in_out
 from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.points import JAW
 from rendering.engine.face.track import Track
 from rendering.engine.media.frame import Frame
 from rendering.engine.neural.batches import fed
+from rendering.engine.neural.card import Face, Laid, OnCard
 from rendering.engine.neural.crops import Crops, usable_frames, windows
 from rendering.engine.neural.footage import GAIN, lent_square
-from rendering.engine.neural.net import MouthNet, composite, quick
+from rendering.engine.neural.net import MouthNet, composite, drawing
 from rendering.engine.steps import Batch, Stepwise
 
 if TYPE_CHECKING:
     from rendering.engine.backends import Scene
+    from rendering.engine.card.faces import Region
 
 Array = np.ndarray[Any, Any]
 
@@ -52,8 +55,10 @@ class Network:
 
     def __init__(self, net: MouthNet, size: int, where: torch.device, together: int | None = None) -> None:
         """``size``: pixels a side of its squares; ``together``: of them in a batch, None: what suits the device."""
-        self.net, self.size, self._device = net.to(where, memory_format=torch.channels_last).eval(), size, where
-        self._batched = Batched(self._ask, where, together or (ON_CARD if device.like_card(where) else ON_CPU))
+        self.net, self.size, self.device = net.to(where, memory_format=torch.channels_last).eval(), size, where
+        self.ask = captured(self._ask, where)
+        """As :meth:`draw`, with what is on the device: -> (n, 3, s, s) 0..1, float32 or less."""
+        self._batched = Batched(self.ask, where, together or (ON_CARD if device.like_card(where) else ON_CPU))
 
     @property
     def together(self) -> int:
@@ -68,7 +73,7 @@ class Network:
 
     def _ask(self, seen: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         given = seen.contiguous(memory_format=torch.channels_last)
-        with quick(self._device):
+        with drawing(self.device):
             return composite(self.net(given, condition), given)
 
 
@@ -79,9 +84,13 @@ class _Work:
     begun: list[Begun | None]
     asked: list[int]
     """Places in the batch of the frames that the network is to draw."""
-    given: tuple[Array, Array] | None
+    given: tuple[Array, Array] | None = None
     """Of those, see :meth:`Network.draw`."""
     squares: dict[int, Array] = field(default_factory=dict)
+    faces: list[Face] = field(default_factory=list)
+    """The same on a card."""
+    prepared: tuple[list[Region], list[Array]] | None = None
+    laid: dict[int, Laid] = field(default_factory=dict)
 
 
 class NeuralMouths(Stepwise):
@@ -105,6 +114,10 @@ class NeuralMouths(Stepwise):
         fit = able(scene.track, self._crops)[scene.order] & (asked_too_much <= BEYOND_PLAN)
         self._share = fade_in_out(lasting(fit), FADED)
         self.steps = {"cut": self._cut, "network": self._ask, "compose": self._lay}
+        self._on_card = None
+        if device.like_card(network.device):
+            usual = float(np.nanmedian(scene.track.io))
+            self._on_card = OnCard(self._crops, network, usual, FINE * float(np.nanmax(scene.track.io)))
 
     def draw(self, frames: Sequence[Frame], first: int) -> list[Begun | None]:
         """The mouths of output frames ``first``, ``first + 1`` ... into ``frames``. Returns where each was laid."""
@@ -115,9 +128,14 @@ class NeuralMouths(Stepwise):
         first, frames = batch.first, batch.frames
         begun = [self._under.composer.begin(frame, t) for t, frame in enumerate(frames, first)]
         asked = [k for k, mouth in enumerate(begun) if mouth is not None and self._share[first + k] > 0]
-        given = [self._fed(frames[k], first + k, begun[k]) for k in asked]
-        stacked = [np.stack(part) for part in zip(*given, strict=True)]
-        batch.work = _Work(begun, asked, (stacked[0], stacked[1]) if asked else None)
+        batch.work = work = _Work(begun, asked)
+        if asked and self._on_card is not None:
+            work.faces = [self._face(frames[k], first + k, begun[k]) for k in asked]
+            work.prepared = self._on_card.prepared(work.faces)
+        elif asked:
+            given = [self._fed(frames[k], first + k, begun[k]) for k in asked]
+            seen, condition = (np.stack(part) for part in zip(*given, strict=True))
+            work.given = seen, condition
 
     def _ask(self, batch: Batch) -> None:
         work: _Work = batch.work
@@ -125,6 +143,10 @@ class NeuralMouths(Stepwise):
             drawn = zip(work.asked, self._network.draw(*work.given), strict=True)
             work.squares = {k: square for k, square in drawn if np.isfinite(square).all()}
             work.given = None
+        if work.prepared is not None and self._on_card is not None:
+            laid = zip(work.asked, self._on_card.draw(*work.prepared), strict=True)
+            work.laid = {k: each for k, each in laid if each is not None}
+            work.prepared = None
 
     def _lay(self, batch: Batch) -> None:
         work: _Work = batch.work
@@ -135,6 +157,11 @@ class NeuralMouths(Stepwise):
             if mouth is None:
                 continue
             t, picture = batch.first + k, mouth.picture
+            if k in work.laid:
+                work.laid[k].put_into(batch.frames[k], mouth)
+                covered = self._share[t] * self._crops.covered(int(self._order[t]), mouth.box)
+                batch.places[k] = mouth.box, mouth.mask, covered * composer.share(t, mouth)
+                continue
             if k in work.squares:
                 picture, covered = self._hybrid(work.squares[k], t, mouth)
                 batch.places[k] = mouth.box, mouth.mask, covered * composer.share(t, mouth)
@@ -147,6 +174,23 @@ class NeuralMouths(Stepwise):
         lent = lent_square(crops, begun.picture, begun.box, index).astype(np.float32) / np.float32(255)
         maps = crops.wanted(self._codes[t], index, begun.moved[JAW]).maps(crops.size)
         return fed(around, maps, lent), crops.condition(self._told[t], index)
+
+    def _face(self, frame: Frame, t: int, begun: Begun | None) -> Face:
+        assert begun is not None  # noqa: S101  (only asked where there is one)
+        index, crops, composer = int(self._order[t]), self._crops, self._under.composer
+        throat, keep, weight = composer.around(t, begun)
+        return Face(
+            frame=frame,
+            index=index,
+            begun=begun,
+            throat=throat,
+            keep=keep,
+            maps=crops.wanted(self._codes[t], index, begun.moved[JAW]).maps(crops.size),
+            condition=crops.condition(self._told[t], index),
+            weight=weight,
+            share=float(self._share[t]),
+            finest=FINE * float(self._io[index]),
+        )
 
     def _hybrid(self, square: Array, t: int, begun: Begun) -> tuple[Array, Array]:
         """The picture for the box, (h, w, 3) u8: what was drawn, its finest detail that of the lent mouth. And how much

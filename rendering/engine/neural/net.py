@@ -25,6 +25,8 @@ TOLD = 96
 TAIL = 16
 FULL_SIZE = 16
 """Channels at the square's own size."""
+BFLOAT16_CAPABILITY = 8
+"""The first generation of CUDA devices that computes in it."""
 PARAMETERS = {2: 2_744_068, 4: 4_837_764}
 
 
@@ -107,6 +109,13 @@ def composite(drawn: Tensor, seen: Tensor) -> Tensor:
     # The context is already weighed by what the hole leaves of it.
     result: Tensor = seen[:, :3] + drawn * seen[:, 3:4]
     return result
+
+
+def drawing(device: torch.device) -> torch.autocast:
+    """As :func:`quick`, but float16 on cards from before bfloat16, which could not learn with it."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < BFLOAT16_CAPABILITY:
+        return torch.autocast("cuda", dtype=torch.float16)
+    return quick(device)
 
 
 def quick(device: torch.device) -> torch.autocast:

@@ -16,6 +16,7 @@ import torch
 
 from rendering.engine import device
 from rendering.engine.batched import Batched
+from rendering.engine.card.graphs import captured
 from rendering.engine.face.blend import LEAST_ALPHA, Colour
 from rendering.engine.media.frame import Frame
 from rendering.engine.steps import Batch, Stepwise
@@ -40,7 +41,7 @@ class Network:
 
     def __init__(self, loaded: checkpoint.Loaded, where: torch.device, together: int) -> None:
         self.net, self.weights = loaded.net, loaded.identity
-        self._batched = Batched(loaded.net, where, together)
+        self._batched = Batched(captured(loaded.net, where), where, together)
 
     @property
     def together(self) -> int:

@@ -1,0 +1,95 @@
+"""Planes, colours and squares of many faces at once, on any device.
+
+What ``media/frame.py`` and ``face/square.py`` do of one face with OpenCV. Pictures are (n, c, h, w) float32 in levels
+0..255, channels blue, green, red; planes are u8. Places are (x, y) in pixels from 0, centres at whole numbers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, conv2d, grid_sample, interpolate, pad
+
+GAUSSIAN_REACH = 4.0
+"""Standard deviations to which OpenCV's Gaussian reaches in numbers that are not bytes."""
+
+
+def to_bgr(y: Tensor, chroma: Tensor, matrix: Tensor) -> Tensor:
+    """``y`` (n, h, w) u8 and ``chroma`` (n, 2, h/2, w/2) u8 to (n, 3, h, w) whole levels; ``matrix`` (n, 3, 4) as
+    from ``colour.to_bgr_matrix``."""
+    full = interpolate(chroma.float(), size=y.shape[1:], mode="bilinear", align_corners=False).round_()
+    return _affine(torch.cat([y[:, None].float(), full], dim=1), matrix)
+
+
+def mixed(y: Tensor, chroma: Tensor, bgr: Tensor, alpha: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """``bgr`` (n, 3, h, w) laid over the planes with ``alpha`` (n, h, w) 0..1; ``matrix`` as from ``from_bgr_matrix``.
+
+    Luma samples with alpha 0 keep their byte, and so do chroma samples that any such pixel uses.
+    """
+    new = _affine(bgr, matrix)
+    half = avg_pool2d(alpha[:, None], 2)
+    half = half * (avg_pool2d((alpha > 0).float()[:, None], 2) == 1)
+    # Half a level goes up, as OpenCV averages bytes.
+    return _mix(y, new[:, 0], alpha), _mix(chroma, (avg_pool2d(new[:, 1:], 2) + 0.5).floor_(), half)
+
+
+def _affine(channels: Tensor, matrix: Tensor) -> Tensor:
+    """``matrix`` (n, 3, 4) times (n, 3, h, w), as whole levels."""
+    # Written out: a card's matrix product may keep ten bits of each number.
+    gains = matrix[:, :, :, None, None]
+    result = gains[:, :, 3].expand(-1, -1, *channels.shape[2:])
+    for k in range(3):
+        result = result + gains[:, :, k] * channels[:, None, k]
+    return result.round_().clamp_(0, 255)
+
+
+def _mix(plane: Tensor, new: Tensor, alpha: Tensor) -> Tensor:
+    old = plane.float()
+    both = torch.lerp(old, new, alpha).round_().clamp_(0, 255).to(torch.uint8)
+    return torch.where(alpha > 0, both, plane)
+
+
+def sampled(pictures: Tensor, at: Tensor, mode: str, *, beyond: str = "border") -> Tensor:
+    """``pictures`` (n, c, h, w) at the places ``at`` (n, 2, H, W), (n, c, H, W).
+
+    ``mode``: "bicubic" or "bilinear"; ``beyond`` the edge: "border", it goes on, or "zeros".
+    """
+    # grid_sample counts from -1 to 1, edge to edge.
+    height, width = pictures.shape[2:]
+    grid = torch.stack([(2 * at[:, 0] + 1) / width - 1, (2 * at[:, 1] + 1) / height - 1], dim=-1)
+    return grid_sample(pictures, grid, mode=mode, padding_mode=beyond, align_corners=False)
+
+
+def reduced(pictures: Tensor, times: int) -> Tensor:
+    """Averages of ``times`` x ``times`` pixels; the last are filled up with the edge."""
+    if times == 1:
+        return pictures
+    height, width = pictures.shape[2:]
+    return avg_pool2d(pad(pictures, (0, -width % times, 0, -height % times), mode="replicate"), times)
+
+
+def blurred(pictures: Tensor, deviations: Tensor, most: float) -> Tensor:
+    """(n, c, h, w) under Gaussians of ``deviations`` (n,) pixels, ``most`` at most; beyond the edge it is mirrored."""
+    count, channels, *size = pictures.shape
+    reach = min(int(GAUSSIAN_REACH * most + 0.5), min(size) - 1)
+    away = torch.arange(-reach, reach + 1, device=pictures.device, dtype=torch.float32)
+    kernels = torch.exp(-0.5 * (away / deviations.clamp(min=1e-3)[:, None]) ** 2)
+    kernels = (kernels / kernels.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)[:, None]
+    result = pad(pictures.reshape(1, count * channels, *size), (reach,) * 4, mode="reflect")
+    result = conv2d(result, kernels[:, :, None, :], groups=count * channels)
+    result = conv2d(result, kernels[:, :, :, None], groups=count * channels)
+    return result.reshape(pictures.shape)
+
+
+def places(matrices: Tensor, size: tuple[int, int]) -> Tensor:
+    """(n, 2, height, width): where ``matrices`` (n, 2, 3) take the pixels of a picture of ``size`` (height, width)."""
+    rows = torch.arange(size[0], device=matrices.device, dtype=torch.float32)[:, None]
+    columns = torch.arange(size[1], device=matrices.device, dtype=torch.float32)
+    part = matrices[:, :, :, None, None]
+    return part[:, :, 0] * columns + part[:, :, 1] * rows + part[:, :, 2]
+
+
+def within(at: Tensor, boxes: Tensor) -> Tensor:
+    """(n, 1, h, w) float32: 1 where the places ``at`` (n, 2, h, w) lie on the pixels of ``boxes`` (n, 4) x, y, w, h."""
+    low = boxes[:, :2, None, None] - 0.5
+    return ((at >= low) & (at <= low + boxes[:, 2:, None, None])).all(dim=1, keepdim=True).float()
