@@ -262,7 +262,11 @@ def serve_command(options: argparse.Namespace) -> int:
         return to_json(prepare(Path(values["footage"]), Path(values["out"]), options=asked, report=report))
 
     def render_one(values: Mapping[str, Any], report: Report) -> dict[str, Any]:
-        return to_json(render(request_from_json(values), report=report))
+        result = render(request_from_json(values), report=report)
+        serve.note(f"analysis {'still in memory' if result.analysis_kept else 'read'}")
+        if result.mouths:
+            serve.note(f"network {result.mouths} {'still in memory' if result.mouths_kept else 'loaded'}")
+        return to_json(result)
 
     def take_one(values: Mapping[str, Any], report: Report) -> dict[str, Any]:
         report("listen", 0, 1)
