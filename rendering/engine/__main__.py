@@ -263,6 +263,7 @@ def serve_command(options: argparse.Namespace) -> int:
 
     def render_one(values: Mapping[str, Any], report: Report) -> dict[str, Any]:
         result = render(request_from_json(values), report=report)
+        serve.note(", ".join(f"{name} by {who}" for name, who in result.codecs.items()))
         serve.note(f"analysis {'still in memory' if result.analysis_kept else 'read'}")
         if result.mouths:
             serve.note(f"network {result.mouths} {'still in memory' if result.mouths_kept else 'loaded'}")

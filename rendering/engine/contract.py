@@ -211,6 +211,9 @@ class RenderResult:
     busy: dict[str, float] = field(default_factory=dict)
     """Within ``compose``, which they share: seconds that ``decode``, the back end's steps (``draw``; with a network
     ``cut``, ``network``, ``compose`` and ``enhance``), ``check`` and ``encode`` were at work."""
+    codecs: dict[str, str] = field(default_factory=dict)
+    """Who did ``decode`` (``software`` or ``nvdec``) and ``encode`` (``libx264``, ``libx264 x 4``: in segments beside
+    each other, ``h264_nvenc``)."""
     analysis_kept: bool = False
     """The process still had the analysis in memory and did not read it again."""
     base: str = ""

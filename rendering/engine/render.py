@@ -26,6 +26,7 @@ from rendering.engine.contract import (
 from rendering.engine.errors import EngineError
 from rendering.engine.face.track import Track
 from rendering.engine.face.walk import walk
+from rendering.engine.media import hardware
 from rendering.engine.media.audio import MIN_TAKE_S, SPEECH_RATE, read_audio, require_audio
 from rendering.engine.media.encode import VideoWriter
 from rendering.engine.media.frame import Frame
@@ -74,11 +75,11 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         scene = scene_of(analysis, request.analysis, walk(analysis.track, frames, fps), planned, take.audio16k)
         made = backends.make(request.options.backend, replace(scene, mouths=request.mouths), request.options.enhance)
     with stages.timed("compose"), contextlib.closing(made.maker):
-        check, busy = compose(request, info, video, take, scene, made.maker, report)
+        composed = compose(request, info, video, take, scene, made.maker, report)
     with stages.reported("check"):
         _, written = probe_footage(request.out, Limits(max_seconds=float("inf")))
         confirm(request.out, written, video, frames)
-        quality = replace(check.quality(take.audio16k), text_followed=said.followed)
+        quality = replace(composed.check.quality(take.audio16k), text_followed=said.followed)
     return RenderResult(
         engine=ENGINE_VERSION,
         backend=made.backend,
@@ -91,7 +92,8 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
         duration_s=float(frames / video.fps),
         quality=quality,
         seconds=stages.seconds,
-        busy=busy,
+        busy=composed.busy,
+        codecs=composed.codecs,
         analysis_kept=kept,
         base=identity,
         weights=made.maker.weights,
@@ -206,6 +208,15 @@ def planned_mouth(
     return analysis.lips.of_measures(talking * shape + (1 - talking) * rest)
 
 
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """How a video was composed: what was checked on the way; ``busy`` and ``codecs`` as in :class:`RenderResult`."""
+
+    check: Check
+    busy: dict[str, float]
+    codecs: dict[str, str]
+
+
 def compose(
     request: RenderRequest,
     info: MediaInfo,
@@ -214,11 +225,8 @@ def compose(
     scene: backends.Scene,
     maker: backends.MouthMaker,
     report: Report,
-) -> tuple[Check, dict[str, float]]:
-    """Decode, draw step by step and encode side by side; memory does not grow with the number of frames.
-
-    Returns what was checked on the way, and the seconds that each of them was at work and did not wait.
-    """
+) -> Composed:
+    """Decode, draw step by step and encode side by side; memory does not grow with the number of frames."""
     total, busy = len(scene.order), Busy()
     check = Check(scene.track, scene.order, float(video.fps))
     walked = FrameWalk(request.footage, info, (int(index) for index in scene.order))
@@ -237,7 +245,8 @@ def compose(
                 writer.write(frame)
                 report("compose", t + 1, total)
     busy.seconds["encode"] = writer.busy_s
-    return check, {name: round(seconds, 3) for name, seconds in busy.seconds.items()}
+    codecs = {"decode": "nvdec" if hardware.decodes(request.footage, video) else "software", "encode": writer.encoder}
+    return Composed(check, {name: round(seconds, 3) for name, seconds in busy.seconds.items()}, codecs)
 
 
 def _together(maker: backends.MouthMaker, video: VideoInfo) -> int:

@@ -193,5 +193,6 @@ def test_a_second_render_is_the_same_and_says_where_its_time_went(filmed, analys
     assert results[1].analysis_kept
     for result in results:
         assert result.seconds.keys() == set(RENDER_STAGES)
-        assert result.busy.keys() == {"decode", "draw", "encode"}
+        assert result.busy.keys() == {"decode", "draw", "check", "encode"}
+        assert result.codecs["encode"].startswith(("libx264", "h264_nvenc"))
         assert all(0 < seconds <= result.seconds["compose"] for seconds in result.busy.values())

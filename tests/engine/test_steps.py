@@ -64,7 +64,7 @@ def compose(filmed: Filmed, scene: Scene, maker: MouthMaker, out: Path, report: 
     assert filmed.info.video is not None
     take = rendering.Take(probe(audio, request.limits), scene.audio16k)
     try:
-        return rendering.compose(request, filmed.info, filmed.info.video, take, scene, maker, report)[1]
+        return rendering.compose(request, filmed.info, filmed.info.video, take, scene, maker, report).busy
     finally:
         maker.close()
 

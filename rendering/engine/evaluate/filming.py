@@ -97,7 +97,7 @@ def dub(
     plan = planned_mouth(analysis, take.audio16k, times, request.options.amplitude, base, known)
     scene = scene_of(analysis, studied.folder, order, plan, take.audio16k, library)
     with contextlib.closing(backends.make(request.options.backend, scene).maker) as maker:
-        check, _ = compose(request, studied.info, studied.video, take, scene, maker, report)
+        check = compose(request, studied.info, studied.video, take, scene, maker, report).check
         stretched = _stretched(maker)
     info, _ = probe_footage(out, Limits())
     seen = track_footage(out, info, report=report, tracker=trackers.chosen(None))
