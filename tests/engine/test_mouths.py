@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from rendering.engine import backends, device
+from rendering.engine.__main__ import main
 from rendering.engine.analysis import read_analysis
 from rendering.engine.contract import (
     LearntMouths,
@@ -26,7 +27,7 @@ from rendering.engine.contract import (
 from rendering.engine.demo import write_wav
 from rendering.engine.errors import EngineError
 from rendering.engine.media.frames import read_frames
-from rendering.engine.neural import gate, kept, model
+from rendering.engine.neural import gate, kept, learn, model
 from rendering.engine.neural.learn import learn_mouths
 from rendering.engine.neural.train import Schedule
 from rendering.engine.prepare import prepare
@@ -64,15 +65,16 @@ def learnt(filmed: Filmed, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
         if (stage, done) == ("train", 1):
             raise StoppedError
 
-    with pytest.raises(StoppedError):
-        learn_mouths(request, schedule=TWO_STEPS, report=stop)
-    interrupted = {path.name for path in request.out.iterdir()}
+    def write_down(stage: str, done: int, total: int) -> None:
+        stages.append(f"{stage} {done}" if stage == "train" else stage)
+
     stages: list[str] = []
-    result = learn_mouths(
-        request,
-        schedule=TWO_STEPS,
-        report=lambda stage, done, total: stages.append(f"{stage} {done}" if stage == "train" else stage),
-    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(learn, "LEAST_S", 4.0)  # six seconds are enough to see that it works
+        with pytest.raises(StoppedError):
+            learn_mouths(request, schedule=TWO_STEPS, report=stop)
+        interrupted = {path.name for path in request.out.iterdir()}
+        result = learn_mouths(request, schedule=TWO_STEPS, report=write_down)
     return Learnt(filmed.video, request.analysis, request.out, interrupted, list(dict.fromkeys(stages)), result)
 
 
@@ -115,6 +117,16 @@ def test_mouths_are_learnt_from_film_to_verdict(learnt: Learnt) -> None:
     assert verdict is not None
     assert [each.name for each in verdict.failed] == list(learnt.result.failed)
     json.dumps(dataclasses.asdict(learnt.result), allow_nan=False)
+
+
+def test_what_would_be_refused_for_too_little_footage_is_not_begun(
+    learnt: Learnt, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mouths", str(learnt.footage), str(learnt.analysis), str(tmp_path / "mouths")]) == 1
+    assert "too little of the presenter's whole face" in capsys.readouterr().err
+    assert not (tmp_path / "mouths").exists()
+    for seconds, enough in ((learn.LEAST_S, True), (learn.LEAST_S - 0.1, False)):
+        assert gate.judge(dataclasses.replace(GOOD, usable_s=seconds)).passed is enough
 
 
 def test_how_far_it_is_can_be_seen_and_only_the_model_stays(learnt: Learnt) -> None:

@@ -203,7 +203,10 @@ def clock(monkeypatch):
 
 def test_a_training_without_time_for_all_steps_takes_fewer_and_slows_down_to_the_end(lessons, tmp_path, clock):
     short = Schedule(steps=500, batch=2, warm_up=5, checkpoint_every=5, max_seconds=TIMED + 6)
-    unbroken = train(lessons, tmp_path / "unbroken", short)
+    told = []
+    unbroken = train(lessons, tmp_path / "unbroken", short, show=told.append)
+    assert told[0].eta_s == short.max_seconds - 1, "no more is left than may be spent"
+    assert told[-1].eta_s == 0
     assert unbroken.steps == int(0.9 * (TIMED + 6)) == TIMED + 3
     clock.step_s = 0.5
     with pytest.raises(StoppedError):

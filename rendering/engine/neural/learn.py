@@ -31,12 +31,14 @@ from rendering.engine.contract import (
 from rendering.engine.errors import EngineError
 from rendering.engine.media.probe import probe_footage
 from rendering.engine.neural import gate, kept, model
-from rendering.engine.neural.crops import SIZES, size_for
-from rendering.engine.neural.footage import collect
+from rendering.engine.neural.crops import SIZES, Crops, size_for
+from rendering.engine.neural.footage import blocks, collect
 from rendering.engine.neural.measure import measure
 from rendering.engine.neural.net import reduction
 from rendering.engine.neural.train import Initial, Progress, Schedule, Trained, train
 
+LEAST_S = 15.0
+"""Of usable footage, as the gate asks for: with less nothing is begun that would be refused after minutes."""
 SHOWN_S = 0.5
 """How far it is, is written at most this often."""
 QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 88)
@@ -56,7 +58,10 @@ def learn_mouths(request: MouthsRequest, *, schedule: Schedule | None = None, re
     track, lips = analysis.track, analysis.lips
     size = request.size or (size_for(track) if device.like_card(where) else SIZES[0])
     initial = _initial(request.initial, size)
-    info, _ = probe_footage(request.footage, request.limits)
+    info, video = probe_footage(request.footage, request.limits)
+    usable_s = float((blocks(track, Crops(track, lips, size)) >= 0).sum() / video.fps)
+    if usable_s < LEAST_S:
+        raise EngineError("mouths_too_little", f"{usable_s:.1f} s to learn from")
     lessons = collect(request.footage, info, request.analysis, track, lips, size, report)
     out.mkdir(parents=True, exist_ok=True)
     (out / MOUTHS_REPORT).unlink(missing_ok=True)

@@ -182,6 +182,7 @@ class _Training:
             if late or self.step % schedule.checkpoint_every == 0 or self.step == schedule.steps:
                 self._keep()
             left = self.spent_s / self.step * (schedule.steps - self.step)
+            left = min(left, max(0.0, schedule.max_seconds - self.spent_s))
             psnr = self.history[-1][1] if self.history else None
             show(Progress(self.step, schedule.steps, loss, left, psnr, picture))
         if not self.history or self.history[-1][0] != self.step:
