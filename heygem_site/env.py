@@ -164,9 +164,24 @@ def existing_folder(name: str) -> Path | None:
 def device(name: str) -> str:
     """``auto``, ``cpu``, ``cuda``, ``cuda:`` and a number, or ``fake``; whether it is there, the engine finds out."""
     value = text(name, default="auto").lower()
-    if not re.fullmatch(r"auto|cpu|fake|cuda(:\d{1,2})?", value):
+    if not _is_device(value):
         raise ImproperlyConfigured(f"{name} must be auto, cpu, cuda or a card such as cuda:1, not {value!r}.")
     return value
+
+
+def _is_device(value: str) -> bool:
+    return re.fullmatch(r"auto|cpu|fake|cuda(:\d{1,2})?", value) is not None
+
+
+def devices(name: str) -> tuple[str, ...]:
+    """Devices as :func:`device` knows them, with commas between; none by default. Raises where one comes twice."""
+    asked = tuple(part.strip().lower() for part in text(name).split(",") if part.strip())
+    for value in asked:
+        if not _is_device(value):
+            raise ImproperlyConfigured(f"{name} must be devices such as cuda:0,cuda:1, not {value!r}.")
+    if len(set(asked)) < len(asked):
+        raise ImproperlyConfigured(f"{name} names a device twice: {','.join(asked)}.")
+    return asked
 
 
 def var_dir() -> Path:

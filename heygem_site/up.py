@@ -109,6 +109,20 @@ def environment(options: argparse.Namespace) -> dict[str, str]:
     return given
 
 
+def one_each(commands: Sequence[Command], devices: Sequence[str], host: str) -> list[Command]:
+    """``commands``, with a ``gpu`` for each of ``devices`` instead of the one; each is a worker of its own name."""
+    found = []
+    for command in commands:
+        if command.name != "gpu" or not devices:
+            found.append(command)
+            continue
+        for device in devices:
+            short = device.removeprefix("cuda:")
+            mine = {"ENGINE_DEVICE": device, "WORKER_NAME": f"{host}-{short}"}
+            found.append(Command(f"gpu-{short}", command.argv, {**command.env, **mine}))
+    return found
+
+
 def prepare_database() -> None:
     """Migrate, and say so when there was anything to do. Raises ``RefusedError`` when it cannot be reached."""
     from django.conf import settings
@@ -218,6 +232,7 @@ def run(options: argparse.Namespace) -> int:
     ready = Readiness(inside, demo=not options.no_demo)
     once = [Command("demo", (sys.executable, "manage.py", "seed_demo"))] if ready.demo_is_missing() else []
     commands = parse_procfile((ROOT / "Procfile").read_text(encoding="utf-8"), given)
+    commands = one_each(commands, env.devices("GPU_DEVICES"), settings.WORKER_NAME)
     names = [command.name for command in [*commands, *once]] + ["up"]
     log = Log(sys.stdout, names, colour=wants_colour(sys.stdout, os.environ))
     supervisor = Supervisor(

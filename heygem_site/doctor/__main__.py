@@ -31,6 +31,7 @@ def checks() -> dict[str, Check]:
         "browsers": storage.browsers_reach_the_bucket,
         "disk": machine.disks_have_room,
         "engine": machine.engine_starts,
+        "device": machine.device_is_there,
         "models": machine.models_load,
         "checkpoint": machine.checkpoint_loads,
         "enhancer": machine.enhancer_loads,

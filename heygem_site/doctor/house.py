@@ -9,11 +9,13 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.models import Q
 from django.utils import timezone
 
 from heygem_site.doctor.findings import BAD, OK, WARN, Finding
 from heygem_site.health import waiting_migrations
 from rendering import workers
+from rendering.execution.catalogue import is_card
 from rendering.models import WorkerNode
 from rendering.selectors import numbers
 
@@ -205,6 +207,18 @@ def workers_are_heard() -> Iterator[Finding]:
         told = ", ".join(sorted(engines))
         yield Finding(WARN, f"engines of several versions are at work: {told}", "Fine while upgrading; finish it.")
     yield Finding(OK, f"{len(heard)} workers heard of")
+
+
+def cards_are_used(cards: int) -> Iterator[Finding]:
+    """That as many renderers of this machine are at work on cards as it has, ``cards``."""
+    if not can_be_asked():
+        return
+    here = Q(host=settings.WORKER_NAME) | Q(host__startswith=f"{settings.WORKER_NAME}-")
+    nodes = [node for node in WorkerNode.objects.filter(here, cluster="gpu") if workers.is_heard(node)]
+    used = sum(is_card(node.device) for node in nodes)
+    if used and used < cards:
+        remedy = "One for each: heygem-gpu@0, heygem-gpu@1 and so on; with ./heygem up, GPU_DEVICES=cuda:0,cuda:1."
+        yield Finding(WARN, f"{used} of the {cards} cards of this machine have a worker", remedy)
 
 
 def tickets_are_taken() -> Finding:

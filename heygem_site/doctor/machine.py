@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from heygem_site.doctor import house
 from heygem_site.doctor.findings import BAD, OK, WARN, Finding
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +22,19 @@ import json, torch, cv2, av
 from rendering.engine.contract import ENGINE_VERSION
 cuda = torch.cuda.is_available()
 print(json.dumps({"engine": ENGINE_VERSION, "device": torch.cuda.get_device_name(0) if cuda else "CPU"}))
+"""
+DEVICE = """
+import json, torch
+from rendering.engine import device
+from rendering.engine.errors import EngineError
+from rendering.engine.media import hardware
+told = {"cards": torch.cuda.device_count() if torch.cuda.is_available() else 0}
+try:
+    told["device"] = device.said(device.chosen())
+    told["codecs"] = hardware.opening() if told["device"].startswith("cuda") else {}
+except EngineError as error:
+    told["failure"], told["remedy"] = f"{error.failure.sentence} ({error.detail})", error.failure.remedy
+print(json.dumps(told))
 """
 MODELS = """
 import json
@@ -116,7 +130,7 @@ def disks_have_room() -> Iterator[Finding]:
             yield Finding(OK, f"{free:.0f} GB free on the disk of {name}")
 
 
-def _probe(script: str) -> tuple[dict[str, object] | None, str]:
+def _probe(script: str) -> tuple[dict[str, Any] | None, str]:
     """What the script found, or its last words. In a process of its own: the engine never loads into the site."""
     from rendering.execution.child import environment
 
@@ -139,6 +153,22 @@ def engine_starts() -> Finding:
     if "libGL" in last or "libgthread" in last or "libglib" in last:
         return Finding(BAD, f"engine: {last}", "sudo apt-get install -y libgl1 libglib2.0-0")
     return Finding(BAD, f"engine: {last}", "Remove .venv/heygem-lock and run ./heygem again.")
+
+
+def device_is_there() -> Iterator[Finding]:
+    """What networks run on, whether its codecs open, and whether every card of this machine has a worker."""
+    found, last = _probe(DEVICE)
+    if found is None:
+        yield Finding(BAD, f"device: {last}", "Remove .venv/heygem-lock and run ./heygem again.")
+        return
+    if "failure" in found:
+        yield Finding(BAD, f"device: {found['failure']}", str(found["remedy"]))
+    elif found["device"] == "fake":
+        yield Finding(WARN, "networks run on the processor, which poses as a card", "Leave ENGINE_DEVICE out.")
+    else:
+        codecs = [f"its {name} {'opens' if opens else 'does not open'}" for name, opens in found["codecs"].items()]
+        yield Finding(OK, ", ".join([f"networks run on {found['device']}", *codecs]))
+    yield from house.cards_are_used(found["cards"])
 
 
 def models_load() -> Finding:

@@ -126,6 +126,29 @@ def test_the_engine_is_tried_in_a_process_of_its_own() -> None:
     assert only(machine.models_load)[1] == "models load; back ends: exemplar, neural"
 
 
+def test_the_device_is_named_and_one_that_is_missing_too(settings: Settings, db: None) -> None:
+    settings.ENGINE_DEVICE = "cpu"
+    assert only(machine.device_is_there) == ("ok", "networks run on cpu", "")
+    settings.ENGINE_DEVICE = "fake"
+    assert only(machine.device_is_there)[:2] == ("warn", "networks run on the processor, which poses as a card")
+    settings.ENGINE_DEVICE = "cuda:93"
+    level, what, remedy = only(machine.device_is_there)
+    assert level == "bad"
+    assert "ENGINE_DEVICE=cuda:93" in what
+    assert remedy
+
+
+def test_a_card_without_a_worker_is_missed_where_others_have_one(settings: Settings, db: None) -> None:
+    settings.WORKER_NAME = "box"
+    assert found(house.cards_are_used(2)) == [], "this machine renders nothing"
+    seen("gpu", host="box-0", device="cuda:0: NVIDIA L4")
+    seen("gpu", host="box-cpu", device="cpu")
+    seen("gpu", host="boxer", device="cuda:0: NVIDIA L4")
+    assert only(house.cards_are_used(2))[:2] == ("warn", "1 of the 2 cards of this machine have a worker")
+    seen("gpu", host="box-1", device="cuda:0: NVIDIA L4")
+    assert found(house.cards_are_used(2)) == []
+
+
 def test_a_checkpoint_is_opened_as_a_render_would_open_it(settings: Settings, tmp_path: Path) -> None:
     assert found(machine.checkpoint_loads) == []
     settings.WAV2LIP_CHECKPOINT = checkpoints.painting(tmp_path / "good.pth", 0.5)

@@ -259,3 +259,14 @@ def test_a_device_that_torch_would_not_know_stops_the_start(monkeypatch: pytest.
     monkeypatch.setenv("NAME", value)
     with pytest.raises(ImproperlyConfigured, match=r"auto, cpu, cuda or a card such as cuda:1"):
         env.device("NAME")
+
+
+def test_devices_are_a_list_and_each_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NAME", raising=False)
+    assert env.devices("NAME") == ()
+    monkeypatch.setenv("NAME", " cuda:0, CUDA:1,cpu ")
+    assert env.devices("NAME") == ("cuda:0", "cuda:1", "cpu")
+    for wrong in ("cuda:0,gpu1", "cuda:0,cuda:0"):
+        monkeypatch.setenv("NAME", wrong)
+        with pytest.raises(ImproperlyConfigured, match="NAME"):
+            env.devices("NAME")

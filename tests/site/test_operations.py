@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDES = {"en": ROOT / "docs/operations.md", "zh": ROOT / "docs/operations.zh.md"}
 READ = re.compile(
     r"\b_?(?:text|boolean|integer|choice|words|origins|command|folder|secret|database|email|address|fraction|networks"
-    r"|amounts|endpoint|regular_file|existing_folder|device)\(\s*\"([A-Z][A-Z0-9_]+)\""
+    r"|amounts|endpoint|regular_file|existing_folder|devices?)\(\s*\"([A-Z][A-Z0-9_]+)\""
 )
 BY_OTHERS = {"WEB_CONCURRENCY"}
 """Read by gunicorn itself."""

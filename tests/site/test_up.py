@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from heygem_site import up
+from heygem_site.processes import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -208,3 +209,15 @@ def test_the_address_waits_for_the_demo_but_not_for_ever(monkeypatch: pytest.Mon
     monkeypatch.setattr(up, "DEMO_PATIENCE_S", 45.0)
     assert ready()
     assert not ready.demo
+
+
+def test_each_card_gets_a_renderer_of_its_own() -> None:
+    commands = [Command("web", ("web",)), Command("gpu", ("cluster", "gpu"), {"Q_CLUSTER_NAME": "gpu"})]
+    assert up.one_each(commands, (), "box") == commands
+    web, first, second = up.one_each(commands, ("cuda:0", "cuda:1"), "box")
+    assert web == commands[0]
+    assert (first.name, second.name) == ("gpu-0", "gpu-1")
+    assert first.argv == second.argv == commands[1].argv
+    shared = {"Q_CLUSTER_NAME": "gpu"}
+    assert first.env == shared | {"ENGINE_DEVICE": "cuda:0", "WORKER_NAME": "box-0"}
+    assert second.env == shared | {"ENGINE_DEVICE": "cuda:1", "WORKER_NAME": "box-1"}

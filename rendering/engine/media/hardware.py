@@ -49,6 +49,23 @@ def decodes(path: Path, video: VideoInfo) -> bool:
     return number is not None and plain and path not in _refused and _opens(number, video.codec)
 
 
+def opening() -> dict[str, bool]:
+    """Whether the card's ``decoder`` and ``encoder`` of H.264 open; nothing where no card's are tried."""
+    number = card()
+    if number is None:
+        return {}
+    context = av.CodecContext.create("h264_nvenc", "w")
+    context.width, context.height, context.pix_fmt = 640, 360, "yuv420p"
+    context.options = {"gpu": str(number)}
+    try:
+        context.open()
+    except av.error.FFmpegError:
+        encodes = False
+    else:
+        encodes = True
+    return {"decoder": _opens(number, "h264"), "encoder": encodes}
+
+
 def accelerator() -> av.codec.hwaccel.HWAccel:
     """What :func:`av.open` takes. Pictures come back in the machine's memory; software never steps in unseen."""
     return av.codec.hwaccel.HWAccel("cuda", device=str(card()), allow_software_fallback=False)
