@@ -46,7 +46,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from benchmarks import untrained  # noqa: E402  (run as a script, the repository is not on the path before)
-from benchmarks.measuring import Spent, decoder, machine, ratio, spent  # noqa: E402
+from benchmarks.measuring import Spent, machine, ratio, spent  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 from rendering.engine import device, memory  # noqa: E402
 from rendering.engine.contract import (  # noqa: E402
@@ -111,16 +111,14 @@ class Timed:
     """Of children, where one did the work."""
 
 
-def plain(footage: Path, audio: Path, out: Path, frames: int) -> str:
-    """Decode and encode as many frames, back and forth, with the same settings and nothing in between. Returns what
-    encoded them."""
+def plain(footage: Path, audio: Path, out: Path, frames: int) -> None:
+    """Decode and encode as many frames, back and forth, with the same settings and nothing in between."""
     info, video = probe_footage(footage, Limits())
     turn = [*range(video.frames), *range(video.frames - 2, 0, -1)]
     order = [turn[number % len(turn)] for number in range(frames)]
     with VideoWriter(out, video, audio, RenderOptions(), frames / float(video.fps)) as writer:
         for frame in ahead(FrameWalk(footage, info, order)):
             writer.write(frame)
-    return writer.encoder
 
 
 def command(arguments: Sequence[str | Path]) -> int:
@@ -155,10 +153,9 @@ def scene(
         for name in options.backends:
             render(subject.request(short, folder / "out.mp4", name))
     ways = {name: Timed() for name in ("plain", *options.backends, *(["cold"] if options.cold else []))}
-    encoder = ""
     for number in range(options.rounds):
         take = of_length(audio, folder / "take.wav", seconds, 0.99 - 0.01 * number)
-        once, encoder = spent(partial(plain, subject.footage, take, folder / "plain.mp4", frames))
+        once, _ = spent(partial(plain, subject.footage, take, folder / "plain.mp4", frames))
         ways["plain"].spent.append(once)
         for name in options.backends:
             once, result = spent(partial(render, subject.request(take, folder / "out.mp4", name)))
@@ -176,8 +173,7 @@ def scene(
         "fps": float(video.fps),
         "take_s": seconds,
         "frames": frames,
-        "decoder": decoder(subject.footage, video),
-        "encoder": encoder,
+        "codecs": ways[options.backends[-1]].results[-1].codecs,
         "made": {name: figures(way, ways["plain"], frames) for name, way in ways.items()},
     }
     if options.published is not None and first:

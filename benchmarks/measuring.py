@@ -21,8 +21,6 @@ import numpy as np
 
 from rendering.engine import device
 from rendering.engine.contract import ENGINE_VERSION
-from rendering.engine.media import hardware
-from rendering.engine.media.probe import VideoInfo
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 PEAK = "5"
@@ -165,8 +163,3 @@ def _cards() -> list[str]:
     asked = [program, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     return done.stdout.strip().splitlines()
-
-
-def decoder(footage: Path, video: VideoInfo) -> str:
-    """What decodes ``footage`` here."""
-    return f"NVDEC {video.codec}" if hardware.decodes(footage, video) else f"software {video.codec}"

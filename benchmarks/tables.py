@@ -32,7 +32,7 @@ def _scene(scene: dict[str, Any]) -> str:
     head = (
         f"**{width} x {height}, {scene['fps']:g} frames/s, take of {scene['take_s']:g} s ({scene['frames']} frames)**"
     )
-    codecs = f"decoded by {scene['decoder']}, encoded by {scene['encoder']}"
+    codecs = f"decoded by {scene['codecs']['decode']}, encoded by {scene['codecs']['encode']}"
     rows = [_row(name, figures, scene) for name, figures in scene["made"].items()]
     if made := scene.get("published"):
         rows.append(_published(made))

@@ -60,7 +60,6 @@ def test_training_tells_what_all_its_steps_would_take(told: tuple[dict[str, Any]
 def test_machine_and_figures_can_be_read(told: tuple[dict[str, Any], str]) -> None:
     report, printed = told
     assert report["machine"].keys() >= {"cpu", "cores", "cards", "device", "torch", "av", "engine"}
-    assert report["scenes"][0]["encoder"].startswith("libx264")
-    assert report["scenes"][0]["decoder"] == "software h264"
+    assert report["scenes"][0]["codecs"] == {"decode": "software", "encode": "libx264"}
     for name in ("plain", *engine.BACKENDS, "published design", "Training a mouth model"):
         assert name in printed
