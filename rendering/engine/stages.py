@@ -30,3 +30,17 @@ class Stages:
             self._report(stage, 0, 1)
             yield
             self._report(stage, 1, 1)
+
+
+class Parts:
+    """A report for a stage that consists of ``count`` walks, each of which reports from nothing to all: it goes on where
+    the walk before ended. In thousandths."""
+
+    def __init__(self, report: Report, count: int) -> None:
+        self._report, self._count, self._walk, self._last = report, count, 0, 0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if done <= self._last:
+            self._walk = min(self._walk + 1, self._count - 1)
+        self._last = done
+        self._report(stage, round(1000 * (self._walk + done / total) / self._count), 1000)

@@ -52,6 +52,8 @@ class Learnt:
     interrupted: set[str]
     """Files that the first, interrupted sitting left."""
     stages: list[str]
+    measured: list[tuple[int, int]]
+    """Reports of the last stage."""
     result: LearntMouths
 
 
@@ -67,15 +69,20 @@ def learnt(filmed: Filmed, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
 
     def write_down(stage: str, done: int, total: int) -> None:
         stages.append(f"{stage} {done}" if stage == "train" else stage)
+        if stage == "measure":
+            measured.append((done, total))
 
     stages: list[str] = []
+    measured: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(learn, "LEAST_S", 4.0)  # six seconds are enough to see that it works
         with pytest.raises(StoppedError):
             learn_mouths(request, schedule=TWO_STEPS, report=stop)
         interrupted = {path.name for path in request.out.iterdir()}
         result = learn_mouths(request, schedule=TWO_STEPS, report=write_down)
-    return Learnt(filmed.video, request.analysis, request.out, interrupted, list(dict.fromkeys(stages)), result)
+    return Learnt(
+        filmed.video, request.analysis, request.out, interrupted, list(dict.fromkeys(stages)), measured, result
+    )
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +117,8 @@ def made(learnt: Learnt, take: Path, out: Path, mouths: Path | None, backend: st
 def test_mouths_are_learnt_from_film_to_verdict(learnt: Learnt) -> None:
     assert not learnt.result.passed
     assert learnt.stages == ["collect", "train 1", "train 2", "measure"], "it went on where it was interrupted"
+    assert learnt.measured == sorted(learnt.measured), "it never goes back"
+    assert learnt.measured[-1] == (1000, 1000)
     assert (learnt.result.size, learnt.result.steps) == (SIZE, 2)
     assert learnt.result.identity == model.identity(learnt.out)
     assert {"psnr", "usable_s"} <= set(learnt.result.failed) <= learnt.result.figures.keys()

@@ -221,8 +221,11 @@ def test_a_training_without_time_for_all_steps_takes_fewer_and_slows_down_to_the
 
 def test_a_training_on_a_machine_that_slows_down_ends_all_the_same(lessons, tmp_path, clock):
     schedule = Schedule(steps=500, batch=2, warm_up=5, max_seconds=30)
-    trained = train(lessons, tmp_path / "t", schedule, report=lambda *_: setattr(clock, "step_s", clock.step_s * 1.05))
+    slower, seen = (lambda *_: setattr(clock, "step_s", clock.step_s * 1.05)), []
+    trained = train(lessons, tmp_path / "t", schedule, report=slower, show=seen.append)
     assert trained.steps < 30
+    assert seen[-1].picture is not None, "what came of it is shown all the same"
+    assert seen[-1].eta_s == 0
     assert clock.now < 1.4 * 30
 
 

@@ -29,6 +29,7 @@ from rendering.engine.neural.draw import Network, NeuralMouths
 from rendering.engine.neural.footage import GAIN, HELD_OUT, blocks
 from rendering.engine.neural.gate import Figures
 from rendering.engine.neural.losses import grey, similarity
+from rendering.engine.stages import Parts
 
 Array = np.ndarray[Any, Any]
 Draw = Callable[[Frame, int], "Begun | None"]
@@ -45,6 +46,8 @@ WINDOW_IO = (0.80, 0.55)
 SEAM = (0.05, 0.30)
 LEAST = 5
 MAX_LAG = 4
+FILMS = 8
+"""Times that frames are walked through."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +73,7 @@ def measure(
     report: Report = silent,
 ) -> Figures:
     """The figures of ``network`` on ``footage``, as analysed in ``folder``. Raises ``mouths_too_little``."""
+    report = Parts(report, FILMS)
     crops, fps = Crops(track, lips, network.size), float(require_video(info).fps)
     block, codes = blocks(track, crops), np.nan_to_num(crops.own_codes())
     held_out, driven, speaking = (np.flatnonzero(np.isin(block, each)) for each in (HELD_OUT, DRIVEN, SPEAKING))

@@ -167,7 +167,7 @@ class _Training:
         return torch.optim.AdamW(self.net.parameters(), lr=0.0, betas=BETAS, weight_decay=DECAY, fused=fused)
 
     def run(self, report: Report, show: Show) -> Trained:
-        began, before = time.monotonic(), self.spent_s
+        began, before, loss = time.monotonic(), self.spent_s, 0.0
         while self.step < self.schedule.steps and not self._done():
             report("train", self.step, self.schedule.steps)
             loss = self._timed(self._learn)
@@ -186,8 +186,9 @@ class _Training:
             psnr = self.history[-1][1] if self.history else None
             show(Progress(self.step, schedule.steps, loss, left, psnr, picture))
         if not self.history or self.history[-1][0] != self.step:
-            self._validate()
+            picture = self._validate()
             self._keep()
+            show(Progress(self.step, self.schedule.steps, loss, 0.0, self.history[-1][1], picture))
         report("train", self.schedule.steps, self.schedule.steps)
         self.net.load_state_dict(self.best)
         history = tuple(self.history)
@@ -324,10 +325,12 @@ def fitted(schedule: Schedule, step_s: float) -> Schedule:
 
 
 def shortened(schedule: Schedule, steps: int) -> Schedule:
-    """``schedule`` with ``steps`` at most, a quarter of them at most to warm up."""
+    """``schedule`` with ``steps`` at most, a quarter of them at most to warm up, and looked at eight times on the way."""
     if steps >= schedule.steps:
         return schedule
-    return replace(schedule, steps=steps, warm_up=min(schedule.warm_up, max(TIMED, steps // 4)))
+    looked_at = min(schedule.validate_every, max(1, steps // 8))
+    warm_up = min(schedule.warm_up, max(TIMED, steps // 4))
+    return replace(schedule, steps=steps, warm_up=warm_up, validate_every=looked_at)
 
 
 def rate_at(step: int, schedule: Schedule) -> float:
