@@ -33,8 +33,8 @@ class Stages:
 
 
 class Parts:
-    """A report for a stage that consists of ``count`` walks, each of which reports from nothing to all: it goes on where
-    the walk before ended. In thousandths."""
+    """A report for a stage of ``count`` walks, each of which reports from nothing to all: it goes on where the walk
+    before ended. In thousandths."""
 
     def __init__(self, report: Report, count: int) -> None:
         self._report, self._count, self._walk, self._last = report, count, 0, 0

@@ -325,7 +325,7 @@ def fitted(schedule: Schedule, step_s: float) -> Schedule:
 
 
 def shortened(schedule: Schedule, steps: int) -> Schedule:
-    """``schedule`` with ``steps`` at most, a quarter of them at most to warm up, and looked at eight times on the way."""
+    """``schedule`` with ``steps`` at most, a quarter of them at most to warm up; looked at at least eight times."""
     if steps >= schedule.steps:
         return schedule
     looked_at = min(schedule.validate_every, max(1, steps // 8))
