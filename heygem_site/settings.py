@@ -250,6 +250,10 @@ FACE_ALIGNMENT_WEIGHTS = env.existing_folder("FACE_ALIGNMENT_WEIGHTS")  # None: 
 FACE_ALIGNMENT_DOWNLOAD = env.boolean("FACE_ALIGNMENT_DOWNLOAD", default=False)  # fetch what is missing from its host
 FACE_ALIGNMENT_BATCH = env.integer("FACE_ALIGNMENT_BATCH", default=0, high=256)  # faces together; 0: as fits the device
 FACE_ALIGNMENT_COMPILE = env.boolean("FACE_ALIGNMENT_COMPILE", default=False)  # on cards alone
+MOUTHS_SIZE = int(env.choice("MOUTHS_SIZE", default="384", of=("128", "192", "256", "384")))  # pixels a side at most
+MOUTHS_STEPS = env.integer("MOUTHS_STEPS", default=0, high=1_000_000)  # of a training; 0: as the engine sees fit
+MOUTHS_SECONDS = env.integer("MOUTHS_SECONDS", default=0, high=86_400)  # a training may take; 0: as long as it learns
+MOUTHS_CHECKPOINT_SECONDS = env.integer("MOUTHS_CHECKPOINT_SECONDS", default=60, low=1)  # between two that are stored
 MOUTHS_AUTOMATIC = env.boolean("MOUTHS_AUTOMATIC", default=True)  # idle cards learn mouth models by themselves
 
 # The queue. Only progress extends a lease, and a silent engine is ended before its worker would lose the job.

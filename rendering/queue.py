@@ -115,6 +115,13 @@ def startable() -> bool:
     return share is not None and share.rank is not None
 
 
+def count_startable(worker: WorkerNode, *, most: int) -> int:
+    """How many jobs ``worker`` could start now; no further than ``most``."""
+    able = capabilities.of(worker).fits()
+    teams = [share.team_id for share in teams_in_turn(able)[:most] if share.rank is not None]
+    return len(_ready().filter(able, team__in=teams).order_by()[:most].values("pk")) if teams else 0
+
+
 def claim_next(worker: WorkerNode) -> Claim | None:
     """Start the next job on ``worker``. None: there is nothing that it may do now."""
     node = workers.at_service(worker)

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from projects.models import USABLE, AnalysisState, MouthModel
 from projects.services import analysis
+from projects.services.waking import wake_renderers
 from rendering import capabilities, workers
 from rendering.execution.catalogue import is_card
 from rendering.models import Preset, WorkerNode
@@ -33,8 +34,8 @@ def has_card(node: WorkerNode) -> bool:
 
 
 def can_learn(node: WorkerNode) -> bool:
-    """Whether its engine can learn mouth models."""
-    return NEURAL in node.backends
+    """Whether its engine can learn mouth models. One that has said nothing of itself yet is taken for able."""
+    return NEURAL in node.backends or not node.backends
 
 
 def waiting() -> QuerySet[MouthModel]:
@@ -107,13 +108,42 @@ def claim_next(worker: WorkerNode, *, only_pressing: bool = False) -> analysis.C
 
 def is_wanted(worker: WorkerNode, *, only_pressing: bool = False) -> bool:
     """Whether :func:`claim_next` would find something."""
-    rows = waiting_for(worker)
+    node = workers.at_service(worker)
+    rows = waiting_for(node) if node is not None else MouthModel.objects.none()
     return (pressing(rows) if only_pressing else rows).exists()
+
+
+def place(claim: analysis.Claim, *, waiting: int) -> int | None:
+    """How many others should give way to ``waiting`` renders before the training ``claim``; None: it need not.
+
+    What nobody asked for gives way first, then what was taken last. Raises ``LeaseLost`` when it is no longer ours.
+    """
+    running = MouthModel.objects.filter(state=AnalysisState.RUNNING)
+    held = running.filter(pk=claim.pk, lease_token=claim.token).only("automatic", "created_at").first()
+    if held is None:
+        raise analysis.LeaseLost
+    if not waiting or is_pressing(held):
+        return None
+    in_order = running.exclude(pk__in=pressing(running).values("pk")).order_by("-automatic", "-claimed_at", "-pk")
+    before = list(in_order.values_list("pk", flat=True)).index(claim.pk)
+    return max(before - waiting + 1, 0)
 
 
 def tickets_wanted() -> int:
     """How many of the tickets for machines that render would find something to learn."""
-    return waiting().count()
+    if not waiting().exists():
+        return 0
+    nodes = {(has_card(node), can_learn(node), node.engine): node for node in capabilities.staying()}
+    found = {pk for node in nodes.values() for pk in waiting_for(node).values_list("pk", flat=True)}
+    return len(found)
+
+
+def forget_predecessor(node: WorkerNode) -> None:
+    """Take back what an earlier process of this worker's name still seems to learn."""
+    lost = MouthModel.objects.filter(state=AnalysisState.RUNNING, worker=node.name)
+    if lost.exists():
+        analysis.lose("mouths", lost)
+        wake_renderers()
 
 
 def idle_cards() -> list[WorkerNode]:

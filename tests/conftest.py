@@ -33,6 +33,7 @@ TOGETHER = (
     "tests/client/test_live.py",
     "tests/e2e/",
     "tests/rendering/test_machines.py",
+    "tests/rendering/test_mouths_processes.py",
     "tests/rendering/test_outages.py",
     "tests/rendering/test_disk_full.py",
     "tests/rendering/test_qcluster.py",

@@ -184,10 +184,11 @@ def mouths(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
     def show(stage: str, done: int, total: int) -> None:
         if stage == "train" and done > already:
-            checkpoint.write_text(str(done))
-            (out / MOUTHS_PICTURE).write_bytes(b"fake picture")
             said = {"step": done, "steps": total, "eta_s": float(total - done), "psnr": 20.0 + done}
-            (out / MOUTHS_PROGRESS).write_text(json.dumps(said))
+            left = {MOUTHS_CHECKPOINT: str(done), MOUTHS_PICTURE: "fake picture", MOUTHS_PROGRESS: json.dumps(said)}
+            for name, words in left.items():
+                with scratch.replacing(out / name) as part:
+                    part.write_text(words)
         report(stage, done, total)
 
     work(MOUTHS_STAGES, mode, seconds, show)

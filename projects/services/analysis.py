@@ -237,14 +237,21 @@ def reap() -> list[Item]:
     now = timezone.now()
     refused: list[Item] = []
     for kind, model in _MODELS.items():
-        lost = model._default_manager.filter(state=AnalysisState.RUNNING, lease_expires_at__lt=now)
-        for item in lost:
-            # Conditional once more: it may have reported, finished or been claimed again since it was read.
-            same = lost.filter(pk=item.pk, lease_token=item.lease_token)
-            if item.attempts < MAX_ATTEMPTS:
-                same.update(**released(AnalysisState.WAITING))
-            elif _spend(kind, item.pk, same):
-                refused.append(item)
+        running = model._default_manager.filter(state=AnalysisState.RUNNING)
+        refused += lose(kind, running.filter(lease_expires_at__lt=now))
+    return refused
+
+
+def lose(kind: Kind, lost: QuerySet[Any]) -> list[Item]:
+    """The same of those that run in ``lost``."""
+    refused: list[Item] = []
+    for item in lost:
+        # Conditional once more: it may have reported, finished or been claimed again since it was read.
+        same = lost.filter(pk=item.pk, lease_token=item.lease_token)
+        if item.attempts < MAX_ATTEMPTS:
+            same.update(**released(AnalysisState.WAITING))
+        elif _spend(kind, item.pk, same):
+            refused.append(item)
     return refused
 
 

@@ -213,11 +213,12 @@ def pack(folder: Path, to: Path) -> None:
 @contextmanager
 def unpacked(blob: MediaBlob, *, hear: Hear = silent) -> Iterator[Path]:
     """The folder that :func:`pack` made ``blob`` of, unpacked once into the cache; it stays while this is open."""
-    with cache.kept(f"{blob.public_id}.d", blob.size, lambda part: _unpack(blob, part, hear), hear=hear) as folder:
+    with cache.kept(f"{blob.public_id}.d", blob.size, lambda part: unpack(blob, part, hear), hear=hear) as folder:
         yield folder
 
 
-def _unpack(blob: MediaBlob, part: Path, hear: Hear) -> None:
+def unpack(blob: MediaBlob, part: Path, hear: Hear = silent) -> None:
+    """The files that :func:`pack` made ``blob`` of, into the folder ``part``. Raises as :func:`on_disk` does."""
     with work.folder() as around:
         archive = storage().place(blob.path)
         if archive is None:  # not by way of the cache: it would be kept twice

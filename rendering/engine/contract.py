@@ -243,6 +243,10 @@ class MouthsRequest:
     """Folder of another mouth model to begin with. One of another form or engine is left aside."""
     size: int | None = None
     """Pixels a side of its squares, 128, 192, 256 or 384. None: what the footage deserves on a card, 128 elsewhere."""
+    max_size: int | None = None
+    """No more than that, where ``size`` is None."""
+    steps: int | None = None
+    """Of the training; None: as many as are usual."""
     max_seconds: float | None = None
     """Wall clock that ``train`` may take, all sittings together; None: as long as it learns something."""
     limits: Limits = Limits()

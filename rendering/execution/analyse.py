@@ -6,30 +6,24 @@ When nobody waits for either, a team's own base model is next (``teach``).
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 
 from projects import trace
-from projects.models import AudioTake, Footage, MediaBlob, MouthModel, Team, TeamBase
-from projects.problems import HeyGemError
-from projects.services import analysis, blobs, disk, work
+from projects.models import AudioTake, Footage, TeamBase
+from projects.services import analysis, blobs, work
 from projects.services.waking import wake_analysers
-from projects.storage import StorageUnavailable
 from rendering import capabilities, tickets, workers
 from rendering.engine.alignment.weights import BUNDLED
-from rendering.engine.errors import EngineError
 from rendering.engine.supplied import TRACKER
 from rendering.execution import outage
-from rendering.execution.child import EngineChild
+from rendering.execution.looking import Try
 from rendering.execution.node import this_worker, unfit, warm_engine
-from rendering.execution.outage import Lease
-from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
 from rendering.execution.teach import teach
 from rendering.execution.upkeep import Upkeep
@@ -38,9 +32,6 @@ from rendering.services import bases, batches, deliverables
 
 log = logging.getLogger("heygem.analysis")
 
-T = TypeVar("T")
-WRITE_S = 0.5
-"""Progress is written at most twice a second."""
 CLUSTER = "worker"
 
 
@@ -106,70 +97,26 @@ def top_up() -> None:
         wake_analysers()
 
 
-class Look:
-    """One try at one thing."""
+class Look(Try):
+    """One try at footage, a take or a team's base."""
 
-    def __init__(self, claim: analysis.Claim, child: EngineChild, upkeep: Upkeep) -> None:
-        self.claim, self.child, self.upkeep = claim, child, upkeep
-        self.progress: tuple[str, int] | None = None
-        """Heard from the engine, not yet written."""
-        self.last_step: tuple[str, int] = ("", -1)
-        self.written_at = 0.0
-        self.lease = Lease(analysis.LeaseLost)
+    def see_to(self, item: analysis.Item) -> str:
+        if not isinstance(item, Footage | AudioTake):
+            return super().see_to(item)
+        outage.quietly(lambda: deliverables.touch_material(item))
+        told = super().see_to(item)
+        outage.quietly(lambda: deliverables.material_settled(item))
+        return told
 
-    def run(self) -> str:
-        """Whatever happens, the thing is handed on: usable, refused, waiting again, or somebody else's."""
-        try:
-            item = self.lease.surely(self.claim.item)
-            trace.note(team=_team_of(item).public_id)
-            log.info("%s %s: attempt %s", self.claim.kind, item.public_id, self.claim.attempt)
-            if isinstance(item, Footage | AudioTake):
-                material = item
-                outage.quietly(lambda: deliverables.touch_material(material))
-                told = self._look_at(item)
-                outage.quietly(lambda: deliverables.material_settled(material))
-            else:
-                told = self._look_at(item)
-        except analysis.LeaseLost:
-            return f"{self.claim.kind} {self.claim.pk}: lease lost"
-        log.info("%s %s: %s", self.claim.kind, item.public_id, told)
-        return f"{self.claim.kind} {item.public_id}: {told}"
-
-    def _look_at(self, item: analysis.Item) -> str:
-        try:
-            if isinstance(item, TeamBase):
-                with work.folder() as around:
-                    teach(self, item, around)
-            elif isinstance(item, Footage):
-                self._prepare(item)
-                outage.quietly(lambda: bases.consider(item.presenter.team))
-            elif isinstance(item, AudioTake):
-                self._measure(item)
-        except WorkerStopping:
-            self.lease.surely(lambda: analysis.put_back(self.claim))
-            return "given back"
-        except EngineError as error:
-            return self._fail(error)
-        except StorageUnavailable as error:
-            return f"{error.code} ({error}), {self._give_back(error.code)}"
-        except (OSError, HeyGemError) as error:
-            log.exception("%s %s: the analysis cannot be stored", self.claim.kind, item.public_id)
-            code = disk.DISK_FULL if disk.is_full(error) else "io_error"
-            return self._fail(EngineError(code, f"{type(error).__name__}: {error}"))
-        return "done"
-
-    def _fail(self, error: EngineError) -> str:
-        log.warning("%s: %s\n%s", self.claim.kind, error, self.child.log_tail())
-        if error.failure.kind == "permanent":
-            self.lease.surely(lambda: analysis.refuse(self.claim, code=error.code))
-            return f"refused, {error.code}"
-        # A machine's fault three times over is told as what it is to the reader: the engine does not survive this file.
-        code = analysis.SPENT_CODE if error.failure.kind == "suspect" else error.code
-        return f"{error.code}, {self._give_back(code)}"
-
-    def _give_back(self, code: str) -> str:
-        again = self.lease.surely(lambda: analysis.give_back(self.claim, code=code))
-        return "waits again" if again else "refused"
+    def work_at(self, item: Footage | AudioTake | TeamBase) -> None:
+        if isinstance(item, TeamBase):
+            with work.folder() as around:
+                teach(self, item, around)
+        elif isinstance(item, Footage):
+            self._prepare(item)
+            outage.quietly(lambda: bases.consider(item.presenter.team))
+        else:
+            self._measure(item)
 
     def _prepare(self, footage: Footage) -> None:
         with work.folder() as around, self._at_hand(footage) as path:
@@ -203,7 +150,7 @@ class Look:
     def _at_hand(self, item: Footage | AudioTake) -> Iterator[Path]:
         """The file on this machine. What came straight into the storage is read here for the first time."""
         with ExitStack() as held:
-            path = self._patiently(lambda: held.enter_context(blobs.on_disk(item.blob, hear=self._hear_fetch)))
+            path = self.patiently(lambda: held.enter_context(blobs.on_disk(item.blob, hear=self.hear_fetch)))
             if blobs.is_unread(item.blob):
                 item.blob.sha256 = blobs.digest(path)
                 # In this order: what a lost worker leaves undone is done again, for the blob is still unread then.
@@ -211,21 +158,6 @@ class Look:
                 item.blob = self.lease.surely(lambda: blobs.settle(item.blob))
                 self.lease.surely(lambda: self.claim.update(blob=item.blob))
             yield path
-
-    def stored(self, team: Team, path: Path, content_type: str) -> MediaBlob | None:
-        """None for what the engine did not make."""
-        if not path.exists() or not path.stat().st_size:
-            return None
-        with outage.spare(path) as put_back:
-
-            def store() -> MediaBlob:
-                put_back()
-                return blobs.store(team, path, content_type, move=True, hear=self._hear_store)
-
-            return self._patiently(store)
-
-    def _patiently(self, step: Callable[[], T]) -> T:
-        return patiently(lambda: self.lease.surely(step), since=lambda: self.lease.since, poll=self.poll)
 
     def _measure(self, take: AudioTake) -> None:
         with self._at_hand(take) as path:
@@ -238,39 +170,6 @@ class Look:
         kept = ("duration_s", "loudness_lufs", "peak_dbfs", "waveform", "speech_spans")
         measured = {name: found[name] for name in kept}
         self.lease.surely(lambda: analysis.finish_take(self.claim, measured=measured, findings=findings))
-
-    def _hear_fetch(self, done: int, total: int) -> None:
-        self.hear("fetch", done, total)
-
-    def _hear_store(self, done: int, total: int) -> None:
-        self.hear("publish", done, total)
-
-    def hear(self, stage: str, done: int, total: int) -> None:
-        """The engine's progress. Only a step that it had not reported yet counts as such."""
-        if (stage, done) != self.last_step:
-            self.last_step = (stage, done)
-            self.progress = (stage, int(100 * min(max(done / total, 0.0), 1.0)) if total > 0 else 0)
-        self.poll()
-
-    def poll(self) -> None:
-        self.lease.meanwhile(self._write)
-
-    def _write(self) -> None:
-        """Write what was heard, if it is time."""
-        now = time.monotonic()
-        if self.progress is not None and now - self.written_at >= WRITE_S:
-            (stage, percent), self.written_at = self.progress, now
-            self.lease.extend(lambda: analysis.report(self.claim, stage=stage, percent=percent))
-            self.progress = None
-        self.upkeep()
-
-
-def _team_of(item: analysis.Item) -> Team:
-    if isinstance(item, TeamBase):
-        return item.team
-    if isinstance(item, MouthModel):
-        return item.footage.presenter.team
-    return item.presenter.team if isinstance(item, Footage) else item.script_version.script.team
 
 
 def _footage_fields(found: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,11 @@ import codecs
 import logging
 import os
 import time
+from collections.abc import Callable
 
 from django.db import DatabaseError
 
 from rendering import states
-from rendering.models import RenderJob, WorkerNode
 
 log = logging.getLogger("heygem.render")
 
@@ -48,8 +48,9 @@ class LogTail:
 class LiveLog:
     """Call it often: now and then it writes what is new. Not a reason for an attempt to fail."""
 
-    def __init__(self, job: RenderJob, node: WorkerNode, fd: int) -> None:
-        self.job, self.node, self.tail = job, node, LogTail(fd)
+    def __init__(self, keep: Callable[[str, int], None], fd: int, whose: str) -> None:
+        """``keep`` is given the end of the log, and how many characters it has had in all."""
+        self.keep, self.tail, self.whose = keep, LogTail(fd), whose
         self.written_at = time.monotonic()
 
     def __call__(self) -> None:
@@ -61,6 +62,6 @@ class LiveLog:
         if not self.tail.read_on():
             return
         try:
-            states.write_log(self.job, self.node, self.tail.text, self.tail.end)
+            self.keep(self.tail.text, self.tail.end)
         except DatabaseError:
-            log.warning("job %s: its log could not be written", self.job.public_id)
+            log.warning("%s: its log could not be written", self.whose)

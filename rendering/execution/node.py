@@ -7,7 +7,7 @@ import os
 
 from projects import trace
 from projects.services import blobs
-from rendering import queue, workers
+from rendering import queue, training, workers
 from rendering.engine.errors import EngineError
 from rendering.execution.child import EngineChild, engine
 from rendering.execution.upkeep import Upkeep
@@ -25,6 +25,7 @@ def this_worker(cluster: str) -> WorkerNode:
         node, replaces = workers.register(cluster)
         if replaces:
             queue.forget_predecessor(node)
+            training.forget_predecessor(node)
         _node = (os.getpid(), node)
         trace.always(worker=node.name)
     return _node[1]

@@ -1,8 +1,12 @@
-"""What a ticket of the ``gpu`` cluster does: claim one job, let the engine render it, hand in the video."""
+"""What a ticket of the ``gpu`` cluster does: claim one job, let the engine render it, hand in the video.
+
+When there is none, a mouth model may be learnt (``learn``).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -17,7 +21,7 @@ from projects.storage import StorageUnavailable
 from rendering import queue, states, tickets, training, workers
 from rendering.engine.contract import RENDER_STAGES
 from rendering.engine.errors import EngineError
-from rendering.execution import asked, outage, stopping
+from rendering.execution import asked, learn, outage, stopping
 from rendering.execution.child import EngineChild
 from rendering.execution.live_log import LiveLog
 from rendering.execution.node import this_worker, unfit, warm_engine
@@ -45,13 +49,15 @@ NOTHING = "nothing to do"
 
 @outage.told
 def run_ticket() -> str:
-    """Render one job, or none. Returns what became of it, for django-q2's log; always returns in time."""
+    """Render one job, or learn one mouth model, or nothing.
+
+    Returns what became of it, for django-q2's log; always returns in time.
+    """
     if stopping.requested():
         return "stopped"
     node = this_worker("gpu")
-    if not queue.startable():  # an engine is not started for nothing
-        queue.reap()
-        return NOTHING
+    if not queue.startable() and not training.is_wanted(node):  # an engine is not started for nothing
+        return _leave_to_others()
     if reason := unfit(node):
         tickets.pass_on()
         return reason
@@ -60,16 +66,45 @@ def run_ticket() -> str:
         child = warm_engine(node, upkeep)
     except WorkerStopping:
         return "stopped"
-    claim = _claim(node)
-    if claim is None:
-        if queue.startable():  # by a worker with other abilities
-            tickets.pass_on()
-        return NOTHING
-    outage.quietly(queue.top_up)  # so that the whole farm is at work at once when much arrives
-    with trace.working_for(job=claim.job.public_id, team=claim.job.team.public_id):
-        told = Attempt(claim, node, child, upkeep).run()
+    told = _learn(node, child, upkeep) or _render(node, child, upkeep) or learn.run_next(node, child, upkeep)
+    if told is None:
+        return _leave_to_others()
     outage.quietly(queue.reap)
     return told
+
+
+def _leave_to_others() -> str:
+    if queue.startable() or training.tickets_wanted():  # by a worker with other abilities
+        tickets.pass_on()
+    else:
+        queue.reap()
+    return NOTHING
+
+
+class _Turn:
+    """Whose turn it is in this process: after a training that went before renders, a render goes first."""
+
+    renders = False
+
+
+def _learn(node: WorkerNode, child: EngineChild, upkeep: Upkeep) -> str | None:
+    """What goes before renders; None: nothing does now."""
+    if _Turn.renders:
+        return None
+    told = learn.run_next(node, child, upkeep, only_pressing=True)
+    _Turn.renders = told is not None
+    return told
+
+
+def _render(node: WorkerNode, child: EngineChild, upkeep: Upkeep) -> str | None:
+    """None: there is nothing that this worker may render now."""
+    _Turn.renders = False
+    claim = _claim(node)
+    if claim is None:
+        return None
+    outage.quietly(queue.top_up)  # so that the whole farm is at work at once when much arrives
+    with trace.working_for(job=claim.job.public_id, team=claim.job.team.public_id):
+        return Attempt(claim, node, child, upkeep).run()
 
 
 def _claim(node: WorkerNode) -> queue.Claim | None:
@@ -93,7 +128,8 @@ class Attempt:
         self.last_step: tuple[str, int] = ("", -1)
         self.written_at = self.checked_at = 0.0
         self.lease = Lease(states.LeaseLost)
-        self.live_log = LiveLog(self.job, node, child.log_fd)
+        keep = functools.partial(states.write_log, self.job, node)
+        self.live_log = LiveLog(keep, child.log_fd, f"job {self.job.public_id}")
 
     def run(self) -> str:
         """Whatever happens, the job is handed on: done, failed, waiting again, or somebody else's."""

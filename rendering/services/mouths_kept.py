@@ -59,12 +59,6 @@ def _to_begin_with(footage: Footage, engine: str) -> MouthModel | None:
     return good.filter(footage__presenter__team=team).order_by("-pk").first()
 
 
-def is_ours(claim: Claim) -> bool:
-    """Whether it is still wanted and ours; writes nothing."""
-    held = MouthModel.objects.filter(pk=claim.pk, state=AnalysisState.RUNNING, lease_token=claim.token)
-    return held.exists()
-
-
 def keep_figures(claim: Claim, told: Mapping[str, Any]) -> None:
     """How far the engine says that it is: ``step``, ``steps``, ``eta_s``, ``psnr``. Raises ``LeaseLost``."""
     claim.update(**{name: told[name] for name in ("step", "steps", "eta_s", "psnr") if name in told})

@@ -13,7 +13,7 @@ from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from projects.models import AnalysisState, Footage, Team, Webhook, WebhookDelivery
+from projects.models import AnalysisState, Footage, MouthModel, Team, Webhook, WebhookDelivery
 from projects.services import analysis, deliveries, webhook_secrets
 from projects.services.waking import wake_analysers
 from projects.services.webhooks import EVENTS
@@ -29,9 +29,9 @@ from rendering.models import (
     TeamShare,
     WorkerNode,
 )
-from rendering.services import farm
+from rendering.services import farm, mouths
 from tests import factories
-from tests.rendering import making
+from tests.rendering import making, teaching
 
 
 def order(team: str, modes: list[str], **job: Any) -> list[str]:
@@ -197,6 +197,26 @@ def footage(mode: str) -> str:
     row = factories.footage(factories.presenter(made), blob=blob, state=AnalysisState.WAITING)
     wake_analysers()
     return row.public_id
+
+
+def teach(mode: str) -> str:
+    """A mouth model that a person wants; its public id."""
+    team = Team.objects.first() or factories.team("T")
+    owner = User.objects.first() or factories.member(team)
+    return mouths.start(actor=owner, footage=teaching.film(factories.presenter(team), mode)).public_id
+
+
+def mouth_model(model: str) -> dict[str, Any]:
+    row = MouthModel.objects.get(public_id=model)
+    same = ("state", "stage", "step", "checkpoint_step", "attempts", "worker", "figures")
+    return {"code": row.error_code, **{name: getattr(row, name) for name in same}}
+
+
+def stop_teaching(model: str) -> None:
+    row = MouthModel.objects.select_related("footage__presenter__team").get(public_id=model)
+    owner = User.objects.first()
+    assert owner is not None
+    mouths.cancel(actor=owner, footage=row.footage)
 
 
 def footage_state(footage: str) -> dict[str, Any]:

@@ -55,8 +55,10 @@ def learn_mouths(request: MouthsRequest, *, schedule: Schedule | None = None, re
     if analysis.prepared.tier == "C":
         raise EngineError("footage_tier")
     schedule = replace(schedule or Schedule(), max_seconds=inf if request.max_seconds is None else request.max_seconds)
+    schedule = replace(schedule, steps=request.steps or schedule.steps)
     track, lips = analysis.track, analysis.lips
-    size = request.size or (size_for(track) if device.like_card(where) else SIZES[0])
+    deserved = size_for(track) if device.like_card(where) else SIZES[0]
+    size = request.size or min(deserved, request.max_size or deserved)
     initial = _initial(request.initial, size)
     info, video = probe_footage(request.footage, request.limits)
     usable_s = float((blocks(track, Crops(track, lips, size)) >= 0).sum() / video.fps)

@@ -99,6 +99,8 @@ def mouths_from_json(values: Mapping[str, Any]) -> MouthsRequest:
         out=Path(values["out"]),
         initial=Path(values["initial"]) if values.get("initial") else None,
         size=values.get("size"),
+        max_size=values.get("max_size"),
+        steps=values.get("steps"),
         max_seconds=values.get("max_seconds"),
         limits=Limits(**(values.get("limits") or {})),
     )

@@ -1,0 +1,329 @@
+"""Mouth models learnt by a worker's ticket, with a real child process (a fake engine), and drawn with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from django_q.models import OrmQ
+from pytest_django.fixtures import Settings
+
+from projects.models import AnalysisState, Footage, MouthModel, Presenter, Team
+from projects.services import blobs
+from projects.storage import StorageUnavailable
+from rendering.execution import learn, render
+from rendering.execution import node as this_process
+from rendering.execution.child import engine
+from rendering.fingerprint import ENGINE_VERSION
+from rendering.models import JobState, Preset, RenderJob, RenderVersion, WorkerNode
+from rendering.selectors.boards import board
+from rendering.services import mouths
+from rendering.services.presets import default_preset
+from tests import factories
+from tests.rendering import teaching, work
+
+LONG_AGO = timedelta(minutes=11)
+
+
+@pytest.fixture(autouse=True)
+def _fake_engine(settings: Settings, monkeypatch: pytest.MonkeyPatch, db: None) -> Iterator[None]:
+    monkeypatch.setattr(this_process, "_node", None)
+    monkeypatch.setattr(render._Turn, "renders", False)
+    settings.ENGINE_COMMAND = [sys.executable, "-m", "tests.fake_engine"]
+    settings.ENGINE_SILENCE_SECONDS = 30
+    settings.BACKOFF_SECONDS = 0
+    settings.ENGINE_DEVICE = "fake"
+    settings.WORKER_NAME = "here"
+    yield
+    engine().stop()
+
+
+@pytest.fixture
+def often(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that is done now and then is done all the time."""
+    settings.MOUTHS_CHECKPOINT_SECONDS = 0
+    for name in ("CHECK_S", "SHOW_S"):
+        monkeypatch.setattr(learn, name, 0.0)
+
+
+def drawn(actor: User, team: Team, film: Footage) -> RenderVersion:
+    """A new video of ``film``, made by this process."""
+    project = teaching.board(team, film)
+    teaching.order(actor, project, cells=[cell.key for row in board(project).rows for cell in row.cells])
+    render.run_ticket()
+    return RenderVersion.objects.latest("pk")
+
+
+def test_it_is_learnt_kept_and_drawn_with(bob: User, team: Team, presenter: Presenter, often: None) -> None:
+    film = teaching.film(presenter)
+    mouths.start(actor=bob, footage=film)
+    assert render.run_ticket().endswith("done")
+    made = mouths.current(film)
+    assert made is not None
+    assert (made.engine, made.worker, made.size, made.attempts) == (ENGINE_VERSION, "here/gpu", 128, 1)
+    assert (made.step, made.steps, made.figures["psnr"], made.failed) == (10, 10, 30.0, [])
+    assert made.picture is not None
+    assert made.checkpoint is None
+    assert "attempt 1 on here/gpu" in made.log
+    assert "mouths done" in made.log
+    version = drawn(bob, team, film)
+    assert (version.drawn_by, version.mouths, version.instead) == ("neural", made.identity, "")
+    assert version.preset["backend"] == "neural"
+    assert version.fingerprint == version.job.fingerprint
+    assert render.run_ticket() == "nothing to do"
+
+
+def test_one_that_is_not_good_enough_is_told_with_its_figures_and_not_used(
+    bob: User, team: Team, presenter: Presenter
+) -> None:
+    film = teaching.film(presenter, "not_good")
+    mouths.start(actor=bob, footage=film)
+    render.run_ticket()
+    made = MouthModel.objects.get()
+    assert (made.state, made.error_code, made.blob) == (AnalysisState.REFUSED, "mouths_not_good", None)
+    assert (made.failed, made.figures) == (["psnr"], {"psnr": 20.0, "leak_r": None, "begun": 0.0})
+    assert made.picture is not None, "how it draws is seen"
+    version = drawn(bob, team, film)
+    assert (version.drawn_by, version.mouths, version.instead) == ("exemplar", "", "mouths_not_good")
+
+
+def test_renders_go_first_and_one_that_waited_long_goes_before_one_of_them(
+    bob: User, team: Team, presenter: Presenter
+) -> None:
+    mouths.start(actor=bob, footage=teaching.film(presenter))
+    second = mouths.start(actor=bob, footage=teaching.film(factories.presenter(team)))
+    jobs = [_job(team, number) for number in range(2)]
+    assert render.run_ticket().startswith(jobs[0].public_id)
+    MouthModel.objects.update(created_at=timezone.now() - LONG_AGO)
+    assert render.run_ticket().startswith("mouths ")
+    assert render.run_ticket().startswith(jobs[1].public_id), "not one training after the other"
+    assert render.run_ticket() == f"mouths {second.public_id}: done"
+
+
+def _job(team: Team, number: int = 0) -> RenderJob:
+    """A job that this process can render."""
+    footage = teaching.film(factories.presenter(team))
+    sound = factories.blob(team, f"fake:ok:0.05\n{number}".encode(), "audio/wav")
+    return work.new_job(team, footage=footage, take=factories.take(factories.script(team), blob=sound))
+
+
+@pytest.mark.parametrize("waited", [False, True])
+def test_it_gives_way_to_a_render_with_a_checkpoint_unless_it_has_waited_long(
+    waited: bool, bob: User, team: Team, presenter: Presenter, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learn, "WAITS_S", 0.1)
+    made = mouths.start(actor=bob, footage=teaching.film(presenter, seconds=2.0))
+    if waited:
+        MouthModel.objects.update(created_at=timezone.now() - LONG_AGO)
+    jobs: list[RenderJob] = []
+
+    def a_render_comes(model: MouthModel) -> None:
+        if not jobs:
+            jobs.append(_job(team))
+
+    _when(monkeypatch, lambda model: model.checkpoint_step >= 3, a_render_comes)
+    told = render.run_ticket()
+    assert jobs, "it was ordered while the training ran"
+    made.refresh_from_db()
+    if waited:
+        assert (told, made.state) == (f"mouths {made.public_id}: done", AnalysisState.READY)
+        return
+    assert told == f"mouths {made.public_id}: gave way to a render"
+    assert (made.state, made.attempts) == (AnalysisState.WAITING, 0)
+    assert made.checkpoint is not None
+    step = made.checkpoint_step
+    assert 3 <= step < 10
+    assert OrmQ.objects.filter(key="gpu").exists()
+    assert render.run_ticket().startswith(jobs[0].public_id)
+    assert render.run_ticket() == f"mouths {made.public_id}: done"
+    made.refresh_from_db()
+    assert step <= made.figures["begun"] <= step + 1, "it went on from there"
+    assert "attempt 1 on here/gpu" in made.log
+
+
+def _when(monkeypatch: pytest.MonkeyPatch, ready: Callable[[MouthModel], bool], act: Callable[..., None]) -> None:
+    """``act`` in the middle of a training, as soon as its row is ``ready``."""
+    look = learn.Training.look
+
+    def looking(self: learn.Training) -> None:
+        look(self)
+        model = MouthModel.objects.get(pk=self.claim.pk)
+        if ready(model):
+            act(model)
+
+    monkeypatch.setattr(learn.Training, "look", looking)
+
+
+def test_of_several_trainings_one_gives_way_to_one_render(team: Team, presenter: Presenter) -> None:
+    from rendering import training
+
+    nodes = [teaching.card(f"card{number}") for number in range(3)]
+    claims = []
+    for node in nodes:
+        teaching.model(teaching.film(factories.presenter(team)), state=AnalysisState.WAITING, blob=None)
+        claims.append(training.claim_next(node))
+    own, others, last = claims
+    assert own is not None
+    assert others is not None
+    assert last is not None
+    MouthModel.objects.filter(pk=own.pk).update(automatic=True)
+    assert [training.place(claim, waiting=1) for claim in (own, last, others)] == [0, 1, 2]
+    assert [training.place(claim, waiting=2) for claim in (own, last, others)] == [0, 0, 1]
+    assert training.place(own, waiting=0) is None
+
+
+def test_stopping_it_ends_the_engine_and_nothing_is_kept(
+    bob: User, presenter: Presenter, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = teaching.film(presenter, seconds=3.0)
+    mouths.start(actor=bob, footage=film)
+    _when(monkeypatch, lambda model: model.step >= 1, lambda model: mouths.cancel(actor=bob, footage=film))
+    assert render.run_ticket().endswith("lease lost")
+    made = MouthModel.objects.get()
+    assert (made.state, made.error_code, made.checkpoint) == (AnalysisState.REFUSED, "cancelled", None)
+    assert engine().pid is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "code"), [("crash", "engine_crashed"), ("oom", "out_of_memory"), ("no_face", "no_face")]
+)
+def test_what_goes_wrong_never_stops_renders(mode: str, code: str, bob: User, team: Team, presenter: Presenter) -> None:
+    film = teaching.film(presenter, mode)
+    mouths.start(actor=bob, footage=film)
+    for _ in range(3):
+        render.run_ticket()
+    made = MouthModel.objects.get()
+    assert (made.state, made.error_code) == (AnalysisState.REFUSED, code)
+    assert made.attempts == (1 if mode == "no_face" else 3)
+    job = _job(team)
+    assert render.run_ticket() == f"{job.public_id}: version 1"
+
+
+def test_a_machine_that_dies_loses_what_came_after_the_last_checkpoint(
+    bob: User, presenter: Presenter, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the process were gone: nothing after the checkpoint reaches the database."""
+
+    class Dead(BaseException):
+        pass
+
+    def die(model: MouthModel) -> None:
+        raise Dead
+
+    made = mouths.start(actor=bob, footage=teaching.film(presenter, seconds=1.0))
+    with monkeypatch.context() as patched:
+        _when(patched, lambda model: model.checkpoint_step >= 4, die)
+        with pytest.raises(Dead):
+            render.run_ticket()
+    made.refresh_from_db()
+    assert (made.state, made.attempts) == (AnalysisState.RUNNING, 1)
+    WorkerNode.objects.update(pid=999_999_999)
+    monkeypatch.setattr(this_process, "_node", None)
+    assert render.run_ticket() == f"mouths {made.public_id}: done", "its successor takes it back at once"
+    step = made.checkpoint_step
+    made.refresh_from_db()
+    assert step <= made.figures["begun"] <= step + 1
+    assert "attempt 2 on here/gpu" in made.log
+
+
+@pytest.mark.parametrize("fault", ["lost", "damaged"])
+def test_a_checkpoint_that_cannot_be_read_costs_time_alone(
+    fault: str, bob: User, team: Team, presenter: Presenter
+) -> None:
+    film = teaching.film(presenter)
+    made = mouths.start(actor=bob, footage=film)
+    kept = factories.blob(team, b"no archive", "application/zip")
+    if fault == "lost":
+        factories.path_of(kept).unlink()
+    MouthModel.objects.update(checkpoint=kept, checkpoint_step=7)
+    assert render.run_ticket() == f"mouths {made.public_id}: done"
+    assert MouthModel.objects.get().figures["begun"] == 0.0
+
+
+def test_a_storage_that_is_away_costs_the_picture_and_not_the_training(
+    bob: User, presenter: Presenter, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = teaching.film(presenter, seconds=0.5)
+    store, tried = blobs.store, []
+
+    def away(team: Team, source: Path, content_type: str, **more: object) -> object:
+        tried.append(content_type)
+        if len(tried) <= 2:
+            raise StorageUnavailable("away")
+        return store(team, source, content_type, **more)
+
+    monkeypatch.setattr(blobs, "store", away)
+    made = mouths.start(actor=bob, footage=film)
+    assert render.run_ticket() == f"mouths {made.public_id}: done"
+    assert MouthModel.objects.get().attempts == 1
+    assert len(tried) > 2
+
+
+def test_a_processor_leaves_what_nobody_asked_for_and_starts_no_engine_for_it(
+    team: Team, presenter: Presenter, settings: Settings
+) -> None:
+    settings.ENGINE_DEVICE = "cpu"
+    film = teaching.film(presenter)
+    teaching.model(film, state=AnalysisState.WAITING, blob=None, automatic=True)
+    assert render.run_ticket() == "nothing to do"
+    assert engine().pid is None
+    assert not OrmQ.objects.filter(key="gpu").exists(), "no ticket that would find nothing"
+
+
+# Drawing
+
+
+def test_a_preset_that_asks_for_one_is_told_why_there_is_none(bob: User, team: Team, presenter: Presenter) -> None:
+    film = teaching.film(presenter)
+    Preset.objects.filter(pk=default_preset(team).pk).update(backend="neural")
+    version = drawn(bob, team, film)
+    assert (version.drawn_by, version.instead) == ("exemplar", "no_mouths")
+    teaching.model(film, engine="0.1")
+    project = version.deliverable.project
+    assert board(project).counts.by_state == {"done": 1}
+    version = drawn(bob, team, film)
+    assert (version.drawn_by, version.instead) == ("exemplar", "stale_mouths")
+
+
+@pytest.mark.parametrize("fault", ["lost", "not good"])
+def test_a_model_that_cannot_be_used_leaves_the_render_to_exemplar_and_says_so(
+    fault: str, bob: User, team: Team, presenter: Presenter
+) -> None:
+    film = teaching.film(presenter)
+    made = teaching.model(film)
+    project = teaching.board(team, film)
+    asked = teaching.order(bob, project)
+    assert made.blob is not None
+    if fault == "lost":
+        factories.path_of(made.blob).unlink()
+    else:
+        bad = factories.blob(team, teaching.packed("feed", passed=False), "application/zip")
+        MouthModel.objects.update(blob=bad)
+    render.run_ticket()
+    version = RenderVersion.objects.get()
+    assert (version.drawn_by, version.mouths) == ("exemplar", "")
+    assert version.instead == ("no_mouths" if fault == "lost" else "mouths_not_good")
+    assert version.fingerprint != asked.fingerprint, "it is not what was asked for"
+    assert board(project).counts.by_state == {"done": 1}
+
+
+def test_a_model_that_is_learnt_later_makes_nothing_outdated_and_rendering_again_uses_it(
+    bob: User, team: Team, presenter: Presenter
+) -> None:
+    film = teaching.film(presenter)
+    project = teaching.board(team, film)
+    teaching.order(bob, project)
+    render.run_ticket()
+    teaching.model(film, "beef")
+    assert board(project).counts.by_state == {"done": 1}
+    keys = [cell.key for row in board(project).rows for cell in row.cells]
+    again = teaching.order(bob, project, cells=keys)
+    assert (again.state, again.mouths is not None) == (JobState.QUEUED, True)
+    render.run_ticket()
+    assert RenderVersion.objects.latest("pk").mouths == "beef"
+    assert board(project).counts.by_state == {"done": 1}
