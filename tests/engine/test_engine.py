@@ -363,7 +363,7 @@ def test_the_served_engine_measures_a_take(stage: Stage) -> None:
     child.stdin.close()
     assert child.wait(5) == 0
     assert [event["event"] for event in events] == ["ready", "progress", "done"]
-    assert events[0]["backends"] == ["exemplar"]
+    assert events[0]["backends"] == ["exemplar", "neural"]
     assert events[2]["result"]["duration_s"] == pytest.approx(stage.take_s)
 
 

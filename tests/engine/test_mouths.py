@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,6 +40,7 @@ from tests.engine import restorers
 from tests.engine.conftest import Filmed
 from tests.engine.test_neural_draw import GOOD, SIZE
 
+ROOT = Path(__file__).resolve().parents[2]
 TWO_STEPS = Schedule(steps=2, batch=2, warm_up=1, validate_every=2, checkpoint_every=1)
 
 
@@ -208,6 +212,29 @@ def test_a_network_of_another_engine_is_not_loaded(tmp_path: Path) -> None:
         with pytest.raises(EngineError) as refused:
             kept.load(tmp_path, torch.device("cpu"))
         assert refused.value.code == "stale_mouths"
+
+
+def test_the_served_engine_learns_mouths_and_says_who_drew(learnt: Learnt, take: Path, tmp_path: Path) -> None:
+    shared = {"footage": str(learnt.footage), "analysis": str(learnt.analysis)}
+    video, options = {"audio": str(take), "out": str(tmp_path / "a.mp4")}, {"backend": "neural", "speed": "ultrafast"}
+    asked = [
+        {"id": 1, "op": "mouths", "args": {**shared, "out": str(tmp_path / "mouths"), "limits": {"max_seconds": 60}}},
+        {"id": 2, "op": "render", "args": {**shared, **video, "mouths": str(learnt.out), "options": options}},
+    ]
+    command = [sys.executable, "-m", "rendering.engine", "serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True) as child:
+        assert child.stdin
+        assert child.stdout
+        child.stdin.write("".join(json.dumps(each) + "\n" for each in asked))
+        child.stdin.flush()
+        ended: list[dict[str, Any]] = []
+        while len(ended) < 2:
+            event = json.loads(child.stdout.readline())
+            ended += [event] if event["event"] in ("failed", "done") else []
+        child.stdin.close()
+    assert (ended[0]["event"], ended[0]["code"]) == ("failed", "mouths_too_little")
+    said = ended[1]["result"]
+    assert (said["backend"], said["instead"], said["mouths"]) == ("exemplar", "mouths_not_good", "")
 
 
 def test_only_the_last_few_networks_are_kept(learnt: Learnt, tmp_path: Path) -> None:
