@@ -88,6 +88,7 @@ class OnCard:
     def draw(self, regions: list[Region], given: list[Array]) -> list[Laid | None]:
         """What :meth:`prepared` made, drawn; None where the network had no answer. Raises ``device_error``."""
         y, chroma, answered = self._batched(*given)
+        self._network.keep_to(self._batched.together)
         laid = [Laid(*each) for each in zip(regions, y, chroma, strict=True)]
         return [each if known else None for each, known in zip(laid, answered, strict=True)]
 

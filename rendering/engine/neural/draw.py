@@ -64,6 +64,10 @@ class Network:
     def together(self) -> int:
         return self._batched.together
 
+    def keep_to(self, together: int) -> None:
+        """Never more of them again: the device had no memory for more with all that is done beside."""
+        self._batched.together = min(self.together, together)
+
     def draw(self, seen: Array, condition: Array) -> Array:
         """``seen`` (n, 10, s, s) and ``condition`` (n, 43) -> (n, s, s, 3) float32 0..255 BGR, n >= 1. Raises
         ``device_error``."""
