@@ -47,6 +47,7 @@ EVENT_GROUPS: dict[str, str | Promise] = {
     "export": _("Downloads"),
     "footage": _("Footage"),
     "take": _("Audio takes"),
+    "mouths": _("Mouth models"),
 }
 EVENTS: dict[str, str | Promise] = {
     "batch.started": _("a batch was started"),
@@ -62,6 +63,8 @@ EVENTS: dict[str, str | Promise] = {
     "footage.refused": _("footage was refused"),
     "take.ready": _("a take can be used"),
     "take.refused": _("a take was refused"),
+    "mouths.ready": _("a mouth model was learnt and is used from now on"),
+    "mouths.refused": _("a mouth model was learnt and is not good enough"),
 }
 """What webhooks are told of."""
 

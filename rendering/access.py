@@ -12,7 +12,7 @@ from django.db.models import Model, QuerySet
 from django.http import Http404
 
 from projects.access import AnyUser, carried_by, includes, require, role_of
-from projects.models import Role, Team
+from projects.models import MouthModel, Role, Team
 from projects.problems import HeyGemError
 from rendering.models import Deliverable, Export, Preset, RenderBatch, RenderJob, RenderVersion, WorkerNode
 
@@ -60,6 +60,13 @@ def get_export_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEW
     export = _find(Export.objects.select_related("team", "project__team", "created_by", "blob"), public_id)
     require(user, export.team, need)
     return export
+
+
+def get_mouths_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEWER) -> MouthModel:
+    models = MouthModel.objects.select_related("footage__presenter__team", "created_by", "picture", "initial")
+    model = _find(models, public_id)
+    require(user, model.footage.presenter.team, need)
+    return model
 
 
 def get_preset_for_user(user: AnyUser, public_id: str, *, need: Role = Role.VIEWER) -> Preset:

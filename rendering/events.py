@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils import timezone
 
+from projects.models import AnalysisState, MouthModel
 from projects.services.webhooks import Told, emit
 from rendering.models import UNFINISHED, Export, RenderBatch, RenderJob, RenderVersion
 
@@ -63,6 +64,24 @@ def export_ended(export: Export, state: str) -> None:
         return Told(ExportSerializer(now).data, links)
 
     emit(team_id=export.team_id, event=f"export.{state}", tell=tell)
+
+
+def mouths_learnt(model: MouthModel) -> None:
+    """What was learnt has been measured: it is used from now on, or is not good enough."""
+
+    def tell() -> Told:
+        from rendering.api.serializers import MouthModelSerializer
+
+        related = ("footage__presenter", "picture", "initial")
+        now = MouthModel.objects.select_related(*related).defer("log").get(pk=model.pk)
+        links = {
+            "api": reverse("api:mouths-detail", args=[now.public_id]),
+            "page": reverse("rendering:mouths", args=[now.footage.public_id]),
+        }
+        return Told(MouthModelSerializer(now).data, links)
+
+    verdict = "ready" if MouthModel.objects.filter(pk=model.pk, state=AnalysisState.READY).exists() else "refused"
+    emit(team_id=model.footage.presenter.team_id, event=f"mouths.{verdict}", tell=tell)
 
 
 def _tell_of_batch(pk: int, team_id: int, event: str) -> None:

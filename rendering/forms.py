@@ -25,7 +25,6 @@ class PresetForm(forms.ModelForm):
         model = Preset
         fields = ("name", "backend", "enhance", "amplitude", "when_shorter", "normalize_loudness", "crf", "speed")
         help_texts = {
-            "backend": _("Automatic takes what looks best: at present the presenter's own mouths."),
             "enhance": _("For mouths that Wav2Lip draws: 0 leaves them as they are, 1 adds all that the model adds."),
             "amplitude": _("1 is the presenter's own; 0.5 is held back, 1.5 is lively."),
             "when_shorter": _("What happens to the rest of the footage when the take ends before it."),
@@ -34,6 +33,7 @@ class PresetForm(forms.ModelForm):
             "speed": _("A slower encoding makes smaller files of the same quality."),
         }
         widgets = {
+            "backend": forms.RadioSelect,
             "enhance": forms.NumberInput(attrs={"min": "0", "max": "1", "step": "0.05"}),
             "amplitude": forms.NumberInput(attrs={"min": "0.5", "max": "1.5", "step": "0.05"}),
             "crf": forms.NumberInput(attrs={"min": "12", "max": "30", "step": "1"}),
@@ -45,10 +45,8 @@ class PresetForm(forms.ModelForm):
         usable = [name for name in Preset.Backend if name == kept or not weights_for({"backend": name}).lacking]
         self.fields["backend"].required = False  # left out: as it is
         self.fields["backend"].choices = [(name.value, name.label) for name in usable]  # type: ignore[attr-defined]
-        if Preset.Backend.WAV2LIP in usable:
-            notice = get("supplied_checkpoint")
-            words = (self.fields["backend"].help_text, notice.sentence, notice.remedy)
-            self.fields["backend"].help_text = " ".join(map(str, words))
+        if not self.instance.pk:
+            self.initial["backend"] = Preset.Backend.AUTO.value
         self._offer_enhancement()
         for name in {"enhance", "amplitude"} & self.fields.keys():
             self.initial[name] = f"{self.get_initial_for_field(self.fields[name], name):g}"

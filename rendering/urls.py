@@ -14,6 +14,7 @@ from rendering.views import (
     farm_workers,
     home,
     learning,
+    mouths,
     presets,
     projects,
 )
@@ -56,6 +57,10 @@ urlpatterns = [
     path("presets/<str:public_id>/delete/", presets.preset_delete, name="preset_delete"),
     path("t/<str:team_id>/learning/changes", learning.learning_changes, name="learning_changes"),
     path("t/<str:team_id>/learning/act/", learning.learning_act, name="learning_act"),
+    path("footage/<str:public_id>/mouths/", mouths.mouths, name="mouths"),
+    path("footage/<str:public_id>/mouths/changes", mouths.mouths_changes, name="mouths_changes"),
+    path("footage/<str:public_id>/mouths/log", mouths.mouths_log_changes, name="mouths_log_changes"),
+    path("footage/<str:public_id>/mouths/act/", mouths.mouths_act, name="mouths_act"),
     path("farm/", farm.farm, name="farm"),
     path("farm/now", farm.farm_now, name="farm_now"),
     path("farm/rates", farm.farm_rates, name="farm_rates"),

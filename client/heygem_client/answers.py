@@ -79,6 +79,44 @@ class Footage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MouthModel:
+    """A network that draws a presenter's mouths. ``state`` is waiting, running, ready or refused (with ``error_code``;
+    ``failed`` names the figures that are not good enough)."""
+
+    id: str
+    footage: str
+    presenter: str
+    state: str
+    stage: str
+    percent: int
+    step: int
+    steps: int
+    eta_s: float | None
+    psnr: float | None
+    error_code: str
+    in_use: bool
+    automatic: bool
+    engine: str
+    identity: str
+    size: int
+    figures: Json
+    failed: Json
+    initial: str | None
+    borrowed: bool
+    picture_url: str | None
+    created_at: datetime
+    started_at: datetime | None
+    analysed_at: datetime | None
+    archived_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MouthModelLog:
+    log: str
+    log_end: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Script:
     id: str
     team: str
@@ -227,6 +265,9 @@ class Version:
     base: str
     weights: str
     tracker: str
+    mouths: str
+    drawn_by: str
+    instead: str
     tier: str
     preset: Json
     size: int | None

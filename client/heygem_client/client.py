@@ -132,6 +132,36 @@ class HeyGem:
         told = {"purpose": "footage", "team": presenter.team, "presenter": presenter.id}
         return self.one_footage(uploads.upload(self.transport, Path(path), told, hear=hear))
 
+    # Mouth models: networks that draw a presenter's mouths, learnt from footage
+
+    def mouth_models(
+        self,
+        *,
+        team: str | None = None,
+        presenter: str | None = None,
+        footage: str | None = None,
+        state: str | None = None,
+    ) -> Iterator[a.MouthModel]:
+        """The newest first; the one with ``in_use`` draws new renders of its footage."""
+        return self._pages(e.MOUTHS, team=team, presenter=presenter, footage=footage, state=state)
+
+    def mouth_model(self, public_id: str) -> a.MouthModel:
+        return self._one(e.MOUTH_MODEL, public_id)
+
+    def learn_mouths(self, footage: str, *, key: str | None = None) -> a.MouthModel:
+        """Have one learnt. That has only been asked for when this returns: see :meth:`wait_for_mouth_model`."""
+        return self._one(e.MOUTH_MODEL_NEW, key=key, footage=footage)
+
+    def cancel_mouth_model(self, public_id: str) -> a.MouthModel:
+        return self._one(e.MOUTH_MODEL_CANCEL, public_id)
+
+    def remove_mouth_model(self, public_id: str) -> None:
+        """New renders of its footage use the presenter's own mouths again."""
+        self._ask(e.MOUTH_MODEL_DELETE, e.MOUTH_MODEL_DELETE.path.replace("{public_id}", _quoted(public_id)))
+
+    def mouth_model_log(self, public_id: str) -> str:
+        return self._one(e.MOUTH_MODEL_LOG, public_id).log
+
     # Scripts and their takes
 
     def scripts(
@@ -400,6 +430,18 @@ class HeyGem:
             lambda: self.one_footage(public_id), lambda item: item.state in SETTLED, public_id, timeout_s, hear
         )
 
+    def wait_for_mouth_model(
+        self,
+        public_id: str,
+        *,
+        timeout_s: float | None = None,
+        hear: Callable[[a.MouthModel], object] = lambda model: None,
+    ) -> a.MouthModel:
+        """Until it is learnt, one way or another: ``state`` is ready or refused."""
+        return self._wait(
+            lambda: self.mouth_model(public_id), lambda model: model.state in SETTLED, public_id, timeout_s, hear
+        )
+
     def wait_for_take(
         self, public_id: str, *, timeout_s: float | None = None, hear: Callable[[a.Take], object] = lambda take: None
     ) -> a.Take:
@@ -440,6 +482,10 @@ class HeyGem:
             if until is not None and time.monotonic() + pause > until:
                 raise TimedOut(f"{name} did not end within {timeout_s:g} seconds.")
             self.transport.sleep(pause)
+
+
+def _quoted(public_id: str) -> str:
+    return urllib.parse.quote(public_id, safe="")
 
 
 def _list(ids: Sequence[str] | None) -> list[str] | None:

@@ -29,6 +29,7 @@ from heygem_client.matrix import (
 from heygem_client.progress import Progress
 
 DONE, FAILED, USAGE, REFUSED, UNREACHABLE, TOO_LATE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+USABLE = ("ready", "warnings")
 CODES = """exit codes:
   0  done                              3  the token is not good for that
   1  refused, or some videos failed    4  the site cannot be reached
@@ -117,6 +118,21 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--preset", help="id or name (the team's default)")
     render.set_defaults(do=_render)
 
+    learn = does.add_parser(
+        "mouths", parents=[common], help="mouth models: what there is, have one learnt, stop, remove"
+    )
+    learn.add_argument("--presenter", help="id or name; all of the team's without it")
+    acts = learn.add_mutually_exclusive_group()
+    acts.add_argument("--learn", action="store_true", help="from the presenter's newest usable footage")
+    acts.add_argument("--cancel", action="store_true", help="what is being learnt")
+    acts.add_argument(
+        "--remove", action="store_true", help="what was learnt; the presenter's own mouths are used again"
+    )
+    acts.add_argument("--log", action="store_true", help="of the newest")
+    learn.add_argument("--wait", action="store_true", help="until it is learnt")
+    learn.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer than that")
+    learn.set_defaults(do=_mouths)
+
     status = does.add_parser("status", parents=[common], help="how far a batch has come")
     status.add_argument("batch")
     status.set_defaults(do=_status)
@@ -196,6 +212,47 @@ def _looked_at(site: HeyGem, item: a.Footage | a.Take, timeout_s: float | None) 
     if isinstance(item, a.Footage):
         return site.wait_for_footage(item.id, timeout_s=timeout_s)
     return site.wait_for_take(item.id, timeout_s=timeout_s)
+
+
+def _mouths(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:
+    team = _team(site, asked.team)
+    if not asked.presenter:
+        if asked.learn or asked.cancel or asked.remove or asked.log:
+            raise HeyGemError("Say with --presenter whose mouth model it is.")
+        return _told(asked, list(site.mouth_models(team=team)))
+    owner = presenter_called(site, team=team, name=asked.presenter, add=False)
+    if asked.learn:
+        footage = next((one for one in site.footage(presenter=owner.id, archived=False) if one.state in USABLE), None)
+        if footage is None:
+            raise HeyGemError(f"{owner.name} has no footage that can be used.")
+        made = site.learn_mouths(footage.id)
+        if asked.wait:
+            hear = lambda now: progress.jobs(now.percent, 100, _line_of(now))  # noqa: E731
+            made = site.wait_for_mouth_model(made.id, timeout_s=asked.timeout, hear=hear)
+            progress.end()
+        return _told(asked, [made])
+    models = list(site.mouth_models(presenter=owner.id))
+    if asked.log:
+        sys.stdout.write(site.mouth_model_log(models[0].id) if models else "")
+        return DONE
+    if asked.cancel:
+        models = [site.cancel_mouth_model(one.id) for one in models if one.state in ("waiting", "running")]
+    if asked.remove:
+        for one in [one for one in models if one.in_use]:
+            site.remove_mouth_model(one.id)
+        models = list(site.mouth_models(presenter=owner.id))
+    return _told(asked, models)
+
+
+def _told(asked: argparse.Namespace, models: Sequence[a.MouthModel]) -> int:
+    _result(asked, models, [_line_of(model) for model in models])
+    return FAILED if asked.learn and any(model.state == "refused" for model in models) else DONE
+
+
+def _line_of(model: a.MouthModel) -> str:
+    far = f" {model.percent} %" if model.state == "running" else ""
+    why = f" ({', '.join([model.error_code, *model.failed])})" if model.error_code else ""
+    return f"{model.id}  {model.state}{far}{why}{'  in use' if model.in_use else ''}  of footage {model.footage}"
 
 
 def _render(site: HeyGem, asked: argparse.Namespace, progress: Progress) -> int:

@@ -64,6 +64,13 @@ FOOTAGE_FACE = _act(f"{API}/footage/{{public_id}}/face/", a.Footage, "face")
 FOOTAGE_ARCHIVE = _act(f"{API}/footage/{{public_id}}/archive/", a.Footage)
 FOOTAGE_RESTORE = _act(f"{API}/footage/{{public_id}}/restore/", a.Footage)
 
+MOUTHS = _list(f"{API}/mouths/", a.MouthModel, "team", "presenter", "footage", "state")
+MOUTH_MODEL = _get(f"{API}/mouths/{{public_id}}/", a.MouthModel)
+MOUTH_MODEL_NEW = _make(f"{API}/mouths/", a.MouthModel, "footage")
+MOUTH_MODEL_CANCEL = _act(f"{API}/mouths/{{public_id}}/cancel/", a.MouthModel)
+MOUTH_MODEL_DELETE = Endpoint(method="DELETE", path=f"{API}/mouths/{{public_id}}/", answer=type(None))
+MOUTH_MODEL_LOG = _get(f"{API}/mouths/{{public_id}}/log/", a.MouthModelLog)
+
 SCRIPTS = _list(f"{API}/scripts/", a.Script, "team", "search", "archived")
 SCRIPT = _get(f"{API}/scripts/{{public_id}}/", a.Script)
 SCRIPT_NEW = _make(f"{API}/scripts/", a.Script, "team", "title")

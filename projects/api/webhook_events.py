@@ -14,6 +14,7 @@ SHAPES = {
     "export": "Export",
     "footage": "Footage",
     "take": "Take",
+    "mouths": "MouthModel",
 }
 """The component that ``data`` has, by what the event happens to."""
 HEADERS = {

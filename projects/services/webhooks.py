@@ -28,6 +28,7 @@ EVENTS = (
     *("export.ready", "export.failed"),
     *("footage.ready", "footage.refused"),
     *("take.ready", "take.refused"),
+    *("mouths.ready", "mouths.refused"),
 )
 PING = "ping"
 API_VERSION = "v1"

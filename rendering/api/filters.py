@@ -8,6 +8,7 @@ import django_filters as filters
 from django.db.models import F, QuerySet
 
 from projects.api.filters import Choice, Flag, Narrowed
+from projects.models import AnalysisState, MouthModel
 from rendering.models import Export, JobState, Preset, RenderBatch, RenderJob, RenderVersion
 
 TEAM, PROJECT = "The id of a team.", "The id of a project."
@@ -27,6 +28,16 @@ class BatchFilter(Narrowed):
 
     class Meta(Narrowed.Meta):
         model = RenderBatch
+
+
+class MouthModelFilter(Narrowed):
+    team = filters.CharFilter(field_name="footage__presenter__team__public_id", help_text=TEAM)
+    presenter = filters.CharFilter(field_name="footage__presenter__public_id", help_text=PRESENTER)
+    footage = filters.CharFilter(field_name="footage__public_id", help_text="The id of footage.")
+    state = Choice(choices=AnalysisState.choices)
+
+    class Meta(Narrowed.Meta):
+        model = MouthModel
 
 
 class ExportFilter(BatchFilter):

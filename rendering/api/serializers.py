@@ -9,11 +9,13 @@ from rest_framework import serializers
 
 from projects import problems
 from projects.api.serializers import IdField, Ids, media_url
-from projects.models import TeamBase
+from projects.models import MouthModel, TeamBase
 from rendering.models import Export, Preset, RenderAttempt, RenderBatch, RenderJob, RenderVersion
 from rendering.selectors.logs import without_paths
+from rendering.selectors.mouths import percent_of
 from rendering.selectors.shapes import BatchView, CellState
 from rendering.selectors.usage import Kind
+from rendering.services import mouths
 from rendering.services.batches import Skipped
 
 PRESET_OPTIONS = ["backend", "enhance", "amplitude", "when_shorter", "crf", "speed", "normalize_loudness"]
@@ -260,6 +262,55 @@ class LearningSerializer(serializers.Serializer):
     least_speech_s = serializers.FloatField()
 
 
+class MouthModelSerializer(serializers.ModelSerializer):
+    """One making of a network that draws the presenter's mouths in one piece of footage."""
+
+    id = IdField()
+    footage = IdField("footage")
+    presenter = IdField("footage.presenter")
+    percent = serializers.SerializerMethodField(help_text="Of the whole, whatever stage it is in.")
+    in_use = serializers.SerializerMethodField(help_text="New renders of the footage are drawn with it.")
+    initial = serializers.CharField(
+        source="initial.public_id",
+        default=None,
+        allow_null=True,
+        read_only=True,
+        help_text="The model that it began with, of the same team.",
+    )
+    picture_url = serializers.SerializerMethodField(
+        help_text="Faces it has not learnt from: the mouth cut out, drawn, filmed; while it learns, as it draws now."
+    )
+
+    class Meta:
+        model = MouthModel
+        fields = [
+            *["id", "footage", "presenter", "state", "stage", "percent", "step", "steps", "eta_s", "psnr"],
+            *["error_code", "in_use", "automatic", "engine", "identity", "size", "figures", "failed", "initial"],
+            *["borrowed", "picture_url", "created_at", "started_at", "analysed_at", "archived_at"],
+        ]
+        read_only_fields = fields
+
+    def get_percent(self, model: MouthModel) -> int:
+        return 100 if model.is_usable else percent_of(model)
+
+    def get_in_use(self, model: MouthModel) -> bool:
+        return mouths.draws(model)
+
+    def get_picture_url(self, model: MouthModel) -> str | None:
+        return media_url(model.picture, "mouths.jpg")
+
+
+class MouthModelNew(serializers.Serializer):
+    footage = serializers.CharField(max_length=16)
+
+
+class MouthModelLogSerializer(serializers.Serializer):
+    """The end of the log, as far as it is kept."""
+
+    log = LogField()
+    log_end = serializers.IntegerField(help_text="Characters that were ever written.")
+
+
 class VersionSerializer(serializers.ModelSerializer):
     id = IdField()
     batch = serializers.CharField(source="job.batch.public_id", default=None, allow_null=True, read_only=True)
@@ -284,6 +335,9 @@ class VersionSerializer(serializers.ModelSerializer):
                 "base",
                 "weights",
                 "tracker",
+                "mouths",
+                "drawn_by",
+                "instead",
                 "tier",
                 "preset",
                 "size",

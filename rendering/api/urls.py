@@ -3,12 +3,13 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from rendering.api import farm, results, work
+from rendering.api import farm, mouths, results, work
 
 router = SimpleRouter(use_regex_path=False)
 router.register("projects", work.Boards, "board")
 router.register("batches", work.Batches, "batch")
 router.register("jobs", work.Jobs, "job")
+router.register("mouths", mouths.Mouths, "mouths")
 router.register("versions", results.Versions, "version")
 router.register("exports", results.Exports, "export")
 router.register("presets", results.Presets, "preset")

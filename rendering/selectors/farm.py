@@ -13,9 +13,10 @@ from django.db.models import Count, Exists, Min, OuterRef, Q
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from projects.models import Team
+from projects.models import MouthModel, Team
 from rendering import tickets
 from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare, WorkerNode
+from rendering.selectors.mouths import FarmMouths, learnt_by, on_the_farm, percent_of
 from rendering.selectors.shapes import stage_label
 from rendering.selectors.waiting import (
     RELATED,
@@ -54,6 +55,8 @@ class WorkerView:
     job: RenderJob | None
     is_heard: bool
     """It works, was heard of lately, or its process is seen on this machine."""
+    learns: MouthModel | None = None
+    """The mouth model that it learns now."""
 
     @property
     def stage(self) -> str:
@@ -69,6 +72,11 @@ class WorkerView:
         yield f"{node.pk} {node.state} {node.asked} {node.failures_in_row} {node.engine} {node.version} {node.figures}"
         yield f"{self.is_heard} {node.busy_since} {node.refusal} {node.refused} {node.tracker}"
         yield f"{job.pk} {job.revision} {job.cancel_requested_at}" if job else "-"
+        yield f"{self.learns.pk} {self.learns.stage} {self.learns.progress}" if self.learns else "-"
+
+    @property
+    def learnt_percent(self) -> int:
+        return percent_of(self.learns) if self.learns else 0
 
     @property
     def needs_eyes(self) -> bool:
@@ -108,6 +116,9 @@ class FarmView:
     more_teams: int
     waiting: tuple[WaitingJob, ...]
     failed: tuple[RenderJob, ...]
+    mouths: tuple[FarmMouths, ...]
+    more_mouths: int
+    """Trainings that are not listed."""
     running: int
     queued: int
     held: int
@@ -127,10 +138,12 @@ class FarmView:
             yield f"{item.job.pk} {item.job.revision} {item.why} {item.place}"
         for job in self.failed:
             yield str(job.pk)
+        for training in self.mouths:
+            yield training.mark
 
 
 def farm() -> FarmView:
-    """Twelve queries, however much waits."""
+    """As many queries, however much waits."""
     now = standing()
     at_work = list(RenderJob.objects.filter(state=JobState.RUNNING).select_related(*RELATED))
     workers = _workers(at_work)
@@ -140,9 +153,12 @@ def farm() -> FarmView:
     for row in counted:
         numbers[row["why"]] += row["number"]
     word, reason = _word(workers, len(at_work), numbers)
+    if word == Word.IDLE and any(view.learns for view in workers):
+        word, reason = Word.ACTIVE, "learning"
     held = numbers[Why.HELD]
     seen = sorted(workers, key=lambda view: not view.needs_eyes)[:WORKERS_LISTED]
     lines = _teams(counted, now)
+    learnt, trainings = on_the_farm(LISTED)
     return FarmView(
         word=word,
         reason=reason,
@@ -153,6 +169,8 @@ def farm() -> FarmView:
         more_teams=max(0, len(lines) - TEAMS_LISTED),
         waiting=tuple(head_and_kept(jobs, now, size=LISTED)),
         failed=tuple(_recent_failures()),
+        mouths=tuple(learnt),
+        more_mouths=trainings - len(learnt),
         running=len(at_work),
         queued=sum(numbers.values()) - held,
         held=held,
@@ -160,13 +178,13 @@ def farm() -> FarmView:
 
 
 def worker_view(node: WorkerNode) -> WorkerView:
-    """One worker, with the job it runs. One query."""
+    """One worker, with what it works on. Two queries."""
     job = RenderJob.objects.filter(state=JobState.RUNNING, worker=node).select_related(*RELATED).first()
-    return WorkerView(node=node, job=job, is_heard=is_heard(node))
+    return WorkerView(node=node, job=job, is_heard=is_heard(node), learns=learnt_by().get(node.name))
 
 
 def all_workers() -> list[WorkerView]:
-    """Every worker that was heard of in the last week, by name. Two queries."""
+    """Every worker that was heard of in the last week, by name. Three queries."""
     return _workers(RenderJob.objects.filter(state=JobState.RUNNING).select_related(*RELATED))
 
 
@@ -174,7 +192,11 @@ def _workers(at_work: Iterable[RenderJob]) -> list[WorkerView]:
     jobs = {job.worker_id: job for job in at_work}
     lately = Q(last_seen_at__gte=timezone.now() - GONE)
     nodes = WorkerNode.objects.filter(Q(pk__in=[pk for pk in jobs if pk]) | lately).order_by("name")
-    return [WorkerView(node=node, job=jobs.get(node.pk), is_heard=is_heard(node)) for node in nodes]
+    learnt = learnt_by()
+    return [
+        WorkerView(node=node, job=jobs.get(node.pk), is_heard=is_heard(node), learns=learnt.get(node.name))
+        for node in nodes
+    ]
 
 
 def _trackers(workers: list[WorkerView]) -> tuple[str, ...]:

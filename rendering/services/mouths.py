@@ -64,6 +64,12 @@ def is_of(model: MouthModel, footage: Footage) -> bool:
     return model.face == footage.chosen_face and model.tracker == footage.analysis_tracker
 
 
+def draws(model: MouthModel) -> bool:
+    """Whether new renders of its footage are drawn with it. No query where the footage is loaded."""
+    is_newest = model.state == AnalysisState.READY and model.archived_at is None and model.blob_id is not None
+    return is_newest and model.engine == ENGINE_VERSION and is_of(model, model.footage)
+
+
 def lacking(footage: Footage) -> str:
     """Code of why ``footage`` has no model to be drawn with; empty: it has one."""
     if current(footage) is not None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from projects.models import AnalysisState, Footage, MediaBlob, MouthModel
 from projects.services import analysis, audit, blobs
 from projects.services.analysis import Claim, LeaseLost
+from rendering import events
 from rendering.services.mouths import NOT_GOOD
 from rendering.states import LOG_LIMIT
 
@@ -105,9 +106,11 @@ def finish(claim: Claim, model: MouthModel, *, learnt: Mapping[str, Any], blob: 
     if blob is None:
         claim.update(**told)
         analysis.refuse(claim, code=NOT_GOOD, findings=[])
+        events.mouths_learnt(model)
         return
     claim.update(**analysis.settled(AnalysisState.READY), **told, blob=blob, checkpoint=None, eta_s=None, error_code="")
     older = MouthModel.objects.filter(footage=model.footage_id, archived_at=None, pk__lt=model.pk)
     older.update(archived_at=timezone.now())
     team = model.footage.presenter.team
     audit.record(action="mouths.made", actor=None, team=team, subject=model, label=model.footage.name)
+    events.mouths_learnt(model)

@@ -29,6 +29,7 @@ WORDS: dict[str, str | Promise] = {
 }
 REASONS: dict[str, str | Promise] = {
     "running": gettext_lazy("Videos are being made."),
+    "learning": gettext_lazy("Mouth models are being learnt; no video waits."),
     "nothing_waits": gettext_lazy("There is nothing to do."),
     "workers_paused": gettext_lazy("Work waits, but every worker that could do it is paused or draining."),
     "no_worker": gettext_lazy("Work waits, but no worker is active. Start one, or release one from quarantine."),

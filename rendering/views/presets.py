@@ -16,6 +16,7 @@ from rendering.access import get_preset_for_user
 from rendering.capabilities import NEEDS_WEIGHTS
 from rendering.forms import PresetForm
 from rendering.models import Preset
+from rendering.selectors import mouths
 from rendering.services import presets as services
 
 
@@ -43,7 +44,8 @@ def _edit(request: HttpRequest, team: Team, preset: Preset | None) -> HttpRespon
             form.add_error(field, f"{error.sentence} {error.remedy}")
         else:
             return redirect("rendering:presets", team.public_id)
-    return page(request, "rendering/preset.html", team, form=form, preset=preset)
+    context = {"form": form, "preset": preset, "drawn": mouths.presenters_with(team)}
+    return page(request, "rendering/preset.html", team, **context)
 
 
 @login_required

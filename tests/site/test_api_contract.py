@@ -16,7 +16,7 @@ from rendering.cells import CellKey
 from rendering.models import Deliverable, Export, Preset, RenderJob, RenderVersion
 from rendering.services import batches
 from tests import factories
-from tests.rendering import making
+from tests.rendering import making, teaching
 from tests.site.fuzz import Asker, fuzz
 
 EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "2"))
@@ -56,11 +56,12 @@ def world(team: Team, owner: User) -> dict[str, str]:
         "version": version,
         "export": Export.objects.create(team=team, project=project, created_by=owner, name="a.zip"),
         "preset": Preset.objects.create(team=team, name="Extra"),
+        "mouths": teaching.model(footage, state="waiting", blob=None),
     }
     by_word = {}
     for word, thing in things.items():
         by_word[word] = thing.public_id
-        by_word[{"batch": "batches", "footage": "footage"}.get(word, f"{word}s")] = thing.public_id
+        by_word[{"batch": "batches", "footage": "footage", "mouths": "mouths"}.get(word, f"{word}s")] = thing.public_id
     upload = uploads.start(actor=owner, team=team, purpose="footage", name="a.mp4", size=9, target={})
     hook, _secret = webhooks.create_webhook(actor=owner, team=team, url="https://example.com/", events=webhooks.EVENTS)
     return by_word | {

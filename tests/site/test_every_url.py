@@ -31,7 +31,7 @@ from rendering.models import Export, Preset
 from rendering.services import batches
 from tests import factories
 from tests.cast import browser
-from tests.rendering import making
+from tests.rendering import making, teaching
 
 PEOPLE = ("nobody", "stranger", "viewer", "reviewer", "creator", "manager", "owner")
 
@@ -78,6 +78,10 @@ GET    rendering:preset               302 404 403 403 200 200 200
 POST   rendering:preset               302 404 403 403 302 302 302
 POST   rendering:preset_default       302 404 403 403 302 302 302
 POST   rendering:preset_delete        302 404 403 403 302 302 302
+GET    rendering:mouths               302 404 200 200 200 200 200
+GET    rendering:mouths_changes       302 404 200 200 200 200 200
+GET    rendering:mouths_log_changes   302 404 403 403 200 200 200
+POST   rendering:mouths_act           302 404 403 403 302 302 302
 GET    rendering:learning_changes     302 404 403 403 403 200 200
 POST   rendering:learning_act         302 404 403 403 403 302 302
 
@@ -163,6 +167,12 @@ GET    api:batch-list                401 200 200 200 200 200 200
 GET    api:batch-detail              401 404 200 200 200 200 200
 GET    api:job-list                  401 200 200 200 200 200 200
 GET    api:job-detail                401 404 200 200 200 200 200
+GET    api:mouths-list               401 200 200 200 200 200 200
+GET    api:mouths-detail             401 404 200 200 200 200 200
+GET    api:mouths-log                401 404 403 403 200 200 200
+POST   api:mouths-list               401 404 403 403 201 201 201
+POST   api:mouths-cancel             401 404 403 403 200 200 200
+DELETE api:mouths-detail             401 404 403 403 204 204 204
 GET    api:version-list              401 200 200 200 200 200 200
 GET    api:version-detail            401 404 200 200 200 200 200
 GET    api:export-list               401 200 200 200 200 200 200
@@ -348,6 +358,7 @@ class World:
             "rendering:board_render": {"all": "1"},
             "rendering:board_export": {"all": "1"},
             "rendering:learning_act": {"act": "off"},
+            "rendering:mouths_act": {"act": "start"},
             "rendering:try_it": {"footage": self.things["footage"], "take": self.things["takes"]},
             "rendering:project_new": {"name": "Summer"},
             "rendering:project_settings": {"name": "Summer", "file_name_template": "{presenter}"},
@@ -384,6 +395,7 @@ class World:
             "api:farm-team-act": {"act": "pause"},
             "api:farm-team-detail": {"weight": 2},
             "api:footage-face": {"face": 0},
+            "api:mouths-list": {"footage": self.things["footage"]},
             "api:script-list": {"team": team, "title": "New"},
             "api:script-detail": {"title": "Renamed"},
             "api:script-write": {"language": "en", "text": "New words."},
@@ -459,6 +471,7 @@ def build() -> World:
             "cells": version.deliverable.public_id,
             "versions": version.public_id,
             "exports": export.public_id,
+            "mouths": teaching.model(footage).public_id,
             "presets": preset.public_id,
             "teams": team.public_id,
             "workers": str(making.worker().pk),

@@ -14,20 +14,33 @@ from projects.models import AuditEvent, Project, Team
 from rendering.models import Export, RenderJob
 from tests import factories
 from tests.cast import browser
-from tests.rendering import making
+from tests.rendering import making, teaching
 
 PAGES: dict[str, Callable[[Project], str]] = {
     "front page": lambda project: reverse("rendering:home"),
     "board": lambda project: reverse("rendering:board", args=[project.public_id]),
     "board, what changed": lambda project: reverse("rendering:board_changes", args=[project.public_id]) + "?since=0",
     "presenters": lambda project: reverse("projects:presenters", args=[project.team.public_id]),
+    "presenter": lambda project: reverse("projects:presenter", args=[project.presenters.first().public_id]),
+    "preset": lambda project: reverse("rendering:preset_new", args=[project.team.public_id]),
     "scripts": lambda project: reverse("projects:scripts", args=[project.team.public_id]),
     "exports": lambda project: reverse("rendering:exports", args=[project.team.public_id]),
     "members": lambda project: reverse("projects:members", args=[project.team.public_id]),
     "team settings": lambda project: reverse("projects:team_settings", args=[project.team.public_id]),
     **{
         f"api {name}": lambda project, name=name: f"/api/v1/{name}/"  # type: ignore[misc]
-        for name in ("projects", "presenters", "scripts", "footage", "takes", "batches", "jobs", "versions", "exports")
+        for name in (
+            "projects",
+            "presenters",
+            "scripts",
+            "footage",
+            "takes",
+            "batches",
+            "jobs",
+            "versions",
+            "exports",
+            "mouths",
+        )
     },
 }
 
@@ -45,6 +58,7 @@ def filled(alice: User, team: Team) -> Callable[[int], Project]:
                 export = Export.objects.create(team=team, project=project, created_by=alice, name="a.zip")
                 export.versions.add(made)
             factories.member(team)
+            teaching.model(row.footage.get())
             AuditEvent.objects.create(team=team, action="footage.uploaded", label="by a program")
         return project
 

@@ -24,7 +24,7 @@ for (const pre of document.querySelectorAll("[data-live-log]")) {
   const ask = async () => {
     const query = new URLSearchParams({ seen: pre.dataset.seen, from: pre.dataset.from });
     if (pre.dataset.try) query.set("try", pre.dataset.try);
-    const answer = await fetch(`${pre.dataset.liveLog}?${query}`, { headers: { Accept: "application/json" } });
+    const answer = await fetch(`${pre.dataset.liveLog}${pre.dataset.liveLog.includes("?") ? "&" : "?"}${query}`, { headers: { Accept: "application/json" } });
     if (answer.ok && !answer.redirected) show(await answer.json());
   };
   const turn = async () => {
