@@ -29,10 +29,15 @@ from rendering.engine.contract import (
 )
 from rendering.engine.demo import write_wav
 from rendering.engine.errors import EngineError
+from rendering.engine.evaluate import mouths as measuring
+from rendering.engine.evaluate.clips import Clip, study
+from rendering.engine.evaluate.filming import dub, write_take
+from rendering.engine.evaluate.own_voice import hidden
 from rendering.engine.media.frames import read_frames
 from rendering.engine.neural import gate, kept, learn, model
+from rendering.engine.neural.footage import Lessons
 from rendering.engine.neural.learn import learn_mouths
-from rendering.engine.neural.train import Schedule
+from rendering.engine.neural.train import Schedule, Trained
 from rendering.engine.prepare import prepare
 from rendering.engine.render import render
 from rendering.engine.voice.speak import speak
@@ -282,3 +287,33 @@ def test_the_processor_may_pose_as_a_card(monkeypatch: pytest.MonkeyPatch, learn
         said[name] = device.announced(), device.chosen().type, kept.load(learnt.out, device.chosen()).together
     assert said == {"cpu": ("cpu", "cpu", 4), "fake": ("fake", "cpu", 32)}
     assert [is_card(words) for words in ("", "cpu", "fake", "cuda:0: NVIDIA H100")] == [False, False, True, True]
+
+
+def test_a_piece_is_measured_with_a_network_that_never_saw_it(
+    learnt: Learnt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught = []
+
+    def train(lessons: Lessons, *arguments: Any, **named: Any) -> Trained:
+        taught.append(lessons.frames)
+        return measuring_train(lessons, *arguments, **named)
+
+    measuring_train = measuring.train
+    monkeypatch.setattr(measuring, "train", train)
+    studied = study(Clip("presenter", learnt.footage, learnt.analysis))
+    learned = hidden(studied.analysis.track, 0, 50, 9)
+    mouths = measuring.Mouths(tmp_path / "kept", steps=1, size=SIZE)
+    network = mouths.network(studied, learned, "third-1")
+    assert taught[0].min() >= 59
+    mouths.network(studied, learned, "third-1")
+    assert len(taught) == 1, "the second time it is there"
+    sound = np.random.default_rng(1).normal(0, 0.1, 8000).astype(np.float32)
+    take, order = write_take(tmp_path / "take.wav", sound, 0.0, 0.4), np.arange(10)
+    drawn = []
+    for name, by in (("lent", None), ("drawn", network)):
+        out = tmp_path / f"{name}.mp4"
+        scene = (studied, studied.analysis, learned, order, tmp_path / "take.wav", take, studied.truth[order])
+        piece = dub(*scene, out, lambda stage, done, total: None, network=by)
+        assert (len(piece.made), piece.stretched) == (10, 0)
+        drawn.append(out.read_bytes())
+    assert drawn[0] != drawn[1]

@@ -31,7 +31,7 @@ PHONES = ".phones.json"
 """``CLIP.phones.json`` beside ``CLIP.mp4``: [[start_s, end_s, IPA or ""], ...] on the sound's clock."""
 WORDS = ".txt"
 """``CLIP.LANGUAGE.txt``: what is said; the language as a tag, ``en`` or ``zh-hans``."""
-_WITHOUT = ("evaluate", "serve", "console", "__main__", "check", "render", "demo", "puppet", "backends")
+_WITHOUT = ("evaluate", "serve", "console", "__main__", "check", "render", "demo", "puppet", "backends", "neural")
 """Parts of the engine that change no analysis."""
 _KEPT_S = 7 * 86400.0
 _ENGINE = Path(__file__).resolve().parents[1]

@@ -11,6 +11,8 @@ from typing import Any
 
 from rendering.engine.console import FAILED, ProgressBar, complain, number
 
+SQUARES = (128, 192, 256, 384)
+"""Of ``neural.crops.SIZES``, which needs more than a command line does."""
 Add = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
 
@@ -23,6 +25,13 @@ def add_measuring(add: Add, face: Mapping[str, Any]) -> None:
     sub.add_argument("--pairs", type=_count, default=2, metavar="N|all", help="voices rendered over each face")
     words = "also with the base model that a team with all other clips would have"
     sub.add_argument("--team", action="store_true", help=words)
+    sub.add_argument(
+        "--mouths", type=Path, metavar="FOLDER", help="also with networks; those that are not kept there learn first"
+    )
+    sub.add_argument("--mouths-steps", type=_steps, default=1000, metavar="N", help="steps that each of them learns")
+    words = "mouth model that they begin with; it must not have learnt from these clips"
+    sub.add_argument("--mouths-initial", type=Path, metavar="FOLDER", help=words)
+    sub.add_argument("--mouths-size", type=int, choices=SQUARES, default=SQUARES[0], help="pixels of their squares")
     sub.add_argument("--seed", type=int, default=0, help="which wrong sound the null is planned for")
     sub.add_argument("--jobs", type=int, choices=range(1, 65), default=1, metavar="N", help="processes")
     sub.add_argument("--keep", type=Path, metavar="FOLDER", help="keep every video that is made")
@@ -71,6 +80,7 @@ def trackers_command(options: argparse.Namespace) -> int:
 def evaluate_command(options: argparse.Namespace) -> int:
     from rendering.engine.evaluate.clips import find_clips
     from rendering.engine.evaluate.generated import generated_clips
+    from rendering.engine.evaluate.mouths import Mouths
     from rendering.engine.evaluate.suite import SuiteOptions, run_suite
     from rendering.engine.evaluate.table import as_markdown, as_text
 
@@ -81,8 +91,15 @@ def evaluate_command(options: argparse.Namespace) -> int:
     clips = find_clips(options.clips) + (generated_clips(report=bar) if options.generated else [])
     if not clips:
         return complain("There is nothing to measure: name clips or folders of clips, or ask for --generated.")
+    drawn = (options.mouths, options.mouths_steps, options.mouths_size, options.mouths_initial)
+    mouths = Mouths(*drawn) if options.mouths else None
     asked = SuiteOptions(
-        pairs=options.pairs, team=options.team, seed=options.seed, jobs=options.jobs, keep=options.keep
+        pairs=options.pairs,
+        team=options.team,
+        mouths=mouths,
+        seed=options.seed,
+        jobs=options.jobs,
+        keep=options.keep,
     )
     result = run_suite(clips, asked, report=bar)
     bar.end()
@@ -123,6 +140,13 @@ def _picture(text: str) -> Path:
     if path.suffix.lower() != ".png":
         raise argparse.ArgumentTypeError("must be the name of a PNG file")
     return path
+
+
+def _steps(text: str) -> int:
+    """A whole number of at least one."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return int(text)
 
 
 def _count(text: str) -> int | None:

@@ -20,6 +20,8 @@ from rendering.engine.voice.visemes import Phoneme
 
 KNOWN = ("given", "aligned")
 """Where sounds are from that an engine may be told."""
+DRAWN = ("open", "width", "leak", "amplitude", "jitter", "flicker", "sharpness", "stretched", "kept")
+"""What is told of another voice's mouths that a network drew."""
 
 
 def sounds(studied: Studied) -> tuple[tuple[Phoneme, ...] | None, str]:
@@ -122,6 +124,7 @@ def of_pairs(pairs: Sequence[Row]) -> Row:
         ("other_team_plan_open", "team_plan_open"),
         ("other_team_plan_width", "team_plan_width"),
         ("other_team_leak", "team_leak"),
+        *((f"other_neural_{key}", f"neural_{key}") for key in DRAWN),
         ("other_lag", "lag"),
         ("leak", "leak"),
         ("other_amplitude", "amplitude"),

@@ -19,6 +19,7 @@ from rendering.engine.face.stretch import STRETCHED
 from rendering.engine.face.track import Track, track_footage
 from rendering.engine.media.audio import SPEECH_RATE, read_audio
 from rendering.engine.media.probe import probe, probe_footage
+from rendering.engine.neural.draw import Network, NeuralMouths
 from rendering.engine.render import Take, compose, planned_mouth, scene_of
 from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.visemes import Phoneme
@@ -82,11 +83,12 @@ def dub(
     *,
     told: bool = False,
     base: BaseModel | None = None,
+    network: Network | None = None,
 ) -> Dubbed:
     """Render ``take`` over the footage frames ``order`` (n,) with mouths of ``library``; track the result again.
 
     ``phonemes``: the take's sounds, to measure by; with ``told`` the engine may use them too.
-    ``base``: in place of the shipped one.
+    ``base``: in place of the shipped one. ``network``: draws the mouths, in place of the presenter's own.
     """
     fps = studied.fps
     times = np.arange(len(order)) / fps
@@ -96,7 +98,8 @@ def dub(
     known = tuple(phonemes) if told and phonemes else ()
     plan = planned_mouth(analysis, take.audio16k, times, request.options.amplitude, base, known)
     scene = scene_of(analysis, studied.folder, order, plan, take.audio16k, library)
-    with contextlib.closing(backends.make(request.options.backend, scene).maker) as maker:
+    made_by = backends.make(request.options.backend, scene).maker if network is None else NeuralMouths(scene, network)
+    with contextlib.closing(made_by) as maker:
         check = compose(request, studied.info, studied.video, take, scene, maker, report).check
         stretched = _stretched(maker)
     info, _ = probe_footage(out, Limits())
@@ -117,6 +120,8 @@ def dub(
 
 
 def _stretched(maker: backends.MouthMaker) -> int | None:
+    if isinstance(maker, NeuralMouths):
+        return int((maker.stretch > STRETCHED).sum())
     if not isinstance(maker, backends.Exemplar) or maker.patches is None:
         return None
     return int((maker.composer.stretch > STRETCHED).sum())

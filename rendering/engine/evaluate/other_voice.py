@@ -12,6 +12,7 @@ from rendering.engine.evaluate import measures
 from rendering.engine.evaluate.clips import Studied
 from rendering.engine.evaluate.filming import Dubbed, cut, dub, write_take
 from rendering.engine.face.walk import walk
+from rendering.engine.neural.draw import Network
 from rendering.engine.render import planned_mouth
 from rendering.engine.voice.base import BaseModel
 from rendering.engine.voice.visemes import Phoneme
@@ -95,8 +96,10 @@ def other_voice(
     report: Report,
     phonemes: tuple[Phoneme, ...] | None = None,
     base: BaseModel | None = None,
+    network: Network | None = None,
 ) -> Dubbed:
-    """Render the voice's part over the presenter's footage and track it again; ``base`` in place of the shipped one."""
+    """Render the voice's part over the presenter's footage and track it again; ``base`` in place of the shipped one,
+    ``network`` in place of the presenter's own mouths."""
     start, end = take_span(voice)
     sound = out.with_suffix(".wav")
     take = write_take(sound, _sound(voice), start + offset_s, end + offset_s)
@@ -105,4 +108,5 @@ def other_voice(
     truth = truth_at(voice, start + times)
     said = None if phonemes is None else measures.shifted(phonemes, start + offset_s, end + offset_s)
     track = presenter.analysis.track
-    return dub(presenter, presenter.analysis, track, order, sound, take, truth, out, report, said, base=base)
+    scene = (presenter, presenter.analysis, track, order, sound, take, truth)
+    return dub(*scene, out, report, said, base=base, network=network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rendering.engine.evaluate.clips import Studied
 from rendering.engine.evaluate.filming import Dubbed, dub, write_take
 from rendering.engine.face.track import Track
 from rendering.engine.media.audio import SPEECH_RATE
+from rendering.engine.neural.draw import Network
 from rendering.engine.prepare import learn_presenter
 from rendering.engine.render import planned_mouth
 from rendering.engine.voice.base import BaseModel
@@ -75,11 +77,13 @@ def own_voice(
     phonemes: tuple[Phoneme, ...] | None = None,
     told: bool = False,
     base: BaseModel | None = None,
+    network: Callable[[Track, str], Network] | None = None,
 ) -> OwnVoice:
     """Dub the thirds of ``studied``, which has sound.
 
     ``phonemes``: its sounds, to measure by; with ``told`` each third is made once more by an engine that knows them.
-    ``base``: in place of the shipped one, also for the null.
+    ``base``: in place of the shipped one, also for the null. ``network``: draws a third, from what may be learnt from
+    and the third's name.
     Raises what rendering raises.
     """
     if studied.audio16k is None:
@@ -98,7 +102,8 @@ def own_voice(
         truth, order = studied.truth[start:stop], np.arange(start, stop)
         out = sound.with_suffix(".mp4")
         scene = (studied, analysis, learned, order, sound, take, truth)
-        result.pieces.append(dub(*scene, out, report, said, base=base))
+        drawn_by = None if network is None else network(learned, f"third-{index + 1}")
+        result.pieces.append(dub(*scene, out, report, said, base=base, network=drawn_by))
         if told:
             result.told.append(dub(*scene, out.with_suffix(".told.mp4"), report, said, told=True, base=base))
         wrong = _nulls(analysis, studied.audio16k, result.pieces[-1], start_s, seed + index, base)

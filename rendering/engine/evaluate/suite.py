@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from rendering.engine.contract import Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.evaluate import figures, measures
 from rendering.engine.evaluate.clips import Clip, study
+from rendering.engine.evaluate.mouths import Mouths
 from rendering.engine.evaluate.other_voice import (
     chosen_pairs,
     frame_times,
@@ -38,6 +40,8 @@ class SuiteOptions:
     """Voices rendered over each face; 0 for none, None for all. What is only planned is measured for all of them."""
     team: bool = False
     """Also with the base that a team with all other clips would have; a face or voice measured never teaches it."""
+    mouths: Mouths | None = None
+    """Also with mouths drawn by networks, each learnt from what its piece may be learnt from."""
     seed: int = 0
     jobs: int = 1
     """Processes."""
@@ -72,6 +76,7 @@ class _Job:
     voices: tuple[Clip, ...] = ()
     team: tuple[Clip, ...] = ()
     """Clips that may teach a base, if one is asked for."""
+    mouths: Mouths | None = None
 
 
 def run_suite(clips: Sequence[Clip], options: SuiteOptions, *, report: Report = silent) -> SuiteResult:
@@ -83,6 +88,8 @@ def run_suite(clips: Sequence[Clip], options: SuiteOptions, *, report: Report = 
         speaking = [clip for clip in able if rows[clip.name]["has_sound"]]
         jobs = [_Job("own", clip, seed=options.seed, keep=options.keep) for clip in speaking]
         _merge(rows, work(jobs, report, "own voice"))
+        if options.mouths:
+            _merge(rows, work([_drawn(job, options.mouths) for job in jobs], report, "own voice, neural"))
         if options.team:
             jobs = [replace(job, kind="team own", team=tuple(speaking)) for job in jobs]
             _merge(rows, work(jobs, report, "own voice, team"))
@@ -93,6 +100,11 @@ def run_suite(clips: Sequence[Clip], options: SuiteOptions, *, report: Report = 
     for clip in able:
         rows[clip.name].update(figures.of_pairs([pair for pair in pairs if pair["clip"] == clip.name]))
     return SuiteResult([rows[clip.name] for clip in clips], pairs)
+
+
+def _drawn(job: _Job, mouths: Mouths) -> _Job:
+    """The same with mouths that a network draws."""
+    return replace(job, kind=f"neural {job.kind}", mouths=mouths)
 
 
 def _merge(rows: dict[str, Row], answers: list[tuple[_Job, Row]]) -> None:
@@ -127,6 +139,8 @@ def _pairs(
         for face, voice in chosen
     ]
     answers = work(jobs, report, "another voice")
+    if options.mouths:
+        answers += work([_drawn(job, options.mouths) for job in jobs], report, "another voice, neural")
     if options.team:
         answers += work([replace(job, kind="team pair", team=team) for job in jobs], report, "another voice, team")
     for job, answer in answers:
@@ -213,11 +227,26 @@ def _team_own(job: _Job, temporary: Path) -> Row:
         return {}
     phones, how = figures.sounds(studied)
     own = own_voice(studied, _place(job, temporary, "team"), silent, seed=job.seed, phonemes=phones, base=base)
-    return _with_team(figures.of_own(studied, own, how))
+    return _named("team", figures.of_own(studied, own, how))
 
 
-def _with_team(row: Row) -> Row:
-    return {f"team_{name}": value for name, value in row.items()}
+def _neural_own(job: _Job, temporary: Path) -> Row:
+    studied = study(job.clip)
+    phones, how = figures.sounds(studied)
+    network = functools.partial(_asked(job).network, studied)
+    place = _place(job, temporary, "neural")
+    own = own_voice(studied, place, silent, seed=job.seed, phonemes=phones, network=network)
+    return _named("neural", figures.of_own(studied, own, how))
+
+
+def _named(name: str, row: Row) -> Row:
+    return {f"{name}_{key}": value for key, value in row.items()}
+
+
+def _asked(job: _Job) -> Mouths:
+    if job.mouths is None:
+        raise ValueError("nobody said where networks are")
+    return job.mouths
 
 
 def _plans(job: _Job, temporary: Path) -> Row:
@@ -253,7 +282,11 @@ def _pair(job: _Job, temporary: Path) -> Row:
 
 def _team_pair(job: _Job, temporary: Path) -> Row:
     base = team_base(teachers(job.team, *(clip for clip in (job.clip, job.other) if clip)))
-    return {} if base is None else _with_team(_of_pair(job, _place(job, temporary, "team"), base))
+    return {} if base is None else _named("team", _of_pair(job, _place(job, temporary, "team"), base))
+
+
+def _neural_pair(job: _Job, temporary: Path) -> Row:
+    return _named("neural", _of_pair(job, _place(job, temporary, "neural")))
 
 
 def _of_pair(job: _Job, place: Path, base: BaseModel | None = None) -> Row:
@@ -262,7 +295,8 @@ def _of_pair(job: _Job, place: Path, base: BaseModel | None = None) -> Row:
     face, voice = study(job.clip), study(job.other)
     phones, how = figures.sounds(voice)
     out = place / f"{job.clip.path.stem}+{job.other.path.stem}.mp4"
-    return figures.of_pair(face, other_voice(face, voice, job.offset_s, out, silent, phones, base), how)
+    network = None if job.mouths is None else job.mouths.network(face, face.analysis.track, "whole")
+    return figures.of_pair(face, other_voice(face, voice, job.offset_s, out, silent, phones, base, network), how)
 
 
 def _place(job: _Job, temporary: Path, inner: str = "") -> Path:
@@ -277,7 +311,9 @@ _KINDS: dict[str, Callable[[_Job, Path], Row]] = {
     "study": _study,
     "own": _own,
     "team own": _team_own,
+    "neural own": _neural_own,
     "plan": _plans,
     "pair": _pair,
     "team pair": _team_pair,
+    "neural pair": _neural_pair,
 }

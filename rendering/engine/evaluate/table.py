@@ -20,6 +20,15 @@ class Column:
     meaning: str
 
 
+DRAWN = (
+    Column("r_open", "open", 2, "same voice: r of the opening, closed loop"),
+    Column("r_width", "width", 2, "same voice: r of the width, closed loop"),
+    Column("flicker", "flick", 2, "skin flicker relative to the source's"),
+    Column("jitter", "jitt", 2, "trembling of the opening relative to the source's"),
+    Column("sharpness", "sharp", 2, "sharpness of the mouth relative to the source's"),
+    Column("stretched", "stretch", 0, "frames with a stretched patch"),
+    Column("amplitude", "amp", 2, "sd of the opening relative to the source's"),
+)
 COLUMNS = (
     Column("seconds", "s", 0, "length of the footage"),
     Column("tier", "rung", 0, "rung of the ladder, A, B or C"),
@@ -41,6 +50,14 @@ COLUMNS = (
     Column("other_team_width", "to.width", 2, "the same: r of the width"),
     Column("other_team_plan_open", "tp.open", 2, "the same: r of the planned opening, mean over all voices"),
     Column("other_team_plan_width", "tp.width", 2, "the same: r of the planned width"),
+    *(
+        Column(f"neural_{column.key}", f"n.{column.title}", column.digits, f"drawn by a network: {column.meaning}")
+        for column in DRAWN
+    ),
+    *(
+        Column(f"other_neural_{key}", f"no.{title}", digits, f"another voice, drawn by a network: {title}")
+        for key, title, digits in (("open", "open", 2), ("width", "width", 2), ("leak", "leak", 2))
+    ),
     Column("leak", "leak", 2, "partial correlation with the footage's own mouth, given plan and pose"),
     Column("closed", "shut", 2, "p, b, m at which the lips met"),
     Column("closed_source", "(src)", 2, "the same of the source itself"),

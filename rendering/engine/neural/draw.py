@@ -208,6 +208,12 @@ class NeuralMouths(Stepwise):
         share: Array = self._share[t] * covered
         return np.clip(np.rint(lent + share[..., None] * (drawn - lent)), 0, 255).astype(np.uint8), share
 
+    @property
+    def stretch(self) -> Array:
+        """(n,) see ``Composer.stretch``: of the mouths that lend their finest detail."""
+        result: Array = self._under.composer.stretch
+        return result
+
     def close(self) -> None:
         self._under.close()
 

@@ -59,7 +59,7 @@ def learn_mouths(request: MouthsRequest, *, schedule: Schedule | None = None, re
     track, lips = analysis.track, analysis.lips
     deserved = size_for(track) if device.like_card(where) else SIZES[0]
     size = request.size or min(deserved, request.max_size or deserved)
-    initial = _initial(request.initial, size)
+    initial = initial_of(request.initial, size)
     info, video = probe_footage(request.footage, request.limits)
     usable_s = float((blocks(track, Crops(track, lips, size)) >= 0).sum() / video.fps)
     if usable_s < LEAST_S:
@@ -90,7 +90,7 @@ def learn_mouths(request: MouthsRequest, *, schedule: Schedule | None = None, re
     )
 
 
-def _initial(folder: Path | None, size: int) -> Initial | None:
+def initial_of(folder: Path | None, size: int) -> Initial | None:
     """The weights of another model to begin with; None where there are none for squares of ``size`` pixels."""
     if folder is None:
         return None

@@ -17,7 +17,7 @@ from rendering.engine.contract import Report, silent
 from rendering.engine.errors import EngineError
 from rendering.engine.face import geometry
 from rendering.engine.face.compose import Begun
-from rendering.engine.face.lips import LipSpace
+from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.mesh import Crop, Mesh
 from rendering.engine.face.points import LIPS, LIPS_OUTER, STABLE
 from rendering.engine.face.track import Track, opening_width
@@ -99,6 +99,9 @@ def measure(
     own, planned, frozen = (film(order, plan) for order, plan in asked)
     own_theirs, planned_theirs, frozen_theirs = (film(order, plan, exemplar=True) for order, plan in asked)
     wanted = lips.opening_width(other)[:, 0]
+    still_moves, still_moves_theirs, own_moves = (
+        without_head(each.mouth[:, 0], track, driven) for each in (frozen, frozen_theirs, moving)
+    )
     look = Look(crops, [crops.wanted(codes[index], int(index)) for index in held_out])
     psnr, ssim = look.alike(own.squares, truth.squares)
     exemplar_psnr, exemplar_ssim = look.alike(own_theirs.squares, truth.squares)
@@ -111,15 +114,19 @@ def measure(
         exemplar_ssim=exemplar_ssim,
         own_opening=correlation(own.mouth[:, 0], truth.mouth[:, 0]),
         own_width=correlation(own.mouth[:, 1], truth.mouth[:, 1]),
+        exemplar_own_opening=correlation(own_theirs.mouth[:, 0], truth.mouth[:, 0]),
+        exemplar_own_width=correlation(own_theirs.mouth[:, 1], truth.mouth[:, 1]),
         planned=correlation(planned.mouth[:, 0], wanted),
         planned_lag=best_lag(planned.mouth[:, 0], wanted),
         exemplar_planned=correlation(planned_theirs.mouth[:, 0], wanted),
         amplitude=_moves(planned.mouth[:, 0], wanted),
-        leak=_moves(frozen.mouth[:, 0], moving.mouth[:, 0]),
-        leak_r=correlation(frozen.mouth[:, 0], moving.mouth[:, 0]),
-        exemplar_leak=_moves(frozen_theirs.mouth[:, 0], moving.mouth[:, 0]),
-        exemplar_leak_r=correlation(frozen_theirs.mouth[:, 0], moving.mouth[:, 0]),
+        exemplar_amplitude=_moves(planned_theirs.mouth[:, 0], wanted),
+        leak=_moves(still_moves, own_moves),
+        leak_r=correlation(still_moves, own_moves),
+        exemplar_leak=_moves(still_moves_theirs, own_moves),
+        exemplar_leak_r=correlation(still_moves_theirs, own_moves),
         flicker=planned.flicker / max(moving.flicker, 1e-9),
+        exemplar_flicker=planned_theirs.flicker / max(moving.flicker, 1e-9),
         middle=middle,
         finest=finest,
         seam=planned.seam,
@@ -130,6 +137,19 @@ def measure(
 def _moves(made: Array, wanted: Array) -> float:
     """Standard deviation of ``made`` (n,) over that of ``wanted``."""
     return float(made.std() / max(wanted.std(), 1e-9))
+
+
+def without_head(opening: Array, track: Track, frames: Array) -> Array:
+    """``opening`` (n,) of footage ``frames`` (n,) less what the head's turn and size explain of it, by least squares.
+
+    The tracker reads lips that do not move a little wider or closer as the head nods.
+    """
+    turn = head_turn(track)[frames]
+    turn = (turn - turn.mean(axis=0)) / 10
+    size = np.log(track.io[frames])
+    given = np.column_stack([np.ones(len(frames)), turn, turn**2, turn[:, 0] * turn[:, 1], size - size.mean()])
+    result: Array = opening - given @ np.linalg.lstsq(given, opening, rcond=None)[0]
+    return result
 
 
 def _by(maker: Exemplar | NeuralMouths) -> Draw:
