@@ -131,6 +131,9 @@ def test_mouths_are_learnt_from_film_to_verdict(learnt: Learnt) -> None:
     assert (learnt.result.size, learnt.result.steps) == (SIZE, 2)
     assert learnt.result.identity == model.identity(learnt.out)
     assert {"psnr", "usable_s"} <= set(learnt.result.failed) <= learnt.result.figures.keys()
+    measured = [value for value in learnt.result.figures.values() if value is not None]
+    assert len(measured) == len(learnt.result.figures), "everything could be measured"
+    assert (learnt.result.figures["exemplar_planned"] or 0) > 0.7
     verdict = gate.read_report(learnt.out)
     assert verdict is not None
     assert [each.name for each in verdict.failed] == list(learnt.result.failed)

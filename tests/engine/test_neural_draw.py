@@ -16,7 +16,6 @@ from rendering.engine.neural import gate
 from rendering.engine.neural.crops import Crops
 from rendering.engine.neural.draw import FADED, LASTING, Network, NeuralMouths, able, lasting
 from rendering.engine.neural.footage import GAIN
-from rendering.engine.neural.measure import measure
 from rendering.engine.neural.net import MouthNet, composite
 
 COUNT, SIZE = 6, 128
@@ -246,11 +245,3 @@ def test_the_report_is_read_back_and_not_that_of_another_version(tmp_path):
     said = json.loads((tmp_path / MOUTHS_REPORT).read_text())
     (tmp_path / MOUTHS_REPORT).write_text(json.dumps(said | {"engine": "0.1"}))
     assert gate.read_report(tmp_path) is None
-
-
-def test_what_the_gate_measures_of_an_untaught_network_fails(filmed, lips, network):
-    figures = measure(filmed.video, filmed.info, filmed.patches.parent, filmed.track, lips, network)
-    failed = {each.name for each in gate.judge(figures).failed}
-    assert {"usable_s", "psnr"} <= failed
-    assert figures.exemplar_planned > 0.7
-    assert all(np.isfinite(value) for value in dataclasses.astuple(figures))

@@ -114,7 +114,8 @@ class NeuralMouths(Stepwise):
         self._codes = calmed(bounded, scene.lips)
         self._told = windows(self._codes, [(0, len(self._codes))])
         self._io = scene.track.io
-        asked_too_much = np.linalg.norm(scene.lips.decode(scene.plan) - scene.lips.decode(bounded), axis=2).max(axis=1)
+        beyond = scene.lips.decode(scene.plan - bounded) - scene.lips.mean
+        asked_too_much = np.linalg.norm(beyond, axis=2).max(axis=1)
         fit = able(scene.track, self._crops)[scene.order] & (asked_too_much <= BEYOND_PLAN)
         self._share = fade_in_out(lasting(fit), FADED)
         self.steps = {"cut": self._cut, "network": self._ask, "compose": self._lay}
