@@ -19,7 +19,8 @@ FLAWLESS = gate.Figures(
     **{"usable_s": 3600.0, "psnr": 99.0, "ssim": 1.0, "exemplar_psnr": 20.0, "exemplar_ssim": 0.5},
     **{"own_opening": 1.0, "own_width": 1.0, "planned": 1.0, "exemplar_planned": 0.9, "amplitude": 1.0},
     **{"leak": 0.0, "leak_r": 0.0, "exemplar_leak": 0.3, "exemplar_leak_r": 0.3, "flicker": 1.0, "middle": 1.0},
-    **{"finest": 1.0, "seam": 0.0, "exemplar_seam": 2.0},
+    **{"finest": 1.0, "seam": 0.0, "exemplar_seam": 2.0, "exemplar_flicker": 1.0, "exemplar_amplitude": 1.0},
+    **{"exemplar_own_opening": 0.9, "exemplar_own_width": 0.9},
     planned_lag=0,
 )
 """The network is let through to be timed, not to be looked at."""
