@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from rendering.models import ENHANCED_WAV2LIP, Preset, WorkerNode, ability
+from rendering.models import ENHANCED_NEURAL, ENHANCED_WAV2LIP, Preset, WorkerNode, ability
 from rendering.workers import SEEN_RECENTLY, own_weights
 
 LEAVING = (WorkerNode.State.DRAINING, WorkerNode.State.QUARANTINED, WorkerNode.State.STOPPED)
@@ -73,7 +73,11 @@ def somebody_draws(backend: str) -> bool:
     return not told or any(backend in backends for backends in told)
 
 
-NEEDS_WEIGHTS = {Preset.Backend.WAV2LIP.value: "no_checkpoint", ENHANCED_WAV2LIP: "no_enhancer"}
+NEEDS_WEIGHTS = {
+    Preset.Backend.WAV2LIP.value: "no_checkpoint",
+    ENHANCED_WAV2LIP: "no_enhancer",
+    ENHANCED_NEURAL: "no_enhancer",
+}
 """Ways to draw with weights of the operator's, and the code of what is wrong without them."""
 
 
@@ -94,6 +98,13 @@ def weights_for(options: Mapping[str, object]) -> Weights:
         return Weights()
     told = list(staying().order_by("-last_seen_at").values_list("weights", flat=True)) or [own_weights()]
     for one in (str(options["backend"]), needed):  # without a checkpoint there is nothing to enhance
-        if not any(one in weights for weights in told):
+        if one in NEEDS_WEIGHTS and not any(one in weights for weights in told):
             return Weights(lacking=NEEDS_WEIGHTS[one])
     return Weights(identity=next(filter(None, (weights.get(needed) for weights in told)), ""))
+
+
+def weights_used(options: Mapping[str, object], *, has_mouths: bool) -> str:
+    """Identity of the weights that take part in drawing so: without a mouth model there is nothing to enhance."""
+    if options.get("backend") == Preset.Backend.NEURAL and not has_mouths:
+        return ""
+    return weights_for(options).identity

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from projects.models import TeamLimits
 from projects.problems import get
 from rendering.capabilities import weights_for
-from rendering.models import Preset, RetentionRule
+from rendering.models import DRAWN_BY_NETWORKS, Preset, RetentionRule
 from rendering.services import farm
 from rendering.services.retention import DAYS
 
@@ -25,7 +25,7 @@ class PresetForm(forms.ModelForm):
         model = Preset
         fields = ("name", "backend", "enhance", "amplitude", "when_shorter", "normalize_loudness", "crf", "speed")
         help_texts = {
-            "enhance": _("For mouths that Wav2Lip draws: 0 leaves them as they are, 1 adds all that the model adds."),
+            "enhance": _("For mouths that a network draws: 0 leaves them as they are, 1 adds all that the model adds."),
             "amplitude": _("1 is the presenter's own; 0.5 is held back, 1.5 is lively."),
             "when_shorter": _("What happens to the rest of the footage when the take ends before it."),
             "normalize_loudness": _("Brings every take to -16 LUFS, so that videos sit well beside each other."),
@@ -53,7 +53,7 @@ class PresetForm(forms.ModelForm):
 
     def _offer_enhancement(self) -> None:
         """Where some machine has a model for it, with its licence's notice, or the preset asks for it already."""
-        able = not weights_for({"backend": Preset.Backend.WAV2LIP.value, "enhance": 1.0}).lacking
+        able = not all(weights_for({"backend": way.value, "enhance": 1.0}).lacking for way in DRAWN_BY_NETWORKS)
         if not able and not self.instance.enhance:
             del self.fields["enhance"]
             return

@@ -18,7 +18,7 @@ from django_q.models import OrmQ, Schedule
 
 from projects.services import cache, disk
 from rendering.fingerprint import ENGINE_VERSION
-from rendering.models import ENHANCED_WAV2LIP, Preset, RenderAttempt, RenderJob, WorkerNode
+from rendering.models import ENHANCED_NEURAL, ENHANCED_WAV2LIP, Preset, RenderAttempt, RenderJob, WorkerNode
 
 log = logging.getLogger("heygem.workers")
 
@@ -59,10 +59,9 @@ def is_heard(node: WorkerNode) -> bool:
 
 def own_weights() -> dict[str, str]:
     """The ways to draw with weights of the operator's for which this process's settings name files."""
-    if not settings.WAV2LIP_CHECKPOINT:
-        return {}
-    drawn = Preset.Backend.WAV2LIP.value
-    return {drawn: ""} | ({ENHANCED_WAV2LIP: ""} if settings.ENHANCER_MODEL else {})
+    drawn = [Preset.Backend.WAV2LIP.value] if settings.WAV2LIP_CHECKPOINT else []
+    enhanced = [ENHANCED_NEURAL, *([ENHANCED_WAV2LIP] if drawn else [])] if settings.ENHANCER_MODEL else []
+    return dict.fromkeys([*drawn, *enhanced], "")
 
 
 @transaction.atomic

@@ -18,7 +18,7 @@ from projects.models import MediaBlob, MouthModel, TeamBase
 from projects.problems import HeyGemError
 from projects.services import blobs, disk, work
 from projects.storage import StorageUnavailable
-from rendering import queue, states, tickets, training, workers
+from rendering import capabilities, queue, states, tickets, training, workers
 from rendering.engine.contract import RENDER_STAGES
 from rendering.engine.errors import EngineError
 from rendering.execution import asked, learn, outage, stopping
@@ -30,7 +30,7 @@ from rendering.execution.patience import patiently
 from rendering.execution.stopping import WorkerStopping
 from rendering.execution.upkeep import Upkeep
 from rendering.fingerprint import fingerprint
-from rendering.models import WorkerNode
+from rendering.models import WorkerNode, ability
 from rendering.services import mouths
 
 log = logging.getLogger("heygem.render")
@@ -253,7 +253,8 @@ class Attempt:
         job = self.job
         looked = job.footage.chosen_face or job.footage.analysis_tracker
         asked = (job.base.identity if job.base else "", job.mouths.identity if job.mouths else "")
-        if not looked and not weights and (used, mouths_used) == asked:
+        weighted = weights or ability(job.options) in capabilities.NEEDS_WEIGHTS
+        if not looked and not weighted and (used, mouths_used) == asked:
             return ""
         return fingerprint(job.footage, job.take, job.options, base=used, weights=weights, mouths=mouths_used)
 

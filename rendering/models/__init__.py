@@ -11,11 +11,20 @@ from rendering.models.jobs import (
     TeamShare,
 )
 from rendering.models.keeping import RetentionRule, StorageSample
-from rendering.models.presets import ENHANCED_WAV2LIP, Preset, ability, drawn_with
+from rendering.models.presets import (
+    DRAWN_BY_NETWORKS,
+    ENHANCED_NEURAL,
+    ENHANCED_WAV2LIP,
+    Preset,
+    ability,
+    drawn_with,
+)
 from rendering.models.tallies import Tally
 from rendering.models.workers import WorkerNode
 
 __all__ = [
+    "DRAWN_BY_NETWORKS",
+    "ENHANCED_NEURAL",
     "ENHANCED_WAV2LIP",
     "FINAL",
     "UNFINISHED",

@@ -81,7 +81,7 @@ class Preset(Kept):
         Automatic is written as :data:`BEST`; what it means for footage with a mouth model is decided for each job
         (:func:`drawn_with`).
         """
-        enhanced = {"enhance": self.enhance} if self.enhance and self.backend == self.Backend.WAV2LIP else {}
+        enhanced = {"enhance": self.enhance} if self.enhance and self.backend in DRAWN_BY_NETWORKS else {}
         return {
             **enhanced,  # what was made without it keeps its fingerprint
             "backend": BEST.value if self.backend == self.Backend.AUTO else self.backend,
@@ -106,11 +106,13 @@ def drawn_with(options: Mapping[str, object], *, automatic: bool, has_mouths: bo
     return {**options, "backend": Preset.Backend.NEURAL.value} if automatic and has_mouths else dict(options)
 
 
-ENHANCED_WAV2LIP = f"{Preset.Backend.WAV2LIP.value}+enhancer"
-"""What a worker says that it can do when it has a checkpoint and a model to enhance its mouths with."""
+DRAWN_BY_NETWORKS = (Preset.Backend.WAV2LIP, Preset.Backend.NEURAL)
+"""Ways whose mouths can be enhanced."""
+ENHANCED_WAV2LIP, ENHANCED_NEURAL = (f"{backend.value}+enhancer" for backend in DRAWN_BY_NETWORKS)
+"""What a worker says that it can do when it also has a model to enhance such mouths with."""
 
 
 def ability(options: Mapping[str, object]) -> str:
     """What a worker must be able to do for a preset's snapshot."""
     backend = str(options.get("backend", ""))
-    return ENHANCED_WAV2LIP if options.get("enhance") and backend == Preset.Backend.WAV2LIP else backend
+    return f"{backend}+enhancer" if options.get("enhance") and backend in DRAWN_BY_NETWORKS else backend

@@ -204,9 +204,9 @@ def _forget(gone: QuerySet[TeamBase]) -> None:
     """Jobs that wait with one of these go on with the built-in one, and say so in their fingerprint."""
     waiting = RenderJob.objects.filter(state__in=[JobState.QUEUED, JobState.HELD], base__in=gone)
     for job in waiting.select_related("batch", "footage__blob", "take__blob", "take__script_version", "mouths"):
-        weights = capabilities.weights_for(job.options).identity
-        mouths = job.mouths.identity if job.mouths else ""
-        mark = fingerprint(job.footage, job.take, job.options, weights=weights, mouths=mouths)
+        weights = capabilities.weights_used(job.options, has_mouths=job.mouths is not None)
+        model = job.mouths.identity if job.mouths else ""
+        mark = fingerprint(job.footage, job.take, job.options, weights=weights, mouths=model)
         RenderJob.objects.filter(pk=job.pk).update(base=None, fingerprint=mark)
     gone.delete()
 

@@ -197,7 +197,7 @@ def _plan_cell(key: CellKey, cell: Cell | None, record: Record | None, made_with
         cell.take,
         options,
         base=base.identity if base else "",
-        weights=weights.identity,
+        weights=capabilities.weights_used(options, has_mouths=model is not None),
         mouths=model.identity if model else "",
     )
     newest = record.newest if record else None
@@ -269,7 +269,7 @@ def know_material(item: Footage | AudioTake) -> int:
             take,
             job.options,
             base=job.base.identity if job.base else "",
-            weights=capabilities.weights_for(job.options).identity,
+            weights=capabilities.weights_used(job.options, has_mouths=job.mouths is not None),
             mouths=job.mouths.identity if job.mouths else "",
         )
         RenderJob.objects.filter(pk=job.pk).update(fingerprint=job.fingerprint)

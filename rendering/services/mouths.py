@@ -190,7 +190,7 @@ def _go_on_without(gone: Iterable[int]) -> None:
     waiting = RenderJob.objects.filter(state__in=[JobState.QUEUED, JobState.HELD], mouths__in=gone)
     for job in waiting.select_related("batch", "footage__blob", "take__blob", "take__script_version", "base"):
         job.mouths = None
-        weights = capabilities.weights_for(job.options).identity
+        weights = capabilities.weights_used(job.options, has_mouths=False)
         base = job.base.identity if job.base else ""
         mark = fingerprint(job.footage, job.take, job.options, base=base, weights=weights)
         RenderJob.objects.filter(pk=job.pk).update(mouths=None, fingerprint=mark, backend=ability(job.options))

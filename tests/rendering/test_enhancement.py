@@ -17,10 +17,12 @@ from rendering.models import Preset, RenderJob, WorkerNode, ability
 from rendering.services.presets import create_preset, default_preset, update_preset
 from tests import factories
 from tests.cast import browser
+from tests.rendering import teaching
 from tests.rendering.test_wav2lip import able, node
 from tests.rendering.work import new_job
 
 ENHANCED = {"backend": "wav2lip", "enhance": 0.6}
+OWN = {"backend": "neural", "enhance": 0.6}
 BOTH = {"wav2lip": "ab12", "wav2lip+enhancer": "ab12+cd34"}
 
 
@@ -48,11 +50,15 @@ def test_without_a_checkpoint_it_is_that_which_is_missing(alice: User, team: Tea
 @pytest.mark.django_db
 def test_where_no_worker_is_there_the_settings_decide(settings: Settings, tmp_path: Path) -> None:
     settings.WAV2LIP_CHECKPOINT = tmp_path
-    assert capabilities.weights_for(ENHANCED).lacking == "no_enhancer"
-    assert list(workers.own_weights()) == ["wav2lip"]
+    for asked in (ENHANCED, OWN):
+        assert capabilities.weights_for(asked).lacking == "no_enhancer"
+    assert set(workers.own_weights()) == {"wav2lip"}
     settings.ENHANCER_MODEL = tmp_path
-    assert capabilities.weights_for(ENHANCED) == capabilities.Weights()
-    assert list(workers.own_weights()) == ["wav2lip", "wav2lip+enhancer"]
+    for asked in (ENHANCED, OWN):
+        assert capabilities.weights_for(asked) == capabilities.Weights()
+    assert set(workers.own_weights()) == {"wav2lip", "wav2lip+enhancer", "neural+enhancer"}
+    settings.WAV2LIP_CHECKPOINT = None
+    assert set(workers.own_weights()) == {"neural+enhancer"}
 
 
 def test_enhanced_jobs_go_only_to_machines_with_a_model(alice: User, team: Team) -> None:
@@ -72,6 +78,26 @@ def test_the_model_is_part_of_what_makes_a_video_the_same(presenter: Presenter, 
         asked = Preset(backend="wav2lip", enhance=enhance).snapshot()
         marks.add(fingerprint(footage, take, asked, weights=capabilities.weights_for(asked).identity))
     assert len(marks) == 3
+
+
+def test_a_presenters_own_network_is_enhanced_where_there_is_one_and_else_takes_no_part(
+    alice: User, team: Team, presenter: Presenter
+) -> None:
+    able_of_both("wav2lip alone")
+    with pytest.raises(HeyGemError, match="no_enhancer"):
+        create_preset(actor=alice, team=team, name="Own", **OWN)
+    weights = {"neural+enhancer": "+cd34"}
+    node("own", backends=["exemplar", "neural", *weights], weights=weights)
+    preset = create_preset(actor=alice, team=team, name="Own", **OWN)
+    assert ability(preset.snapshot()) == "neural+enhancer"
+    film = teaching.film(presenter)
+    without = teaching.order(alice, teaching.board(team, film), preset=preset)
+    teaching.model(film)
+    drawn = teaching.order(alice, teaching.board(team, film), preset=preset)
+    assert [job.backend for job in (without, drawn)] == ["neural+enhancer"] * 2
+    for job, used in ((without, ""), (drawn, "+cd34")):
+        told = {"weights": used, "mouths": job.mouths.identity if job.mouths else ""}
+        assert fingerprint(job.footage, job.take, preset.snapshot(), **told) == job.fingerprint
 
 
 def test_what_is_not_enhanced_keeps_the_fingerprint_that_it_had() -> None:

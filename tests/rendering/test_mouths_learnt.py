@@ -117,7 +117,7 @@ def test_it_gives_way_to_a_render_with_a_checkpoint_unless_it_has_waited_long(
     waited: bool, bob: User, team: Team, presenter: Presenter, often: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(learn, "WAITS_S", 0.1)
-    made = mouths.start(actor=bob, footage=teaching.film(presenter, seconds=2.0))
+    made = mouths.start(actor=bob, footage=teaching.film(presenter, seconds=3.0))
     if waited:
         MouthModel.objects.update(created_at=timezone.now() - LONG_AGO)
     jobs: list[RenderJob] = []
@@ -137,7 +137,7 @@ def test_it_gives_way_to_a_render_with_a_checkpoint_unless_it_has_waited_long(
     assert (made.state, made.attempts) == (AnalysisState.WAITING, 0)
     assert made.checkpoint is not None
     step = made.checkpoint_step
-    assert 3 <= step < 10
+    assert step >= 3
     assert OrmQ.objects.filter(key="gpu").exists()
     assert render.run_ticket().startswith(jobs[0].public_id)
     assert render.run_ticket() == f"mouths {made.public_id}: done"
