@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rendering.engine.contract import Limits, RenderOptions
-from rendering.engine.media import encoders
+from rendering.engine.media import encoders, hardware
 from rendering.engine.media.encode import VideoWriter
 from rendering.engine.media.frame import plane_views
 from rendering.engine.media.frames import read_frames
@@ -75,7 +75,7 @@ def test_segments_are_joined_as_each_encoder_made_them(
     footage: tuple[Path, VideoInfo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(encoders.VARIABLE, "2")
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(hardware, "cores", lambda: 2)
     assert write(footage, tmp_path / "joined.mp4") == "libx264 x 2"
     apart = [alone(footage, first, min(first + GOP, FRAMES), tmp_path / "alone.mp4") for first in (0, 50, 100)]
     assert shown(tmp_path / "joined.mp4") == [picture for segment in apart for picture in segment]

@@ -73,7 +73,7 @@ def begun(
     with _mp4(path) as container:
         chosen = x264_options(info.width, crf=options.crf, speed=options.speed)
         stream = _stream(container, "libx264", info, chosen)
-        count = segments(info, frames, os.cpu_count() or 1)
+        count = segments(info, frames, hardware.cores())
         encoder = Whole(stream) if count == 1 else Segments(stream, info, chosen, frames, count)
         with contextlib.closing(encoder):
             yield container, encoder
@@ -156,7 +156,7 @@ class Segments:
 
     def __init__(self, stream: Any, info: VideoInfo, options: dict[str, str], frames: int, count: int) -> None:
         self._stream, self._info, self._options, self._count = stream, info, options, count
-        self._threads = max(1, (os.cpu_count() or 1) // count)
+        self._threads = max(1, hardware.cores() // count)
         self._starts = frozenset(starts(frames, _gop(info)))
         self._at_work: deque[_Segment] = deque()
         self._given = self.reached = 0

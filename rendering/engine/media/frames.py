@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
@@ -101,7 +100,7 @@ def _read(path: Path, video: VideoInfo, start: int, *, on_card: bool = False) ->
             raise EngineError("no_video", path.name)
         if not on_card:
             stream.thread_type = "AUTO"
-            stream.codec_context.thread_count = min(DECODE_THREADS, os.cpu_count() or 1)
+            stream.codec_context.thread_count = min(DECODE_THREADS, hardware.cores())
         if start > 0 and stream.time_base:
             seconds = video.start_s + float((start - 0.5) / video.fps)
             container.seek(int(seconds / stream.time_base), stream=stream, backward=True)

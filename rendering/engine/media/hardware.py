@@ -1,4 +1,4 @@
-"""The codecs of a graphics card: whether they are tried, and what did not open. Never needs torch."""
+"""What codecs have to work with: the processor's cores, and a graphics card's own. Never needs torch."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ VARIABLE = "ENGINE_CODECS"
 PLAIN_FORMATS = ("yuv420p", "yuvj420p")
 
 _refused: deque[Path] = deque(maxlen=64)
+
+
+def cores() -> int:
+    """Of the processor, those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def card() -> int | None:
