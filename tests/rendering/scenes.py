@@ -186,6 +186,21 @@ def steer(worker: str, act: str, at_once: bool = False) -> None:
         farm.set_worker_state(actor=olga, worker=node, state=WorkerNode.State(act), at_once=at_once)
 
 
+def hold_waiting() -> int:
+    """An operator holds every job that waits. How many."""
+    olga = User.objects.filter(is_staff=True).first() or factories.user("olga", is_staff=True)
+    waiting = list(RenderJob.objects.filter(state="queued"))
+    for job in waiting:
+        farm.hold_job(actor=olga, job=job)
+    return len(waiting)
+
+
+def release_held() -> None:
+    olga = User.objects.get(is_staff=True)
+    for job in RenderJob.objects.filter(state="held"):
+        farm.release_job(actor=olga, job=job)
+
+
 def requeue(job: str) -> bool:
     return states.requeue(RenderJob.objects.get(public_id=job))
 

@@ -63,6 +63,7 @@ def test_a_release_replaces_the_one_before_without_losing_a_job(new_site: NewSit
     old = [site.cluster(name, WORKER_NAME="old") for name in ("worker", "gpu")]
     site.call("order_batch", footage=str(footage), takes=[str(take) for take in takes])
     site.wait(lambda jobs: any(job["state"] == "running" for job in jobs.values()))
+    assert site.call("hold_waiting") > 0, "however slowly the new release starts, something is left for it"
     release = next_release(tmp_path / "next")
     new = [start(site, release, name) for name in ("worker", "gpu")]
     try:
@@ -72,6 +73,7 @@ def test_a_release_replaces_the_one_before_without_losing_a_job(new_site: NewSit
             time.sleep(0.2)
         for cluster in ("gpu", "worker"):
             site.call("steer", worker=f"old/{cluster}", act="draining")
+        site.call("release_held")
         os.kill(old[1].pid, signal.SIGQUIT)
         os.kill(old[0].pid, signal.SIGQUIT)
         for cluster in old:
