@@ -35,6 +35,7 @@ from rendering.engine.face.track import track_footage
 from rendering.engine.media.audio import read_audio
 from rendering.engine.media.frame import Box, Frame
 from rendering.engine.media.frames import read_frames
+from rendering.engine.media.planes import Planes
 from rendering.engine.media.probe import probe, probe_footage
 from rendering.engine.prepare import prepare
 from rendering.engine.render import render
@@ -78,11 +79,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 def rendered(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
     """One render, with every byte that changed outside the mask counted before encoding."""
     strays = {"outside": 0, "blended": 0, "painted": 0}
-    blend = Frame.blend
+    lay = Frame.lay
 
-    def watched(self: Frame, box: Box, bgr: np.ndarray, alpha: np.ndarray) -> None:
+    def watched(self: Frame, box: Box, planes: Planes, alpha: np.ndarray) -> None:
         before = [plane.copy() for plane in (self.y, self.u, self.v)]
-        blend(self, box, bgr, alpha)
+        lay(self, box, planes, alpha)
         x, y, width, height = box
         mask = np.zeros(self.y.shape, bool)
         mask[y : y + height, x : x + width] = alpha > 0
@@ -94,7 +95,7 @@ def rendered(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
     out = tmp_path_factory.mktemp("rendered") / "out.mp4"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Frame, "blend", watched)
+        patch.setattr(Frame, "lay", watched)
         render(stage.request(out))
     return out, {name: float(value) for name, value in strays.items()}
 

@@ -13,6 +13,7 @@ from rendering.engine.face.points import LIPS
 from rendering.engine.face.profile import Patches
 from rendering.engine.face.track import Follower, opening_width
 from rendering.engine.media.frames import read_frames
+from rendering.engine.media.planes import Planes
 
 COUNT = 60
 
@@ -160,10 +161,12 @@ def test_a_mouth_that_trembles_is_calmed_and_one_that_closes_still_closes(filmed
 def test_after_a_jump_the_skins_shading_goes_over_slowly():
     size = (64, 48)
     mask = Mask(np.array([[4, 4], [60, 4], [60, 44], [4, 44]], np.float32), (0, 0, *size), 30.0)
-    own, old, new = (np.full((48, 64, 3), level, np.uint8) for level in (100, 108, 100))
+    own, old, new = (
+        Planes(np.full((48, 64), level, np.uint8), *[np.full((24, 32), 128, np.uint8)] * 2) for level in (100, 108, 100)
+    )
     colour = Colour()
     shown = [colour.lead_on(colour(new, own, mask), old, mask)] + [colour(new, own, mask) for _ in range(30)]
-    levels = [float(picture[24, 32].mean()) for picture in shown]
+    levels = [float(picture.y[24, 32]) for picture in shown]
     assert levels[0] == pytest.approx(108, abs=1)
     assert max(np.abs(np.diff(levels))) <= 2
     assert levels[-1] == pytest.approx(100, abs=0.5)

@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 from rendering.engine.face import geometry
 from rendering.engine.face.track import CutFinder
 from rendering.engine.face.warp import Warp, spline
+from rendering.engine.media.planes import Planes
 
 
 @pytest.fixture
@@ -81,28 +82,54 @@ def test_a_spline_passes_through_its_knots_and_keeps_straight_lines_straight(ran
 
 
 def test_a_warp_that_moves_nothing_gives_the_picture_back(random):
-    picture = random.integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    picture = _noise(random, 60, 80)
     points = random.uniform(0, 60, (12, 2)) + [100, 50]
-    same = Warp((100, 50, 80, 60), points, points)(picture, (100, 50))
-    np.testing.assert_array_equal(same, picture)
+    same = _warp((100, 50, 80, 60), points, points)(picture, (100, 50))
+    for plane, wanted in zip(same, picture, strict=True):
+        np.testing.assert_array_equal(plane, wanted)
 
 
 def test_a_shifted_warp_reads_from_where_the_source_lies(random):
-    picture = random.integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    picture = _noise(random, 60, 80)
     target = random.uniform(0, 40, (12, 2)) + [105, 55]
-    moved = Warp((100, 50, 40, 30), target, target + [7, 4])(picture, (100, 50))
-    np.testing.assert_allclose(moved.astype(int), picture[4:34, 7:47].astype(int), atol=1)
+    moved = _warp((100, 50, 40, 30), target, target + [6, 4])(picture, (100, 50))
+    for plane, wanted in zip(moved, picture.part(6, 4, 40, 30), strict=True):
+        np.testing.assert_allclose(plane.astype(int), wanted.astype(int), atol=1)
+
+
+def test_chroma_is_warped_with_its_luma(random):
+    """A bent ramp of which all three planes show the same place."""
+    y, x = np.mgrid[:80, :100].astype(float)
+    ramp = 20 + 1.8 * x + y / 2
+    half = ramp.reshape(40, 2, 50, 2).mean(axis=(1, 3))
+    picture = Planes(*(np.rint(values).astype(np.uint8) for values in (ramp, half, half)))
+    target = random.uniform(0, 1, (12, 2)) * [60, 40] + [20, 20]
+    drawn = _warp((20, 20, 60, 40), target, target + random.normal(0, 1.5, (12, 2)))(picture, (0, 0))
+    shown = drawn.y.reshape(20, 2, 30, 2).mean(axis=(1, 3))
+    assert np.abs(drawn.u - shown).max() < 2
+    assert abs((drawn.u - shown).mean()) < 0.5
+    assert np.abs(shown - half[10:30, 10:40]).max() > 2
 
 
 def test_the_fine_part_of_a_warp_keeps_more_detail_and_the_rest_is_the_same(random):
-    picture = random.integers(0, 255, (80, 80, 3), dtype=np.uint8)
+    picture = _noise(random, 80, 80)
     target = random.uniform(10, 70, (12, 2)) + [100, 50]
-    warp = Warp((110, 60, 60, 60), target, target + [0.5, 0.5])
+    warp = _warp((110, 60, 60, 60), target, target + [0.5, 0.5])
     plain, fine = warp(picture, (100, 50)), warp(picture, (100, 50), (120, 70, 40, 40))
     part = np.s_[10:50, 10:50]
-    assert fine[part].astype(float).var() > 1.02 * plain[part].astype(float).var()
-    fine[part] = plain[part]
-    np.testing.assert_array_equal(fine, plain)
+    assert fine.y[part].astype(float).var() > 1.02 * plain.y[part].astype(float).var()
+    fine.y[part] = plain.y[part]
+    for plane, other in zip(fine, plain, strict=True):
+        np.testing.assert_array_equal(plane, other)
+
+
+def _warp(box, target, source):
+    return Warp.several([box], target[None], source[None])[0]
+
+
+def _noise(random, height, width):
+    sizes = ((height, width), *[(height // 2, width // 2)] * 2)
+    return Planes(*(random.integers(0, 255, size, dtype=np.uint8) for size in sizes))
 
 
 def test_a_cut_is_found_and_motion_is_not_one(random):

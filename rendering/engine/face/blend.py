@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from math import ceil, floor
 from typing import Any
 
 import cv2
 import numpy as np
+
+from rendering.engine.media.planes import Planes
 
 Array = np.ndarray[Any, Any]
 
@@ -46,25 +50,32 @@ def outline(points: Array) -> Array:
     flat = points[:, :2]
     centre = flat[list(NOSE_BASE)].mean(axis=0)
     jaw = centre + JAW_SHARE * (flat[JAW_INSIDE] - centre)
-    around = np.concatenate([flat[list(NOSE_BASE + CHEEKS)], jaw]).astype(np.float32)
-    return cv2.convexHull(around)[:, 0]
+    return hull(np.concatenate([flat[list(NOSE_BASE + CHEEKS)], jaw]))
 
 
-def neck(points: Array, io: float) -> Array:
-    """Polygon (k, 2) float32 px from the cheeks to beyond the jaw: where the picture gives way to a moving chin."""
-    flat = points[:, :2]
-    centre = flat[list(NOSE_BASE)].mean(axis=0)
-    jaw = flat[JAW_AROUND]
-    away = (jaw - centre) / np.linalg.norm(jaw - centre, axis=1)[:, None]
-    around = np.concatenate([jaw + NECK * io * away, flat[list(CHEEKS[:2])]]).astype(np.float32)
-    return cv2.convexHull(around)[:, 0]
+def neck(points: Array, io: Array | float) -> Array:
+    """Points (..., 17, 2) float32 px around what gives way to a moving chin, from the cheeks to beyond the jaw.
+
+    ``points`` (..., 468, 2 or 3) px, ``io`` (...,) px.
+    """
+    flat = points[..., :2]
+    centre = flat[..., NOSE_BASE, :].mean(axis=-2, keepdims=True)
+    jaw = flat[..., JAW_AROUND, :]
+    away = (jaw - centre) / np.linalg.norm(jaw - centre, axis=-1, keepdims=True)
+    beyond = jaw + NECK * np.asarray(io)[..., None, None] * away
+    return np.concatenate([beyond, flat[..., CHEEKS[:2], :]], axis=-2).astype(np.float32)
+
+
+def hull(points: Array) -> Array:
+    """The convex polygon (k, 2) float32 around ``points`` (n, 2)."""
+    return cv2.convexHull(points.astype(np.float32))[:, 0]
 
 
 def box_around(polygon: Array) -> tuple[int, int, int, int]:
     """Even-aligned x, y, w, h around a polygon, two pixels wider."""
-    low, high = np.floor(polygon.min(axis=0)).astype(int) - 2, np.ceil(polygon.max(axis=0)).astype(int) + 3
-    x, y = int(low[0]) & ~1, int(low[1]) & ~1
-    return x, y, (int(high[0]) - x + 1) & ~1, (int(high[1]) - y + 1) & ~1
+    (left, top), (right, bottom) = polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist()
+    x, y = (floor(left) - 2) & ~1, (floor(top) - 2) & ~1
+    return x, y, (ceil(right) + 4 - x) & ~1, (ceil(bottom) + 4 - y) & ~1
 
 
 class Mask:
@@ -88,7 +99,13 @@ class Mask:
             share *= near * near * (3 - 2 * near)
         self.small = cv2.GaussianBlur(share, (3, 3), 0)
         self.small[inside == 0] = 0
-        self.ring = ((self.small > 0.02) & (self.small < 0.75)).astype(np.float32)
+
+    @cached_property
+    def ring(self) -> Array:
+        """(h, w) float32 0..1 on every second pixel of the reduced picture: where new skin meets old."""
+        w, h = self.small_size
+        ring = ((self.small > 0.02) & (self.small < 0.75)).astype(np.float32)
+        return cv2.resize(ring, (-(-w // 2), -(-h // 2)), interpolation=cv2.INTER_AREA)
 
     def _filled(self, polygons: tuple[Array, ...], box: tuple[int, int, int, int], fit: Array) -> Array:
         """(h, w) uint8 0..255: the polygons on the reduced picture."""
@@ -112,10 +129,10 @@ class Colour:
         self._local: Array | None = None
         self._carried: Array | None = None
 
-    def __call__(self, new: Array, own: Array, mask: Mask) -> Array:
-        """``new`` (h, w, 3) uint8 BGR corrected towards ``own`` of the same size, uint8."""
-        gap = _small(own, mask) - _small(new, mask)
-        ring = mask.ring > 0
+    def __call__(self, new: Planes, own: Planes, mask: Mask) -> Planes:
+        """``new`` corrected towards ``own`` of the same size."""
+        gap = _coarse(own, mask) - _coarse(new, mask)
+        ring = mask.ring >= 0.5
         if ring.sum() < 12:
             return new
         median = np.median(gap[ring], axis=0).astype(np.float32)
@@ -126,15 +143,14 @@ class Colour:
                 self._local = cv2.resize(self._local, local.shape[1::-1], interpolation=cv2.INTER_LINEAR)
             local = self._local + EASE * (local - self._local)
         self._median, self._local = median, local
-        offset = cv2.resize(local + median + self._fade_carried(local.shape), mask.size, interpolation=cv2.INTER_LINEAR)
-        return cv2.add(new, offset, dtype=cv2.CV_8U)
+        return new.plus(local + median + self._fade_carried(local.shape))
 
-    def lead_on(self, new: Array, old: Array, mask: Mask) -> Array:
-        """The corrected ``new`` (h, w, 3) uint8 with the shading of ``old``, which the next frames let go of slowly."""
-        gap = _small(old, mask) - _small(new, mask)
-        carried = cv2.GaussianBlur(np.clip(gap, -40, 40), (0, 0), max(mask.small_size) / SHADING)
+    def lead_on(self, new: Planes, old: Planes, mask: Mask) -> Planes:
+        """The corrected ``new`` with the shading of ``old``, which the next frames let go of slowly."""
+        gap = _coarse(old, mask) - _coarse(new, mask)
+        carried = cv2.GaussianBlur(np.clip(gap, -40, 40), (0, 0), max(gap.shape[:2]) / SHADING)
         self._carried = np.clip(carried, -MAX_CARRIED, MAX_CARRIED)
-        return cv2.add(new, cv2.resize(self._carried, mask.size, interpolation=cv2.INTER_LINEAR), dtype=cv2.CV_8U)
+        return new.plus(self._carried)
 
     def _fade_carried(self, shape: tuple[int, ...]) -> Array | float:
         """What is left of the shading that was carried over, as the correction's grid has it (h, w, 3)."""
@@ -151,16 +167,12 @@ class Colour:
     @staticmethod
     def _spread(gap: Array, mask: Mask) -> Array:
         """The ring's differences carried smoothly over the inside (normalised convolution)."""
-        # What varies over an eighth of the box loses nothing on every second pixel.
-        half = (-(-mask.small_size[0] // 2), -(-mask.small_size[1] // 2))
-        weighted = np.dstack([np.clip(gap, -40, 40) * mask.ring[..., None], mask.ring])
-        coarse = cv2.resize(weighted, half, interpolation=cv2.INTER_AREA)
-        blurred = cv2.GaussianBlur(coarse, (0, 0), max(half) / 8)
+        weighted = cv2.merge([*cv2.split(np.clip(gap, -40, 40) * mask.ring[..., None]), mask.ring])
+        blurred = cv2.GaussianBlur(weighted, (0, 0), max(mask.ring.shape) / 8)
         result: Array = blurred[..., :3] / (blurred[..., 3:] + 1e-3)
         return result
 
 
-def _small(picture: Array, mask: Mask) -> Array:
-    if mask.size[0] >= 2 * mask.small_size[0]:  # halving is a fast path, and the same average
-        picture = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return cv2.resize(picture, mask.small_size, interpolation=cv2.INTER_AREA).astype(np.float32)
+def _coarse(picture: Planes, mask: Mask) -> Array:
+    """(h, w, 3) float32 as large as the mask's ring: what varies over an eighth of the box loses nothing on it."""
+    return picture.small(mask.ring.shape[::-1])

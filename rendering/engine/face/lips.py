@@ -118,13 +118,12 @@ class LipSpace:
         result: Array = self.mean + np.tensordot(codes, self.modes, axes=1)
         return result
 
-    def placed(self, code: Array, turned: Array, pose: tuple[Array, Array, Array]) -> Array:
-        """Lip points (40, 2) px of a mouth ``code`` (8,) on a head turned by ``turned`` (2,: yaw and pitch in degrees).
-
-        ``pose``: scale, rotation and shift of the frame, with a leading dimension of 1.
-        """
-        flat = self.decode(code) + np.tensordot(turned - self.pose, self.turn, axes=1)
-        result: Array = geometry.project(np.column_stack([flat, self.depth])[None], pose)[0, :, :2]
+    def placed(self, codes: Array, turned: Array, pose: tuple[Array, Array, Array]) -> Array:
+        """Lip points (n, 40, 2) px of mouths ``codes`` (n, 8) on heads turned by ``turned`` (n, 2: yaw and pitch in
+        degrees), whose ``pose`` is scale (n,), rotation (n, 3, 3) and shift (n, 3)."""
+        flat = self.decode(codes) + np.tensordot(turned - self.pose, self.turn, axes=1)
+        depth = np.broadcast_to(self.depth[None, :, None], (len(flat), len(self.depth), 1))
+        result: Array = geometry.project(np.concatenate([flat, depth], axis=2), pose)[:, :, :2]
         return result
 
     def opening_width(self, codes: Array) -> Array:

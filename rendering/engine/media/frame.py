@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import av
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 
 from rendering.engine.media.colour import from_bgr_matrix, planes_to_bgr, to_bgr_matrix
+from rendering.engine.media.planes import Planes, halved
 from rendering.engine.media.probe import VideoInfo
 
 Box = tuple[int, int, int, int]
@@ -57,6 +59,30 @@ class Frame:
         skip_y, skip_x = max(0, y - top), max(0, x - left)
         return np.ascontiguousarray(inner[skip_y : skip_y + height, skip_x : skip_x + width])
 
+    def planes(self, box: Box) -> Planes:
+        """A copy of the even-aligned box in planes; beyond the picture's edge the edge is repeated."""
+        x, y, width, height = box
+        left, top, right, bottom = self._inside(box)
+        if right <= left or bottom <= top:
+            return Planes(*(np.zeros((height >> half, width >> half), np.uint8) for half in (0, 1, 1)))
+        cut = self._whole().part(left, top, right - left, bottom - top)
+        beyond = (top - y, y + height - bottom, left - x, x + width - right)
+        if not any(beyond):
+            return cut.copy()
+        luma, chroma = (_bordered(*(side >> half for side in beyond)) for half in (0, 1))
+        return Planes(luma(cut.y), chroma(cut.u), chroma(cut.v))
+
+    def in_planes(self, bgr: np.ndarray) -> Planes:
+        """``bgr`` (h, w, 3) u8, of even sides, in planes of this picture's colours."""
+        return Planes.of_bgr(bgr, self._from_bgr)
+
+    def in_bgr(self, planes: Planes) -> np.ndarray:
+        """``planes`` of this picture's colours as (h, w, 3) u8 BGR."""
+        return planes.bgr(self._to_bgr)
+
+    def _whole(self) -> Planes:
+        return Planes(self.y, self.u, self.v)
+
     def reduced_bgr(self, box: Box, shrink: int) -> np.ndarray:
         """A box within the picture at 1/``shrink`` of its size, (h // shrink, w // shrink, 3) u8 BGR.
 
@@ -99,17 +125,28 @@ class Frame:
         rows, columns = bgr[part].shape[:2]
         new[to_y : to_y + rows, to_x : to_x + columns] = bgr[part]
         weight[to_y : to_y + rows, to_x : to_x + columns] = alpha[part]
-        luma, *chroma = cv2.split(cv2.transform(new, self._from_bgr))
-        _mix(self.y[top:bottom, left:right], luma, weight)
-        half_size = (shape[1] // 2, shape[0] // 2)
-        half = cv2.resize(weight, half_size, interpolation=cv2.INTER_AREA)
+        self._mix_in(left, top, Planes.of_bgr(new, self._from_bgr), weight)
+
+    def lay(self, box: Box, planes: Planes, alpha: np.ndarray) -> None:
+        """The same with ``planes`` over an even-aligned box."""
+        x, y, width, height = cv2.boundingRect((alpha > 0).astype(np.uint8))
+        left, top, right, bottom = self._inside((box[0] + x, box[1] + y, width, height))
+        if width == 0 or right <= left or bottom <= top:
+            return
+        x, y = left - box[0], top - box[1]
+        weight = np.ascontiguousarray(alpha[y : y + bottom - top, x : x + right - left])
+        self._mix_in(left, top, planes.part(x, y, right - left, bottom - top), weight)
+
+    def _mix_in(self, left: int, top: int, new: Planes, weight: np.ndarray) -> None:
+        """Mix ``new`` into the planes with ``weight`` (h, w) float32; the corner is even."""
+        half = halved(weight)
         # All four pixels that share a chroma sample must count: their mean is 255 then, and only then.
-        counts = cv2.resize(cv2.compare(weight, 0, cv2.CMP_GT), half_size, interpolation=cv2.INTER_AREA)
-        half[counts < 255] = 0
-        half_box = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
-        # Plane by plane: OpenCV averages two channels at once ten times as slowly.
-        for plane, full in zip((self.u, self.v), chroma, strict=True):
-            _mix(plane[half_box], cv2.resize(full, half_size, interpolation=cv2.INTER_AREA), half)
+        half[halved(cv2.compare(weight, 0, cv2.CMP_GT)) < 255] = 0
+        mine = self._whole().part(left, top, *weight.shape[::-1])
+        for plane, other, share in zip(mine, new, (weight, half, half), strict=True):
+            # Bytes whose share is 0 come out as they went in.
+            other, old = np.ascontiguousarray(other), np.ascontiguousarray(plane)
+            plane[...] = cv2.blendLinear(other, old, share, 1 - share)
 
     def _inside(self, box: Box) -> tuple[int, int, int, int]:
         """left, top, right, bottom of the box within the picture, widened to even numbers."""
@@ -120,9 +157,9 @@ class Frame:
         return left, top, right, bottom
 
 
-def _mix(plane: np.ndarray, new: np.ndarray, alpha: np.ndarray) -> None:
-    """plane = (1 - alpha) plane + alpha new, rounded; bytes with alpha 0 come out as they went in."""
-    plane[...] = cv2.blendLinear(new, np.ascontiguousarray(plane), alpha, 1 - alpha)
+def _bordered(above: int, below: int, left: int, right: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What repeats a plane's edges by so many samples."""
+    return lambda plane: cv2.copyMakeBorder(plane, above, below, left, right, cv2.BORDER_REPLICATE)
 
 
 def plane_views(picture: av.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -119,7 +119,7 @@ class Crops(Square):
         steady = self._track.steady
         pose = steady.pose_of(index)
         hole = geometry.project(self._hole[None], pose)[0, :, :2]
-        lips = self._lips.placed(code, self._turned[index], pose)
+        lips = self._lips.placed(code[None], self._turned[index : index + 1], pose)[0]
         jaw = steady.points[index][JAW, :2] if jaw is None else jaw
         return Wanted(*(self.into(points, index) for points in (hole, lips, jaw)))
 

@@ -161,7 +161,7 @@ class NeuralMouths(Stepwise):
             batch.drawn.append(mouth is not None)
             if mouth is None:
                 continue
-            t, picture = batch.first + k, mouth.picture
+            t, picture = batch.first + k, None
             if k in work.laid:
                 work.laid[k].put_into(batch.frames[k], mouth)
                 covered = self._share[t] * self._crops.covered(int(self._order[t]), mouth.box)

@@ -160,7 +160,7 @@ def _by(maker: Exemplar | NeuralMouths) -> Draw:
     def draw(frame: Frame, t: int) -> Begun | None:
         begun = composer.begin(frame, t)
         if begun is not None:
-            composer.finish(frame, t, begun, begun.picture)
+            composer.finish(frame, t, begun)
         return begun
 
     return draw

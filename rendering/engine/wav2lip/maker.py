@@ -103,7 +103,7 @@ class Wav2LipMouths(Stepwise):
         for t, frame in enumerate(frames, first):
             begun = composer.begin(frame, t)
             if begun is not None:
-                composer.finish(frame, t, begun, begun.picture)
+                composer.finish(frame, t, begun)
             batch.drawn.append(begun is not None)
             places.append(None if begun is None else (begun.box, begun.mask, composer.share(t, begun)))
         asked = [k for k in range(len(frames)) if batch.drawn[k] and self._speaks[first + k] > LEAST_ALPHA]
@@ -132,9 +132,9 @@ class Wav2LipMouths(Stepwise):
                 box, mask, share = place
                 t, picture = batch.first + k, np.clip(np.rint(work.drawn[k]), 0, 255).astype(np.uint8)
                 laid, covered = self._crops.lay(picture, int(self._order[t]), box)
-                laid = self._colour(laid, frame.bgr(box), mask)
+                coloured = self._colour(frame.in_planes(laid), frame.planes(box), mask)
                 share = share * np.float32(self._speaks[t])
-                frame.blend(box, laid, mask.full() * covered * share)
+                frame.lay(box, coloured, mask.full() * covered * share)
                 batch.places[k] = box, mask, share
 
     def _filmed(self, frame: Frame, t: int) -> list[tuple[Array, Array]]:
