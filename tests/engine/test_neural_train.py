@@ -239,6 +239,28 @@ def test_who_is_interrupted_again_and_again_gets_on(lessons, tmp_path, clock):
     assert steps[0] == 3, "kept after two steps: 16 seconds"
 
 
+def test_what_the_device_has_no_memory_for_at_once_is_learnt_in_parts(lessons, tmp_path, monkeypatch):
+    schedule = dataclasses.replace(SHORT, batch=8)
+    whole = train(lessons, tmp_path / "whole", schedule)
+    asked, forward = [], MouthNet.forward
+
+    def tight(self, seen, condition):
+        if torch.is_grad_enabled():
+            asked.append(len(seen))
+            if len(seen) > 2:
+                raise torch.OutOfMemoryError("too many")
+        return forward(self, seen, condition)
+
+    monkeypatch.setattr(MouthNet, "forward", tight)
+    parted = train(lessons, tmp_path / "parted", schedule)
+    assert asked[:3] == [8, 4, 2]
+    assert set(asked[3:]) == {2}, "it stays so"
+    assert parted.psnr == pytest.approx(whole.psnr, abs=0.1)
+    monkeypatch.setattr(MouthNet, "forward", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("not even one")))
+    with pytest.raises(torch.OutOfMemoryError):
+        train(lessons, tmp_path / "none", schedule)
+
+
 def test_a_training_begins_with_the_weights_of_another(lessons, tmp_path):
     first = train(lessons, tmp_path / "first", SHORT)
     at_once = dataclasses.replace(SHORT, max_seconds=0)

@@ -69,6 +69,7 @@ def learn_mouths(request: MouthsRequest, *, schedule: Schedule | None = None, re
     (out / MOUTHS_REPORT).unlink(missing_ok=True)
     checkpoint, show = out / MOUTHS_CHECKPOINT, Shown(out)
     trained = train(lessons, checkpoint, schedule, initial=initial, device=where, report=report, show=show)
+    torch.cuda.empty_cache()  # who renders next on this card has need of it; nothing where there is none
     save(out, trained)
     network = kept.load(out, where, together=1)
     verdict = gate.judge(measure(request.footage, info, request.analysis, track, lips, network, report))

@@ -158,6 +158,7 @@ class _Training:
         self.step, self.spent_s, self.slowed, self.rolled_back = 0, 0.0, 1.0, 0
         self.took: list[float] = []
         self.kept_at = time.monotonic()
+        self.parts = 1
         self.recent: list[float] = []
         self.history: list[tuple[int, float]] = []
         self._resume()
@@ -216,23 +217,45 @@ class _Training:
         """One step. Returns its loss."""
         schedule = self.schedule
         batch, pairs = self.batches.at(self.step)
-        seen, condition, truth = self._there(batch)
         for group in self.optimiser.param_groups:
             group["lr"] = self.slowed * rate_at(self.step, schedule)
-        loss = total(self._drawn(seen, condition), truth, seen, pairs=pairs)
-        value = float(loss.detach())
+        value = self._graded(batch, pairs)
         if not isfinite(value) or (len(self.recent) == REMEMBERED and value > DIVERGED * median(self.recent)):
             self._roll_back()
             return value
         self.recent = [*self.recent[1 - REMEMBERED :], value]
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), schedule.clip)
         self.optimiser.step()
         share = 1 - min(schedule.average, (1 + self.step) / (10 + self.step))
         for name, value_now in self.net.state_dict().items():
             self.average[name].lerp_(value_now, share)
         return value
+
+    def _graded(self, batch: Batch, pairs: bool) -> float:
+        """The loss of a batch, its gradient left in the network. What the device has no memory for at once is taken
+        half by half, from then on."""
+        while True:
+            self.optimiser.zero_grad(set_to_none=True)
+            try:
+                return sum(self._part(Batch(*(each[some] for each in batch)), pairs) for some in self._some(batch))
+            except torch.OutOfMemoryError:
+                if 4 * self.parts > len(batch.seen):
+                    raise
+                self.parts *= 2
+
+    def _some(self, batch: Batch) -> list[Array]:
+        """Places of each part of a batch: frames with those that follow on them."""
+        half = np.arange(len(batch.seen) // 2)
+        return [
+            np.concatenate([half[part :: self.parts], half[part :: self.parts] + len(half)])
+            for part in range(self.parts)
+        ]
+
+    def _part(self, batch: Batch, pairs: bool) -> float:
+        seen, condition, truth = self._there(batch)
+        loss = total(self._drawn(seen, condition), truth, seen, pairs=pairs) * (len(seen) / self.schedule.batch)
+        loss.backward()
+        return float(loss.detach())
 
     def _roll_back(self) -> None:
         """It went astray: back to the averaged weights, or the best where these went along; at half the rate."""
