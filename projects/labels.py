@@ -64,7 +64,7 @@ EVENTS: dict[str, str | Promise] = {
     "take.ready": _("a take can be used"),
     "take.refused": _("a take was refused"),
     "mouths.ready": _("a mouth model was learnt and is used from now on"),
-    "mouths.refused": _("a mouth model was learnt and is not good enough"),
+    "mouths.refused": _("no mouth model came of it, or one that is not good enough"),
 }
 """What webhooks are told of."""
 

@@ -66,8 +66,8 @@ def export_ended(export: Export, state: str) -> None:
     emit(team_id=export.team_id, event=f"export.{state}", tell=tell)
 
 
-def mouths_learnt(model: MouthModel) -> None:
-    """What was learnt has been measured: it is used from now on, or is not good enough."""
+def mouths_settled(model: MouthModel) -> None:
+    """A mouth model is used from now on, is not good enough, or could not be learnt."""
 
     def tell() -> Told:
         from rendering.api.serializers import MouthModelSerializer

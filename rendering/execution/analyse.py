@@ -15,10 +15,10 @@ from typing import Any
 from django.conf import settings
 
 from projects import trace
-from projects.models import AudioTake, Footage, TeamBase
+from projects.models import AudioTake, Footage, MouthModel, TeamBase
 from projects.services import analysis, blobs, work
 from projects.services.waking import wake_analysers
-from rendering import capabilities, tickets, workers
+from rendering import capabilities, events, tickets, workers
 from rendering.engine.alignment.weights import BUNDLED
 from rendering.engine.supplied import TRACKER
 from rendering.execution import outage
@@ -87,6 +87,8 @@ def reap() -> int:
     for item in refused:
         if isinstance(item, Footage | AudioTake):
             deliverables.material_settled(item)
+        elif isinstance(item, MouthModel):
+            events.mouths_settled(item)
     top_up()
     return len(refused)
 

@@ -17,7 +17,7 @@ from projects import trace
 from projects.models import MediaBlob, MouthModel
 from projects.problems import HeyGemError
 from projects.services import analysis, blobs, work
-from rendering import queue, training, workers
+from rendering import events, queue, training, workers
 from rendering.engine.contract import (
     MOUTHS_CHECKPOINT,
     MOUTHS_NETWORK,
@@ -26,6 +26,7 @@ from rendering.engine.contract import (
     MOUTHS_REPORT,
 )
 from rendering.engine.errors import EngineError
+from rendering.execution import outage
 from rendering.execution.child import EngineChild
 from rendering.execution.live_log import LiveLog
 from rendering.execution.looking import WRITE_S, Try, team_of
@@ -77,6 +78,13 @@ class Training(Try):
         self.step = 0
         self.picture = self.checkpoint = 0
         """When the files that were kept last were written."""
+
+    def _fail(self, error: EngineError) -> str:
+        told = super()._fail(error)
+        model = MouthModel.objects.select_related("footage__presenter").filter(pk=self.claim.pk).first()
+        if model is not None and not model.is_being_made:
+            outage.quietly(lambda: events.mouths_settled(model))
+        return told
 
     def work_at(self, model: MouthModel) -> None:
         self.team = team_of(model)

@@ -106,11 +106,11 @@ def finish(claim: Claim, model: MouthModel, *, learnt: Mapping[str, Any], blob: 
     if blob is None:
         claim.update(**told)
         analysis.refuse(claim, code=NOT_GOOD, findings=[])
-        events.mouths_learnt(model)
+        events.mouths_settled(model)
         return
     claim.update(**analysis.settled(AnalysisState.READY), **told, blob=blob, checkpoint=None, eta_s=None, error_code="")
     older = MouthModel.objects.filter(footage=model.footage_id, archived_at=None, pk__lt=model.pk)
     older.update(archived_at=timezone.now())
     team = model.footage.presenter.team
     audit.record(action="mouths.made", actor=None, team=team, subject=model, label=model.footage.name)
-    events.mouths_learnt(model)
+    events.mouths_settled(model)

@@ -15,7 +15,7 @@ from projects import problems
 from projects.models import Footage, MouthModel
 from projects.selectors import AnalysedView, PresenterCard
 from projects.views.base import mark_of
-from rendering.models import Preset, RenderVersion
+from rendering.models import Preset, RenderVersion, WorkerNode
 from rendering.selectors import mouths as selectors
 from rendering.selectors.mouths import FarmMouths, Machines, MouthsView, Stand, Waits
 from rendering.templatetags.board import remaining
@@ -210,6 +210,19 @@ def drawn_words(version: RenderVersion) -> str:
     """Who made the mouths of a video."""
     way = version.drawn_by or str(version.preset.get("backend", ""))
     return str(WAYS.get(way, way or "–"))
+
+
+@register.filter
+def licences(made: RenderVersion | WorkerNode) -> list[problems.Problem]:
+    """What is to be said of the operator's own weights that drew a video, or that a worker has."""
+    if isinstance(made, WorkerNode):
+        drawn, enhanced = "wav2lip" in made.weights, any(name.endswith("+enhancer") for name in made.weights)
+    else:
+        way = made.drawn_by or made.preset.get("backend")
+        drawn = bool(made.weights) and way == Preset.Backend.WAV2LIP
+        enhanced = bool(made.weights) and bool(made.preset.get("enhance"))
+    codes = (("supplied_checkpoint", drawn), ("supplied_enhancer", enhanced))
+    return [problems.get(code) for code, applies in codes if applies]
 
 
 @register.filter

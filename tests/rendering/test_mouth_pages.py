@@ -246,6 +246,8 @@ def test_the_list_of_presenters_marks_who_has_one(bob: User, team: Team, footage
     assert "Mouth model" in browser(bob).get(address).content.decode()
     model.delete()
     waiting(footage)
+    assert "Mouth model ordered" in browser(bob).get(address).content.decode()
+    MouthModel.objects.update(**BEGUN)
     assert "Mouth model being learnt" in browser(bob).get(address).content.decode()
 
 
@@ -268,6 +270,21 @@ def test_a_video_says_who_drew_its_mouths_and_why_not_who_was_asked(
     page = browser(bob).get(f"/cells/{version.deliverable.public_id}/").content.decode()
     for words in said:
         assert words in page
+
+
+@pytest.mark.parametrize(
+    ("drawn_by", "weights", "checkpoint", "enhancer"),
+    [("neural", "cd34", False, True), ("exemplar", "", False, False), ("wav2lip", "ab12+cd34", True, True)],
+)
+def test_a_video_names_only_the_operators_weights_that_took_part(
+    bob: User, team: Team, footage: Footage, drawn_by: str, weights: str, checkpoint: bool, enhancer: bool
+) -> None:
+    project = teaching.board(team, footage)
+    made = {"preset": {"backend": "neural", "enhance": 0.5}, "drawn_by": drawn_by, "weights": weights}
+    version = making.version(project, footage.presenter, project.scripts.get(), footage=footage, **made)
+    page = browser(bob).get(f"/cells/{version.deliverable.public_id}/").content.decode()
+    assert ("drawn by a Wav2Lip checkpoint" in page) is checkpoint
+    assert ("enhanced by a model" in page) is enhancer
 
 
 def test_a_preset_explains_every_way_and_names_who_has_a_mouth_model(bob: User, team: Team, footage: Footage) -> None:

@@ -14,7 +14,7 @@ from django_q.models import OrmQ
 from pytest_django.fixtures import Settings
 
 from projects.models import AnalysisState, Footage, MouthModel, Presenter, Team
-from projects.services import blobs
+from projects.services import blobs, webhooks
 from projects.storage import StorageUnavailable
 from rendering.execution import learn, render
 from rendering.execution import node as this_process
@@ -192,7 +192,11 @@ def test_stopping_it_ends_the_engine_and_nothing_is_kept(
 @pytest.mark.parametrize(
     ("mode", "code"), [("crash", "engine_crashed"), ("oom", "out_of_memory"), ("no_face", "no_face")]
 )
-def test_what_goes_wrong_never_stops_renders(mode: str, code: str, bob: User, team: Team, presenter: Presenter) -> None:
+def test_what_goes_wrong_is_told_and_never_stops_renders(
+    mode: str, code: str, alice: User, bob: User, team: Team, presenter: Presenter
+) -> None:
+    events = ["mouths.ready", "mouths.refused"]
+    hook, _secret = webhooks.create_webhook(actor=alice, team=team, url="https://example.com/", events=events)
     film = teaching.film(presenter, mode)
     mouths.start(actor=bob, footage=film)
     for _ in range(3):
@@ -200,6 +204,7 @@ def test_what_goes_wrong_never_stops_renders(mode: str, code: str, bob: User, te
     made = MouthModel.objects.get()
     assert (made.state, made.error_code) == (AnalysisState.REFUSED, code)
     assert made.attempts == (1 if mode == "no_face" else 3)
+    assert [delivery.event for delivery in hook.deliveries.all()] == ["mouths.refused"]
     job = _job(team)
     assert render.run_ticket() == f"{job.public_id}: version 1"
 
