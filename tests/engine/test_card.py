@@ -15,7 +15,7 @@ from rendering.engine.backends import Exemplar, Scene
 from rendering.engine.batched import Batched
 from rendering.engine.card import graphs
 from rendering.engine.card.faces import Region, side_for
-from rendering.engine.card.pictures import blurred, mixed, places, reduced, sampled, to_bgr, within
+from rendering.engine.card.pictures import blurred, mixed, places, reduced, sampled, to_bgr, to_planes, within
 from rendering.engine.contract import Limits
 from rendering.engine.face.blend import Mask
 from rendering.engine.face.lips import LipSpace
@@ -142,7 +142,9 @@ def test_mixing_changes_the_mask_by_at_most_a_level_from_the_processors_and_no_b
     alpha[alpha < 0.01] = 0
     new, theirs = smooth(64, 64).astype(np.uint8), next(read_frames(*clip))
     theirs.blend(box, new, alpha)
-    y, chroma = mixed(*planes(frame, region), batch(new), torch.from_numpy(alpha)[None], matrices(frame)[:, 1])
+    under = planes(frame, region)
+    over, share = to_planes(batch(new), matrices(frame)[:, 1]), torch.from_numpy(alpha)[None]
+    y, chroma = mixed((under[0].float(), under[1].float()), over, share, whole=True)
     old_y, old_chroma = region.planes(frame)
     wanted_y, wanted_chroma = region.planes(theirs)
     assert np.abs(y[0].numpy().astype(int) - wanted_y).max() <= 1

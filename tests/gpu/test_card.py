@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rendering.engine.card.graphs import Captured
-from rendering.engine.card.pictures import blurred, mixed, places, sampled, to_bgr
+from rendering.engine.card.pictures import blurred, mixed, places, sampled, to_bgr, to_planes
 from rendering.engine.contract import Limits, RenderOptions
 from rendering.engine.media import hardware
 from rendering.engine.media.encode import VideoWriter
@@ -81,7 +81,9 @@ def test_pictures_are_the_processors() -> None:
             bgr = to_bgr(y.to(device), chroma.to(device), colours.to(device))
             cut = sampled(bgr, places(way.to(device), (96, 96)), "bicubic")
             soft = blurred(bgr, torch.tensor([1.5, 2.5], device=device), 2.5)
-            return [bgr, cut, soft, *mixed(y.to(device), chroma.to(device), soft, alpha.to(device), colours.to(device))]
+            under = y.to(device).float(), chroma.to(device).float()
+            laid = mixed(under, to_planes(soft, colours.to(device)), alpha.to(device), whole=True)
+            return [bgr, cut, soft, *laid]
 
     for card, processor in zip(made(CARD), made(CPU), strict=True):
         assert (card.cpu().float() - processor.float()).abs().max() <= 1

@@ -15,6 +15,7 @@ from rendering.engine.face.blend import SMALL
 if TYPE_CHECKING:
     from rendering.engine.face.blend import Mask
     from rendering.engine.media.frame import Box, Frame
+    from rendering.engine.media.planes import Planes
 
 Array = np.ndarray[Any, Any]
 
@@ -60,6 +61,12 @@ class Region:
         left, top = box[0] - self.x, box[1] - self.y
         around = (top, self.side - top - box[3], left, self.side - left - box[2])
         return cv2.copyMakeBorder(picture, *around, cv2.BORDER_REPLICATE)
+
+    def filled_planes(self, planes: Planes, box: Box) -> tuple[Array, Array]:
+        """``planes`` of ``box``, even-aligned, as (side, side) and (2, side / 2, side / 2) u8; their edges go on."""
+        half = Region(self.x // 2, self.y // 2, self.side // 2)
+        smaller = (box[0] // 2, box[1] // 2, box[2] // 2, box[3] // 2)
+        return self.filled(planes.y, box), np.stack([half.filled(plane, smaller) for plane in planes[1:]])
 
     def inside(self, box: Box) -> Array:
         """(4,) float32: ``box`` from the region's corner."""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, grid_sample, interpolate, pad
 
+Planes = tuple[Tensor, Tensor]
+"""(n, h, w) and (n, 2, h/2, w/2) float32: luma, and both chroma."""
 GAUSSIAN_REACH = 4.0
 """Standard deviations to which OpenCV's Gaussian reaches in numbers that are not bytes."""
 
@@ -21,16 +23,23 @@ def to_bgr(y: Tensor, chroma: Tensor, matrix: Tensor) -> Tensor:
     return _affine(torch.cat([y[:, None].float(), full], dim=1), matrix)
 
 
-def mixed(y: Tensor, chroma: Tensor, bgr: Tensor, alpha: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """``bgr`` (n, 3, h, w) laid over the planes with ``alpha`` (n, h, w) 0..1; ``matrix`` as from ``from_bgr_matrix``.
-
-    Luma samples with alpha 0 keep their byte, and so do chroma samples that any such pixel uses.
-    """
-    new = _affine(bgr, matrix)
-    half = avg_pool2d(alpha[:, None], 2)
-    half = half * (avg_pool2d((alpha > 0).float()[:, None], 2) == 1)
+def to_planes(bgr: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """``bgr`` (n, 3, h, w) to (n, h, w) and (n, 2, h/2, w/2) whole levels; ``matrix`` as from ``from_bgr_matrix``."""
+    channels = _affine(bgr, matrix)
     # Half a level goes up, as OpenCV averages bytes.
-    return _mix(y, new[:, 0], alpha), _mix(chroma, (avg_pool2d(new[:, 1:], 2) + 0.5).floor_(), half)
+    return channels[:, 0], (avg_pool2d(channels[:, 1:], 2) + 0.5).floor_()
+
+
+def mixed(under: Planes, over: Planes, share: Tensor, *, whole: bool) -> Planes:
+    """``over`` laid over ``under`` with ``share`` (n, h, w) 0..1, whole levels.
+
+    Samples of which nothing is covered stay as they are. ``whole``: chroma samples, too, that any pixel uses of which
+    nothing is.
+    """
+    half = avg_pool2d(share[:, None], 2)
+    if whole:
+        half = half * (avg_pool2d((share > 0).float()[:, None], 2) == 1)
+    return _mix(under[0], over[0], share), _mix(under[1], over[1], half)
 
 
 def _affine(channels: Tensor, matrix: Tensor) -> Tensor:
@@ -43,10 +52,8 @@ def _affine(channels: Tensor, matrix: Tensor) -> Tensor:
     return result.round_().clamp_(0, 255)
 
 
-def _mix(plane: Tensor, new: Tensor, alpha: Tensor) -> Tensor:
-    old = plane.float()
-    both = torch.lerp(old, new, alpha).round_().clamp_(0, 255).to(torch.uint8)
-    return torch.where(alpha > 0, both, plane)
+def _mix(under: Tensor, over: Tensor, share: Tensor) -> Tensor:
+    return torch.where(share > 0, torch.lerp(under, over, share).round_(), under)
 
 
 def sampled(pictures: Tensor, at: Tensor, mode: str, *, beyond: str = "border") -> Tensor:

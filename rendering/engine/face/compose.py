@@ -6,7 +6,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
@@ -169,7 +168,7 @@ class Begun:
 
     @property
     def whole(self) -> Box:
-        """The same with the throat: what :attr:`canvas` covers."""
+        """The same with the throat: what :attr:`ground` covers."""
         return self.place.whole
 
     @property
@@ -181,11 +180,6 @@ class Begun:
     def picture(self) -> Array:
         """:attr:`lent` as (h, w, 3) uint8 BGR."""
         return self.frame.in_bgr(self.lent)
-
-    @property
-    def canvas(self) -> Array:
-        """:attr:`ground` as (h, w, 3) uint8 BGR."""
-        return self.frame.in_bgr(self.ground)
 
 
 class Composer:
@@ -280,13 +274,9 @@ class Composer:
         if beside_captions is not None:
             alpha *= beside_captions
         alpha *= np.float32(weight)
-        if picture is None:
-            ground.part(x, y, width, height).fill(begun.lent.mixed(begun.own, inner))
-            frame.lay(begun.whole, ground, alpha)
-        else:
-            canvas = begun.canvas
-            canvas[inside] = cv2.blendLinear(picture, np.ascontiguousarray(canvas[inside]), inner, 1 - inner)
-            frame.blend(begun.whole, canvas, alpha)
+        drawn = begun.lent if picture is None else frame.in_planes(picture)
+        ground.part(x, y, width, height).fill(drawn.mixed(begun.own, inner))
+        frame.lay(begun.whole, ground, alpha)
 
     def around(self, t: int, begun: Begun) -> tuple[Mask | None, Array | None, float]:
         """What else counts in laying the mouth of output frame ``t``, over ``begun.whole``: the mask of what gives way

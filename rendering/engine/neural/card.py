@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rendering.engine.batched import Batched
 from rendering.engine.card.faces import Region, side_for
-from rendering.engine.card.pictures import blurred, mixed, places, reduced, sampled, to_bgr, within
+from rendering.engine.card.pictures import blurred, mixed, places, reduced, sampled, to_bgr, to_planes, within
 from rendering.engine.face.blend import LEAST_ALPHA, Mask
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class OnCard:
         keep = np.ones((1, 1), np.float32) if face.keep is None else region.filled(face.keep, begun.whole)
         return (
             *region.planes(face.frame),
-            region.filled(begun.canvas, begun.whole).transpose(2, 0, 1),
+            *region.filled_planes(begun.ground, begun.whole),
             region.filled(begun.picture, begun.box).transpose(2, 0, 1),
             np.rint(255 * face.maps).astype(np.uint8),
             face.condition,
@@ -115,7 +115,8 @@ class OnCard:
         self,
         y: Tensor,
         chroma: Tensor,
-        canvas: Tensor,
+        ground: Tensor,
+        ground_chroma: Tensor,
         lent: Tensor,
         maps: Tensor,
         condition: Tensor,
@@ -135,7 +136,7 @@ class OnCard:
         the mouth and the whole; ``shares`` (n, 3): weight, share and finest; ``colours`` (n, 2, 3, 4).
         """
         size, side = (self._crops.size, self._crops.size), tuple(y.shape[1:])
-        lent, own = lent.float(), canvas.float()
+        lent, own = lent.float(), (ground.float(), ground_chroma.float())
         seen_at, laid_at = places(squares[:, 0], size), places(squares[:, 1], side)
         around = self._cut(to_bgr(y, chroma, colours[:, 0]), seen_at)
         shown = self._cut(lent, seen_at) * within(seen_at, boxes[:, 0])
@@ -150,10 +151,11 @@ class OnCard:
         finer = lent - drawn
         drawn = drawn + mask * (finer - blurred(finer, shares[:, 2], self._finest))
         drawn = torch.lerp(lent, drawn, share * self._covered(laid_at)).round_().clamp_(0, 255)
-        picture = torch.lerp(own, drawn, mask).round_()
+        laid = mixed(own, to_planes(drawn, colours[:, 1]), mask[:, 0], whole=False)
         wide = self._mask(throat, throat_at, side) * within(at, boxes[:, 1])
         alpha = torch.maximum(wide, mask) * keep[:, None] * weight
-        return *mixed(y, chroma, picture, alpha[:, 0], colours[:, 1]), answered.to(torch.uint8)
+        done = mixed((y.float(), chroma.float()), laid, alpha[:, 0], whole=True)
+        return done[0].to(torch.uint8), done[1].to(torch.uint8), answered.to(torch.uint8)
 
     def _cut(self, pictures: Tensor, at: Tensor) -> Tensor:
         """(n, 3, s, s) whole levels of ``pictures`` (n, 3, r, r)."""
