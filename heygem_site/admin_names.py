@@ -97,6 +97,7 @@ COLUMNS = frozenset(
         _("max running"),
         _("members"),
         _("multipart"),
+        _("mouth days"),
         _("name"),
         _("next try at"),
         _("not before"),

@@ -131,7 +131,7 @@ class TeamShareAdmin(ReadOnly):
 class RetentionRuleAdmin(ReadOnly):
     """Set on the team's own page, or on the farm's."""
 
-    list_display = ("team", "work_days", "preview_days", "analysis_days", "export_days", "version_days")
+    list_display = ("team", "work_days", "preview_days", "analysis_days", "mouth_days", "export_days", "version_days")
     list_select_related = ("team",)
     search_fields = ("team__name", "team__public_id")
 

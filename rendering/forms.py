@@ -206,6 +206,10 @@ class RetentionForm(forms.Form):
     analysis_days = _days(
         _("Analyses of footage"), _("Days since they were rendered from. They are made again when they are needed.")
     )
+    mouth_days = _days(
+        _("Mouth models"),
+        _("Days since they were drawn with. Without one the presenter's own mouths are used until it is learnt again."),
+    )
     work_days = _days(
         _("Work files"), _("Days since unfinished uploads were begun (three at the most) and logs of jobs ended.")
     )

@@ -206,6 +206,7 @@ class Attempt:
         and the work is done without."""
         if model is None or model.blob is None:
             return None
+        blobs.note_use(model.blob)
         try:
             return self._fetched(blobs.unpacked, model.blob, held)
         except FileNotFoundError:

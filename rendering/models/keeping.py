@@ -15,6 +15,7 @@ class RetentionRule(models.Model):
     work_days = models.PositiveSmallIntegerField(null=True, blank=True, help_text=_("uploads nobody went on with"))
     preview_days = models.PositiveSmallIntegerField(null=True, blank=True, help_text=_("not looked at"))
     analysis_days = models.PositiveSmallIntegerField(null=True, blank=True, help_text=_("not rendered from"))
+    mouth_days = models.PositiveSmallIntegerField(null=True, blank=True, help_text=_("not drawn with"))
     export_days = models.PositiveSmallIntegerField(null=True, blank=True, help_text=_("since packed"))
     version_days = models.PositiveSmallIntegerField(null=True, blank=True, help_text=_("since superseded"))
 
@@ -26,7 +27,14 @@ class RetentionRule(models.Model):
                 condition=models.Q(
                     *(
                         models.Q(**{name: None}) | models.Q(**{f"{name}__gte": 1})
-                        for name in ("work_days", "preview_days", "analysis_days", "export_days", "version_days")
+                        for name in (
+                            "work_days",
+                            "preview_days",
+                            "analysis_days",
+                            "mouth_days",
+                            "export_days",
+                            "version_days",
+                        )
                     )
                 ),
                 name="retention_at_least_a_day",

@@ -5,6 +5,8 @@
     work                  unfinished uploads (after three days at the latest) and the logs of attempts
     previews              copies of footage that browsers play; not looked at since. Another analysis makes them again
     analysis              not rendered from since, and no job waits for it. Made again when the footage is rendered next
+    mouths                models that nothing was drawn with since. The presenter's own mouths are used until one is
+                          learnt again, which costs minutes of a machine
     exports               ZIPs, since they were packed. What is in them stays
     versions              superseded ones lose their video, since a newer one was made and another was published last.
                           They stay in their cell's history. Kept: what is published, the newest of each cell, what an
@@ -28,7 +30,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, 
 from django.db.models.functions import Coalesce, Length
 from django.utils import timezone
 
-from projects.models import USABLE, Footage, MediaBlob, Team, Upload
+from projects.models import USABLE, AnalysisState, Footage, MediaBlob, MouthModel, Team, Upload
 from projects.services import disk
 from projects.services.uploads import FORGOTTEN_AFTER
 from rendering.models import UNFINISHED, Deliverable, Export, RenderAttempt, RenderJob, RenderVersion, RetentionRule
@@ -43,6 +45,7 @@ class Part(StrEnum):
     WORK = "work"
     PREVIEWS = "preview"
     ANALYSIS = "analysis"
+    MOUTHS = "mouth"
     EXPORTS = "export"
     VERSIONS = "version"
 
@@ -61,7 +64,7 @@ class Leaving:
     why: Why
     team: Team
     pk: int
-    """Of the upload, footage, export or version; 0 for a team's logs."""
+    """Of the upload, footage, mouth model, export or version; 0 for a team's logs."""
     what: str
     since: datetime
     """When it was last used, made or superseded."""
@@ -168,17 +171,21 @@ def logs(team: Team, before: datetime) -> QuerySet[RenderAttempt]:
     return RenderAttempt.objects.filter(job__team=team, ended_at__lt=before).exclude(log="")
 
 
+def logs_of_mouths(team: Team, before: datetime) -> QuerySet[MouthModel]:
+    return MouthModel.objects.filter(footage__presenter__team=team, analysed_at__lt=before).exclude(log="")
+
+
 def _work(team: Team, before: datetime) -> Iterator[Leaving]:
     for upload in uploads_left(team, before):
         yield Leaving(
             part=Part.WORK, why=Why.AGE, team=team, pk=upload.pk, what=upload.name, since=upload.created_at,
             size=upload.offset,
         )  # fmt: skip
-    found = logs(team, before).aggregate(number=Count("pk"), size=Sum(Length("log")))
-    if found["number"]:
-        yield Leaving(
-            part=Part.WORK, why=Why.AGE, team=team, pk=0, what=str(found["number"]), since=before, size=found["size"]
-        )
+    both = (logs(team, before), logs_of_mouths(team, before))
+    found = [each.order_by().aggregate(number=Count("pk"), size=Sum(Length("log"))) for each in both]
+    if number := sum(each["number"] for each in found):
+        size = sum(each["size"] or 0 for each in found)
+        yield Leaving(part=Part.WORK, why=Why.AGE, team=team, pk=0, what=str(number), since=before, size=size)
 
 
 def idle(column: str) -> QuerySet[Any]:
@@ -209,6 +216,23 @@ def _previews(team: Team, before: datetime) -> Iterator[Leaving]:
 def _analyses(team: Team, before: datetime) -> Iterator[Leaving]:
     for footage in unused("analysis", team, before):
         yield _from_footage(Part.ANALYSIS, Why.AGE, footage)
+
+
+def idle_mouths(team: Team, before: datetime) -> QuerySet[Any]:
+    """Mouth models that nothing was drawn with since then, with ``used``: when they were, or were made."""
+    wanted = RenderJob.objects.filter(mouths=OuterRef("pk"), state__in=UNFINISHED)
+    rows = MouthModel.objects.filter(footage__presenter__team=team, state=AnalysisState.READY, blob__isnull=False)
+    rows = rows.exclude(Exists(wanted)).annotate(used=Coalesce(F("blob__used_at"), F("analysed_at"))).defer("log")
+    return rows.filter(used__lt=before).select_related("blob", "footage__presenter")
+
+
+def _mouths(team: Team, before: datetime) -> Iterator[Leaving]:
+    for model in idle_mouths(team, before):
+        yield Leaving(
+            part=Part.MOUTHS, why=Why.AGE, team=team, pk=model.pk,
+            what=f"{model.footage.presenter.name} / {model.footage.name}", since=model.used, size=model.blob.size,
+            blob=model.blob_id,
+        )  # fmt: skip
 
 
 def old_exports(team: Team, before: datetime) -> QuerySet[Export]:
@@ -263,6 +287,7 @@ FINDERS = {
     Part.WORK: _work,
     Part.PREVIEWS: _previews,
     Part.ANALYSIS: _analyses,
+    Part.MOUTHS: _mouths,
     Part.EXPORTS: _exports,
     Part.VERSIONS: _versions,
 }

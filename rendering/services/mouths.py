@@ -77,7 +77,7 @@ def lacking(footage: Footage) -> str:
     if footage.tier == NO_MOUTH_TIER:
         return TIER
     made = MouthModel.objects.filter(footage=footage)
-    if made.filter(state=AnalysisState.READY).exists():  # of another engine, face or tracker
+    if made.filter(state=AnalysisState.READY).exclude(blob=None).exists():  # of another engine, face or tracker
         return STALE
     return NOT_GOOD if made.filter(error_code=NOT_GOOD).exists() else NONE
 
@@ -230,6 +230,9 @@ def _had_its_say(footage: Footage) -> bool:
         return False
     if last.state == AnalysisState.REFUSED and last.error_code not in HAD_THEIR_SAY:
         return last.analysed_at is not None and timezone.now() - last.analysed_at < AGAIN_AFTER
+    if last.state == AnalysisState.READY and last.blob_id is None and last.archived_at is not None:
+        # Let go, because nothing was drawn with it for long.
+        return not RenderVersion.objects.filter(footage=footage, created_at__gt=last.archived_at).exists()
     return True
 
 
@@ -262,8 +265,10 @@ def tidy() -> int:
 
 
 def let_go() -> int:
-    """Files of models that newer ones replaced, once no unfinished job wants them. Returns how many; cleaning does the
-    rest."""
+    """Files of models that newer ones replaced, once no unfinished job wants them, and pictures that newer ones
+    replaced. Returns how many models; cleaning does the rest."""
+    newer = MouthModel.objects.filter(footage=OuterRef("footage"), pk__gt=OuterRef("pk"), picture__isnull=False)
+    MouthModel.objects.exclude(picture=None).exclude(state__in=BEING_MADE).filter(Exists(newer)).update(picture=None)
     wanted = RenderJob.objects.filter(state__in=UNFINISHED, mouths=OuterRef("pk"))
     return MouthModel.objects.exclude(archived_at=None).exclude(blob=None).exclude(Exists(wanted)).update(blob=None)
 

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from projects.models import Footage, Team
+from projects.models import Footage, MouthModel, Team
 from projects.problems import HeyGemError
 from projects.services import audit, blobs, uploads
 from rendering import states
@@ -36,6 +36,7 @@ def set_rule(
     work_days: int | None,
     preview_days: int | None,
     analysis_days: int | None,
+    mouth_days: int | None,
     export_days: int | None,
     version_days: int | None,
     reason: str = "",
@@ -46,6 +47,7 @@ def set_rule(
         "work_days": work_days,
         "preview_days": preview_days,
         "analysis_days": analysis_days,
+        "mouth_days": mouth_days,
         "export_days": export_days,
         "version_days": version_days,
     }
@@ -114,7 +116,8 @@ def _before(plan: Plan, thing: Leaving) -> datetime:
 
 def _remove_work(thing: Leaving, before: datetime) -> bool:
     if thing.pk == 0:
-        return bool(selectors.logs(thing.team, before).update(log=""))
+        both = (selectors.logs(thing.team, before), selectors.logs_of_mouths(thing.team, before))
+        return sum(each.update(log="") for each in both) > 0
     upload = selectors.uploads_left(thing.team, before).select_related("team", "user").filter(pk=thing.pk).first()
     if upload is None:
         return False
@@ -140,6 +143,13 @@ def _remove_analysis(thing: Leaving, before: datetime) -> bool:
 
 
 @transaction.atomic
+def _remove_mouths(thing: Leaving, before: datetime) -> bool:
+    if not selectors.idle_mouths(thing.team, before).filter(pk=thing.pk).exists():
+        return False
+    return bool(MouthModel.objects.filter(pk=thing.pk).update(blob=None, archived_at=timezone.now()))
+
+
+@transaction.atomic
 def _remove_export(thing: Leaving, before: datetime) -> bool:
     return bool(selectors.old_exports(thing.team, before).filter(pk=thing.pk).delete()[0])
 
@@ -158,6 +168,7 @@ REMOVERS: dict[Part, Callable[[Leaving, datetime], bool]] = {
     Part.WORK: _remove_work,
     Part.PREVIEWS: _remove_preview,
     Part.ANALYSIS: _remove_analysis,
+    Part.MOUTHS: _remove_mouths,
     Part.EXPORTS: _remove_export,
     Part.VERSIONS: _remove_video,
 }

@@ -73,6 +73,7 @@ DETAILS: dict[str, str | Promise] = {
     "work_days": gettext_lazy("days of work files"),
     "preview_days": gettext_lazy("days of previews"),
     "analysis_days": gettext_lazy("days of analyses"),
+    "mouth_days": gettext_lazy("days of mouth models"),
     "export_days": gettext_lazy("days of ZIPs"),
     "version_days": gettext_lazy("days of superseded versions"),
 }

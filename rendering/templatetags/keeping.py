@@ -41,6 +41,7 @@ PARTS: dict[str, str | Promise] = {
     Part.EXPORTS: gettext_lazy("ZIPs"),
     Part.PREVIEWS: gettext_lazy("Previews of footage"),
     Part.ANALYSIS: gettext_lazy("Analyses of footage"),
+    Part.MOUTHS: gettext_lazy("Mouth models"),
     Part.WORK: gettext_lazy("Work files"),
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.http import Http404
 from django.utils import timezone
 from django_q.models import OrmQ
@@ -17,7 +19,8 @@ from projects.models import AnalysisState, AuditEvent, Footage, MediaBlob, Mouth
 from projects.problems import HeyGemError
 from projects.services import analysis, blobs
 from rendering import queue, training
-from rendering.models import JobState, Preset, RenderJob, TeamShare, WorkerNode
+from rendering.models import JobState, Preset, RenderJob, RetentionRule, TeamShare, WorkerNode
+from rendering.selectors import retention as retained
 from rendering.selectors.boards import board
 from rendering.selectors.storage import sizes_by_team
 from rendering.selectors.usage import Kind, usage
@@ -127,6 +130,24 @@ def test_two_machines_never_learn_the_same(bob: User, film: Footage) -> None:
     one, two = teaching.card("one"), teaching.card("two")
     assert claimed(one).worker == "one/gpu"
     assert training.claim_next(two) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_machines_that_ask_at_once_each_model_goes_to_one(bob: User, team: Team, media: Path) -> None:
+    wanted = {mouths.start(actor=bob, footage=teaching.film(factories.presenter(team))).pk for _ in range(3)}
+    nodes = [teaching.card(f"card{number}") for number in range(6)]
+
+    def claim(node: WorkerNode) -> int | None:
+        try:
+            claim = training.claim_next(node)
+            return claim.pk if claim is not None else None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        got = [pk for pk in pool.map(claim, nodes) if pk is not None]
+    assert sorted(got) == sorted(wanted)
+    assert set(MouthModel.objects.values_list("attempts", flat=True)) == {1}
 
 
 def test_a_processor_learns_what_a_person_wants_and_only_where_there_is_no_card(bob: User, film: Footage) -> None:
@@ -479,6 +500,34 @@ def test_files_are_counted_as_a_kind_of_their_own_and_stay_while_a_job_wants_the
     RenderJob.objects.filter(pk=job.pk).update(state=JobState.CANCELLED)
     upkeep.keep_house()
     assert MouthModel.objects.get().blob is None
+
+
+def test_a_rule_of_retention_lets_go_of_what_nothing_was_drawn_with_and_use_brings_it_back(
+    alice: User, team: Team, film: Footage
+) -> None:
+    long_ago = timezone.now() - timedelta(days=40)
+    made = teaching.model(film, analysed_at=long_ago, log="steps")
+    RetentionRule.objects.create(team=team, mouth_days=30, work_days=30)
+    job = teaching.order(alice, teaching.board(team, film))
+    assert not [thing for thing in retained.plan(team).things if thing.part == retained.Part.MOUTHS], "a job wants it"
+    RenderJob.objects.filter(pk=job.pk).update(state=JobState.CANCELLED)
+    MediaBlob.objects.update(used_at=timezone.now())
+    assert not [thing for thing in retained.plan(team).things if thing.part == retained.Part.MOUTHS], "used lately"
+    MediaBlob.objects.update(used_at=None)
+    upkeep.keep_house()
+    made.refresh_from_db()
+    assert (made.blob, made.log, mouths.lacking(film)) == (None, "", "no_mouths")
+    teaching.card()
+    assert mouths.consider_all() == 0, "nobody has used the footage since"
+    RenderJob.objects.all().delete()
+    teaching.used(team, film)
+    assert mouths.consider_all() == 1
+
+
+def test_pictures_of_what_newer_ones_replaced_go(team: Team, film: Footage) -> None:
+    older, newer = (teaching.model(film, name, picture=factories.blob(team)) for name in ("older", "newer"))
+    upkeep.keep_house()
+    assert [MouthModel.objects.get(pk=model.pk).picture for model in (older, newer)] == [None, newer.picture]
 
 
 def test_one_that_the_storage_lost_is_learnt_again_and_told_whose_it_was(bob: User, film: Footage) -> None:

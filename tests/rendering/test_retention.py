@@ -21,7 +21,7 @@ from tests.cast import browser
 from tests.rendering import making, work
 
 MB = 1 << 20
-NEVER = dict.fromkeys(["work_days", "preview_days", "analysis_days", "export_days", "version_days"])
+NEVER = dict.fromkeys(["work_days", "preview_days", "analysis_days", "mouth_days", "export_days", "version_days"])
 
 
 @pytest.fixture

@@ -31,6 +31,11 @@ CONTRACTS = {
         "AddConstraint version_without_video_says_since_when",
     ): "old code makes no version without its video",
     ("rendering", "0013_enhancement", "AddConstraint preset_enhance_in_range"): "old code leaves the column at 0",
+    (
+        "rendering",
+        "0016_keeping_mouth_models",
+        "AddConstraint retention_at_least_a_day",
+    ): "the same rule with a column that old code leaves empty",
 }
 """``(app, migration, what)`` to why no running code misses it."""
 
