@@ -280,7 +280,9 @@ def serve_command(options: argparse.Namespace) -> int:
     def mouths_one(values: Mapping[str, Any], report: Report) -> dict[str, Any]:
         from rendering.engine.neural.learn import learn_mouths  # with torch
 
-        return to_json(learn_mouths(mouths_from_json(values), report=report))
+        learnt = learn_mouths(mouths_from_json(values), report=report)
+        memory.give_back()
+        return to_json(learnt)
 
     refused = supplied.refused()
     able = supplied.usable(backends.able(), refused)

@@ -23,3 +23,11 @@ def share_one_arena() -> None:
             mallopt(_M_ARENA_MAX, 1)
             mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
             mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES // 2)
+
+
+def give_back() -> None:
+    """Return what is kept of freed memory to the system (glibc), after work that needed much more than what follows."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -28,6 +28,8 @@ from rendering.engine.voice.adamw import AdamW
 from rendering.engine.voice.cepstra import loud_level, mel_power
 from rendering.engine.voice.features import log_mel
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def test_our_smoothing_is_savitzky_golays():
     values = np.random.default_rng(0).normal(size=(1300, 3, 2)).cumsum(axis=0)
@@ -197,3 +199,17 @@ def test_a_second_render_is_the_same_and_says_where_its_time_went(filmed, analys
         assert result.busy.keys() == {"decode", "draw", "check", "encode"}
         assert result.codecs["encode"].startswith(("libx264", "h264_nvenc"))
         assert all(0 < seconds <= result.seconds["compose"] for seconds in result.busy.values())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's own")
+def test_memory_that_is_kept_for_the_next_frame_is_given_back_when_asked():
+    code = (
+        "import os\nfrom rendering.engine import memory\nmemory.share_one_arena()\n"
+        "def held(): return int(open('/proc/self/statm').read().split()[1]) * os.sysconf('SC_PAGE_SIZE') >> 20\n"
+        "blocks = [bytearray(1 << 20) for _ in range(200)]\nfull = held()\ndel blocks\n"
+        "kept = held()\nmemory.give_back()\nprint(full - kept, kept - held())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    kept_from_system, given_back = (int(word) for word in told.stdout.split())
+    assert kept_from_system < 50
+    assert given_back > 150
