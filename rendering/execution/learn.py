@@ -97,7 +97,7 @@ class Training(Try):
                 learnt = self.child.run("mouths", args, report=self.hear, poll=self.poll)
             except (WorkerStopping, EngineError):
                 self.is_over = True
-                self._keep_checkpoint()
+                self.lease.surely(self._keep_checkpoint)
                 raise
             finally:
                 self.log.write()
@@ -139,7 +139,7 @@ class Training(Try):
             log.warning("mouths %s: begins anew, its checkpoint cannot be read: %s", self.claim.pk, error)
 
     def _keep(self, model: MouthModel, learnt: dict[str, Any]) -> None:
-        self._keep_picture()
+        self.lease.surely(self._keep_picture)
         blob = None
         if learnt["passed"]:
             packed = self._packed(MOUTHS_NETWORK, MOUTHS_REPORT)

@@ -252,12 +252,19 @@ def consider_all() -> int:
 
 
 def tidy() -> int:
-    """Once a minute: what waits in vain. Footage that was put away or refused teaches nothing. Returns how many."""
+    """Once a minute: what waits or is learnt in vain. Footage that was put away or refused teaches nothing, and where
+    another face was chosen since, it begins anew. Returns how many."""
     waiting = MouthModel.objects.filter(state=AnalysisState.WAITING)
     put_away = Q(footage__archived_at__isnull=False) | Q(footage__presenter__archived_at__isnull=False)
     stopped = _stop(waiting.filter(pk__in=waiting.filter(put_away).values("pk")), CANCELLED)
     for model in waiting.filter(footage__state=AnalysisState.REFUSED).select_related("footage"):
         stopped += _stop(waiting.filter(pk=model.pk), model.footage.error_code)
+    running = MouthModel.objects.filter(state=AnalysisState.RUNNING)
+    for model in running.select_related("footage").defer("log"):
+        if not is_of(model, model.footage):
+            anew = {"attempts": 0, "checkpoint": None, "checkpoint_step": 0}
+            same = running.filter(pk=model.pk, lease_token=model.lease_token)
+            stopped += same.update(**analysis.released(AnalysisState.WAITING), **anew)
     return stopped
 
 

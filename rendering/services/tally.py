@@ -44,7 +44,8 @@ def _advance_by_one() -> int:
     # What another process is counting at this moment is skipped, not waited for.
     rows = list(
         ended.select_for_update(skip_locked=True, of=("self",)).values_list(
-            "pk", "outcome", "error_code", "job__version__seconds", "job__version__preset"
+            *("pk", "outcome", "error_code"),
+            *("job__version__seconds", "job__version__preset", "job__version__drawn_by"),
         )[:CHUNK]
     )
     if rows:
@@ -54,13 +55,13 @@ def _advance_by_one() -> int:
 
 
 def _sums(rows: Any) -> dict[Line, _Sum]:
-    """Lines of ``Tally`` from outcome, code, the version's seconds by stage and its preset."""
+    """Lines of ``Tally`` from outcome, code, the version's seconds by stage, its preset and who drew it."""
     sums: dict[Line, _Sum] = defaultdict(_Sum)
-    for outcome, code, seconds, preset in rows:
+    for outcome, code, seconds, preset, drawn_by in rows:
         sums[Tally.Kind.ATTEMPT, outcome, code[:LONGEST]].number += 1
         if outcome != RenderAttempt.Outcome.SUCCEEDED:
             continue  # the version, if there is one, is a later attempt's
-        backend = str((preset or {}).get("backend", ""))[:LONGEST]
+        backend = str(drawn_by or (preset or {}).get("backend", ""))[:LONGEST]
         for stage, took in (seconds or {}).items():
             line = sums[Tally.Kind.STAGE, str(stage)[:LONGEST], backend]
             line.number += 1

@@ -24,7 +24,7 @@ from rendering.selectors import retention as retained
 from rendering.selectors.boards import board
 from rendering.selectors.storage import sizes_by_team
 from rendering.selectors.usage import Kind, usage
-from rendering.services import bases, mouths, mouths_kept, storage, upkeep
+from rendering.services import bases, mouths, mouths_kept, restored, storage, upkeep
 from rendering.services.presets import default_preset
 from tests import factories
 from tests.rendering import teaching, work
@@ -394,6 +394,35 @@ def test_what_waits_for_footage_that_was_put_away_is_stopped(bob: User, film: Fo
     Footage.objects.update(archived_at=timezone.now())
     assert mouths.tidy() == 1
     assert MouthModel.objects.get().error_code == "cancelled"
+
+
+def test_one_that_is_learnt_of_another_face_than_was_chosen_since_begins_anew(bob: User, film: Footage) -> None:
+    mouths.start(actor=bob, footage=film)
+    node = teaching.card()
+    claim = training.claim_next(node)
+    assert claim is not None
+    mouths_kept.begin(claim, claim.item(), engine=queue.ENGINE_VERSION)
+    assert mouths.tidy() == 0
+    Footage.objects.update(chosen_face=[0.4, 0.4])
+    assert mouths.tidy() == 1
+    with pytest.raises(analysis.LeaseLost):
+        training.place(claim, waiting=0)
+    assert claimed(node).attempts == 1
+
+
+def test_what_a_backups_machines_were_learning_waits_again_with_its_checkpoint(
+    bob: User, team: Team, film: Footage
+) -> None:
+    mouths.start(actor=bob, footage=film)
+    claim = training.claim_next(teaching.card())
+    assert claim is not None
+    kept = factories.blob(team)
+    mouths_kept.keep_checkpoint(claim, kept, step=5)
+    OrmQ.objects.all().delete()
+    restored.resume()
+    model = MouthModel.objects.get()
+    assert (model.state, model.attempts, model.checkpoint) == (AnalysisState.WAITING, 0, kept)
+    assert OrmQ.objects.filter(key="gpu").exists()
 
 
 # What came of it
