@@ -180,6 +180,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             }
         ],
         "waiting": [{"job": JOB, "team": TEAM, "why": "turn", "place": 1}],
+        "mouths": [
+            {
+                **{"model": "m6t2wd8nb3xr9ykc", "team": TEAM, "state": "running", "worker": "render-1/gpu"},
+                **{"percent": 42, "why": None},
+            }
+        ],
     },
     "Worker": {
         **{"id": 3, "name": "render-1/gpu", "host": "render-1", "cluster": "gpu", "version": "1.0.0", "engine": "1.0"},

@@ -69,6 +69,17 @@ class FarmWaitingSerializer(serializers.Serializer):
     place = serializers.IntegerField(allow_null=True, help_text="1 is next; null for what is not in line.")
 
 
+class FarmMouthsSerializer(serializers.Serializer):
+    """A mouth model that is being learnt, or waits to be, and why."""
+
+    model = serializers.CharField(source="model.public_id")
+    team = serializers.CharField(source="model.footage.presenter.team.public_id")
+    state = serializers.CharField(source="model.state")
+    worker = serializers.CharField(source="model.worker", help_text="Which learns it, or did last.")
+    percent = serializers.IntegerField()
+    why = serializers.CharField(source="waits", default=None, allow_null=True, help_text="Null for what is learnt now.")
+
+
 class FarmSerializer(serializers.Serializer):
     """The farm at a glance: in one word, and why; the queue by team; the head of the line."""
 
@@ -79,6 +90,7 @@ class FarmSerializer(serializers.Serializer):
     held = serializers.IntegerField()
     teams = FarmTeamLineSerializer(many=True)
     waiting = FarmWaitingSerializer(many=True)
+    mouths = FarmMouthsSerializer(many=True)
 
 
 class FarmJobSerializer(JobSerializer):

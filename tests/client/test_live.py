@@ -161,6 +161,28 @@ def test_refused_footage_is_told_with_the_reason(live: Live, tmp_path: Path) -> 
     assert "refused (no_face)  Nobody.mp4" in done.stdout
 
 
+def test_a_mouth_model_is_learnt_waited_for_read_about_and_removed(live: Live, tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return live.run(tmp_path, "mouths", "--team", live.team, *words)
+
+    live.run(tmp_path, *("upload", _file(tmp_path, "Mia.mp4"), "--presenter", "Mia", "--team", live.team, "--wait"))
+    done = run("--presenter", "Mia", "--learn", "--wait", "--json")
+    assert done.returncode == 0, done.stderr
+    (model,) = json.loads(done.stdout)
+    assert (model["state"], model["in_use"]) == ("ready", True)
+    assert "train" in run("--presenter", "Mia", "--log").stdout
+    assert f"{model['id']}  ready  in use" in run().stdout
+    gone = run("--presenter", "Mia", "--remove")
+    assert (gone.returncode, "mouths_removed" in gone.stdout) == (0, True)
+    live.run(tmp_path, *("upload", _file(tmp_path, "Ned.mp4", "not_good"), "--presenter", "Ned", "--team", live.team))
+    site = HeyGem(live.url, live.token)
+    (ned,) = site.presenters(team=live.team, search="Ned")
+    site.wait_for_footage(next(site.footage(presenter=ned.id)).id, timeout_s=60)
+    done = run("--presenter", "Ned", "--learn", "--wait")
+    assert (done.returncode, "refused (mouths_not_good, psnr)" in done.stdout) == (1, True)
+    assert run("--learn").returncode == 1, "whose?"
+
+
 def test_whoever_belongs_to_several_teams_is_asked_which(live: Live, tmp_path: Path) -> None:
     done = live.run(tmp_path, "render", "--presenter", "Ada", "--script", "Welcome")
     assert done.returncode == 1

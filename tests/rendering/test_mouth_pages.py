@@ -176,6 +176,8 @@ def test_why_it_waits_is_told(
     page = browser(alice).get("/farm/").content.decode()
     assert "Mouth models" in page
     assert footage.presenter.name in page
+    (told,) = browser(alice).get("/api/v1/farm/").json()["mouths"]
+    assert (told["model"], told["state"], told["why"]) == (model.public_id, "waiting", why)
 
 
 def test_it_waits_for_its_footages_analysis_and_for_a_paused_team(footage: Footage, team: Team) -> None:
