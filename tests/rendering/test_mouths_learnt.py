@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -9,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django.fixtures import Settings
 
 from projects.models import AnalysisState, Footage, MouthModel, Presenter, Team
-from projects.services import blobs, webhooks
+from projects.services import analysis, blobs, webhooks
 from projects.storage import StorageUnavailable
+from rendering import training
 from rendering.execution import learn, render
 from rendering.execution import node as this_process
 from rendering.execution.child import engine
@@ -112,10 +115,19 @@ def _job(team: Team, number: int = 0) -> RenderJob:
     return work.new_job(team, footage=footage, take=factories.take(factories.script(team), blob=sound))
 
 
-@pytest.mark.parametrize("waited", [False, True])
+@pytest.mark.parametrize(("waited", "where"), [(False, "disk"), (False, "bucket"), (True, "disk")])
 def test_it_gives_way_to_a_render_with_a_checkpoint_unless_it_has_waited_long(
-    waited: bool, bob: User, team: Team, presenter: Presenter, often: None, monkeypatch: pytest.MonkeyPatch
+    waited: bool,
+    where: str,
+    bob: User,
+    team: Team,
+    presenter: Presenter,
+    often: None,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if where == "bucket":
+        request.getfixturevalue("s3")
     monkeypatch.setattr(learn, "WAITS_S", 0.1)
     made = mouths.start(actor=bob, footage=teaching.film(presenter, seconds=3.0))
     if waited:
@@ -136,6 +148,7 @@ def test_it_gives_way_to_a_render_with_a_checkpoint_unless_it_has_waited_long(
     assert told == f"mouths {made.public_id}: gave way to a render"
     assert (made.state, made.attempts) == (AnalysisState.WAITING, 0)
     assert made.checkpoint is not None
+    assert len([file for file in blobs.all_keys() if file.size == made.checkpoint.size]) == 1, "those before are gone"
     step = made.checkpoint_step
     assert step >= 3
     assert OrmQ.objects.filter(key="gpu").exists()
@@ -160,8 +173,6 @@ def _when(monkeypatch: pytest.MonkeyPatch, ready: Callable[[MouthModel], bool], 
 
 
 def test_of_several_trainings_one_gives_way_to_one_render(team: Team, presenter: Presenter) -> None:
-    from rendering import training
-
     nodes = [teaching.card(f"card{number}") for number in range(3)]
     claims = []
     for node in nodes:
@@ -267,6 +278,40 @@ def test_a_storage_that_is_away_costs_the_picture_and_not_the_training(
     assert render.run_ticket() == f"mouths {made.public_id}: done"
     assert MouthModel.objects.get().attempts == 1
     assert len(tried) > 2
+
+
+def test_a_database_that_is_away_for_a_moment_costs_nothing(
+    bob: User, presenter: Presenter, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, asked = training.place, []
+
+    def away(claim: analysis.Claim, *, waiting: int) -> int | None:
+        asked.append(waiting)
+        if len(asked) == 2:
+            raise OperationalError("away")
+        return place(claim, waiting=waiting)
+
+    monkeypatch.setattr(training, "place", away)
+    made = mouths.start(actor=bob, footage=teaching.film(presenter, seconds=2.0))
+    assert render.run_ticket() == f"mouths {made.public_id}: done"
+    assert len(asked) > 2
+
+
+def test_a_full_disk_at_the_end_is_another_try(
+    bob: User, presenter: Presenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = mouths.start(actor=bob, footage=teaching.film(presenter))
+    store = blobs.store
+
+    def full(team: Team, source: Path, content_type: str, **more: object) -> object:
+        if content_type == "application/zip":
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return store(team, source, content_type, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(blobs, "store", full)
+        assert render.run_ticket() == f"mouths {made.public_id}: disk_full, waits again"
+    assert render.run_ticket() == f"mouths {made.public_id}: done"
 
 
 def test_a_processor_leaves_what_nobody_asked_for_and_starts_no_engine_for_it(
