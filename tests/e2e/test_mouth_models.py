@@ -91,7 +91,7 @@ def test_one_that_is_not_good_enough_says_in_sentences_why_on_a_phone(
 
 def test_what_is_being_learnt_is_stopped(stage: Portal, open_page: OpenPage, fake_file: FakeFile) -> None:
     page = open_page(stage, "bob")
-    new_presenter(page, stage, fake_file("Paul.mp4", "ok", 30))
+    new_presenter(page, stage, fake_file("Paul.mp4", "ok", 8))
     section(page).get_by_role("button", name="Learn a mouth model").click()
     expect(section(page).get_by_role("status")).to_have_text("Being learnt", timeout=30_000)
     section(page).get_by_role("button", name="Stop learning").click()
