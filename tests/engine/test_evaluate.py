@@ -190,6 +190,7 @@ def test_a_sheet_shows_every_mouth_asked_for_at_full_size(filmed: Filmed, tmp_pa
         (["sheet", "film.mp4", "-o", "out.png", "--face", "left"], "such as 0.3,0.5"),
         (["evaluate", "film.mp4", "--pairs", "-1"], "whole number"),
         (["evaluate", "film.mp4", "--jobs", "0"], "--jobs"),
+        (["evaluate", "film.mp4", "--mouths", "kept", "--mouths-steps", "0"], "whole number from 1"),
     ],
 )
 def test_a_wrong_wish_is_told_in_words_before_any_work(

@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from rendering.engine import backends
+from rendering.engine.check import correlation
 from rendering.engine.contract import MOUTHS_REPORT
 from rendering.engine.face.blend import box_around, neck
-from rendering.engine.face.lips import LipSpace
+from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.media.frames import read_frames
 from rendering.engine.neural import gate
 from rendering.engine.neural.crops import Crops
 from rendering.engine.neural.draw import FADED, LASTING, Network, NeuralMouths, able, lasting
 from rendering.engine.neural.footage import GAIN
+from rendering.engine.neural.measure import without_head
 from rendering.engine.neural.net import MouthNet, composite
 
 COUNT, SIZE = 6, 128
@@ -233,6 +235,18 @@ def test_what_the_clip_itself_makes_hard_is_no_fault_of_a_network(theirs, ours):
 def test_a_figure_that_could_not_be_measured_does_not_pass():
     for each in gate.CRITERIA:
         assert not gate.judge(dataclasses.replace(GOOD, **{each.name: float("nan")})).passed, each.name
+
+
+def test_what_the_tracker_reads_from_a_nod_is_no_leak(filmed):
+    track, random = filmed.track, np.random.default_rng(2)
+    frames = np.arange(len(track))
+    nod = 0.003 * head_turn(track)[:, 1]
+    own = random.normal(0, nod.std(), len(frames))
+    seen_own = without_head(own + nod, track, frames)
+    still = random.normal(0, 0.1 * nod.std(), len(frames)) + nod
+    assert correlation(still, own + nod) > 0.5
+    assert abs(correlation(without_head(still, track, frames), seen_own)) < 0.25
+    assert correlation(without_head(0.3 * own + still, track, frames), seen_own) > 0.9
 
 
 def test_the_report_is_read_back_and_not_that_of_another_version(tmp_path):

@@ -36,7 +36,7 @@ Array = np.ndarray[Any, Any]
 
 ON_CPU, ON_CARD = 4, 32
 """Frames that the network draws together."""
-FINE = 0.015
+FINE = 0.02
 """IO (standard deviation) under which detail is the lent mouth's."""
 BEYOND_CODES = 0.5
 """Standard deviations beyond the footage's 1st to 99th percentile that a mouth may be planned."""
