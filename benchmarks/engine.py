@@ -38,14 +38,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-import soundfile
-
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from benchmarks import untrained  # noqa: E402  (run as a script, the repository is not on the path before)
+# Before numpy, as in use: linear algebra of several threads would be measured that no render has.
+import rendering.engine  # noqa: E402, F401  (run as a script, the repository is not on the path before)
+
+# isort: split
+import numpy as np  # noqa: E402
+import soundfile  # noqa: E402
+
+from benchmarks import untrained  # noqa: E402
 from benchmarks.measuring import Spent, machine, ratio, spent  # noqa: E402
 from benchmarks.tables import table  # noqa: E402
 from rendering.engine import device, memory  # noqa: E402
