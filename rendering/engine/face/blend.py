@@ -23,7 +23,7 @@ JAW_SHARE = 0.96
 """The mask ends at this share of the face oval."""
 FEATHER = 0.12
 """Width of the soft edge, IO."""
-CORE, FALL = 0.10, 0.24
+CORE, FALL = 0.05, 0.18
 """IO beside the lips, the drawn and the frame's own, over which the new picture counts in full, and over which it gives
 way to the frame's own skin: what is not taken from elsewhere does not flicker."""
 SMALL = 96
@@ -32,7 +32,7 @@ LEAST_ALPHA = float(np.nextafter(np.float32(1 / 256), np.float32(0)))
 """Shares up to this are none."""
 MAX_LOCAL = 10.0
 """Grey levels by which the colour correction may vary over the mask."""
-EASE = 0.25
+EASE = 0.12
 """Share of the newly measured correction that each frame takes over."""
 MAX_CARRIED, CARRIED = 14.0, 0.82
 """Grey levels by which a new mouth's skin may be led on from the old one's after a jump, and the share of it that each
