@@ -18,6 +18,14 @@ from rendering.services import farm
 from rendering.services.retention import DAYS
 
 
+class Ways(forms.RadioSelect):
+    """Each with a sentence below it, which the page gives the id ``way-NAME``."""
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(name, value, *args, **kwargs)
+        return option | {"attrs": option["attrs"] | {"aria-describedby": f"way-{value}"}}
+
+
 class PresetForm(forms.ModelForm):
     """A team's way of rendering. Saving is the service's work; this only checks and shows."""
 
@@ -33,7 +41,7 @@ class PresetForm(forms.ModelForm):
             "speed": _("A slower encoding makes smaller files of the same quality."),
         }
         widgets = {
-            "backend": forms.RadioSelect,
+            "backend": Ways,
             "enhance": forms.NumberInput(attrs={"min": "0", "max": "1", "step": "0.05"}),
             "amplitude": forms.NumberInput(attrs={"min": "0.5", "max": "1.5", "step": "0.05"}),
             "crf": forms.NumberInput(attrs={"min": "12", "max": "30", "step": "1"}),

@@ -274,6 +274,14 @@ def test_a_video_says_who_drew_its_mouths_and_why_not_who_was_asked(
         assert words in page
 
 
+def test_a_cell_without_a_video_says_nothing_of_who_drew_it(bob: User, team: Team, footage: Footage) -> None:
+    project = teaching.board(team, footage)
+    job = teaching.order(bob, project)
+    page = browser(bob).get(f"/cells/{job.deliverable.public_id}/")
+    assert page.status_code == 200
+    assert "<dt>Mouths</dt>" not in page.content.decode()
+
+
 @pytest.mark.parametrize(
     ("drawn_by", "weights", "checkpoint", "enhancer"),
     [("neural", "cd34", False, True), ("exemplar", "", False, False), ("wav2lip", "ab12+cd34", True, True)],
@@ -298,6 +306,8 @@ def test_a_preset_explains_every_way_and_names_who_has_a_mouth_model(bob: User, 
     assert f"One presenter has such a model: {footage.presenter.name}." in page
     assert 'name="backend" value="auto"' in page
     assert "Nothing is learnt or drawn." in page
+    assert 'aria-describedby="way-neural"' in page
+    assert 'id="way-neural"' in page
 
 
 # The API
