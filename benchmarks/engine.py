@@ -229,8 +229,9 @@ def against(subject: Subject, take: Path, folder: Path, told: dict[str, Any], lo
         looked_at=looked_at,
     )
     once, run = spent(made)
-    seconds = sum(run.seconds.values())
-    ours = {name: figures for name, figures in told["made"].items() if name in BACKENDS}
+    seconds, cpu = sum(run.seconds.values()), sum(run.cpu_s.values())
+    ours = {name: made for name, made in told["made"].items() if name in BACKENDS}
+    mine = {name: [Spent(**each) for each in made["rounds"]] for name, made in ours.items()}
     return {
         **asdict(run),
         "pictures": min(run.frames, subject.prepared.frames),
@@ -238,7 +239,13 @@ def against(subject: Subject, take: Path, folder: Path, told: dict[str, Any], lo
         "peak_mb": once.peak_mb,
         "card_mb": once.card_mb,
         "card": once.card,
-        "beaten_by": {name: round(each["fps"] * seconds / run.frames, 1) for name, each in ours.items()},
+        "beaten_by": {
+            name: {
+                "wall": round(seconds / median(each.wall_s for each in rounds), 1),
+                "cpu": round(cpu / median(each.cpu_s for each in rounds), 1),
+            }
+            for name, rounds in mine.items()
+        },
     }
 
 
@@ -266,26 +273,25 @@ def training(subject: Subject, folder: Path, steps: int, size: int) -> dict[str,
 
     whole = Schedule()
     schedule = replace(whole, steps=steps) if steps else whole
-    seen: dict[str, list[float]] = {}
+    seen: dict[str, list[tuple[float, float]]] = {}
 
     def report(stage: str, done: int, total: int) -> None:
-        seen.setdefault(stage, []).append(time.monotonic())
+        seen.setdefault(stage, []).append((time.monotonic(), time.process_time()))
 
     request = MouthsRequest(footage=subject.footage, analysis=subject.prepared.folder, out=folder / "learnt", size=size)
-    began = time.monotonic()
+    began = time.monotonic(), time.process_time()
     once, learnt = spent(partial(learn_mouths, request, schedule=schedule, report=report))
-    first, last = seen["train"][0], seen["train"][-1]
-    a_step = (last - first) / learnt.steps
-    before, after = first - began, began + once.wall_s - last
-    all_steps = whole.steps if steps else learnt.steps
+    ended = time.monotonic(), time.process_time()
+    told = [
+        Stretch.of(began[k], [each[k] for each in seen["train"]], ended[k], learnt.steps if not steps else whole.steps)
+        for k in range(2)
+    ]
     return {
         "size": learnt.size,
         "steps": learnt.steps,
-        "all_steps": all_steps,
-        "collect_s": round(before, 1),
-        "step_ms": round(1000 * a_step, 1),
-        "measure_s": round(after, 1),
-        "minutes": round((before + a_step * all_steps + after) / 60, 2),
+        "all_steps": learnt.steps if not steps else whole.steps,
+        "wall": asdict(told[0]),
+        "cpu": asdict(told[1]),
         "passed": learnt.passed,
         "failed": list(learnt.failed),
         "psnr": round(learnt.psnr, 2),
@@ -293,6 +299,32 @@ def training(subject: Subject, folder: Path, steps: int, size: int) -> dict[str,
         "card_mb": once.card_mb,
         "card": once.card,
     }
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """How long a training is, by one clock."""
+
+    collect_s: float
+    step_ms: float
+    """Median; a validation is not in it."""
+    validation_s: float
+    measure_s: float
+    minutes: float
+    """Of all steps and validations, with collecting and measuring."""
+
+    @classmethod
+    def of(cls, began: float, steps: list[float], ended: float, all_steps: int) -> Stretch:
+        """``steps``: when each began, and when the last one ended, which a validation follows."""
+        from rendering.engine.neural.train import Schedule
+
+        lengths = np.diff(steps)
+        step = float(np.median(lengths))
+        validation = max(0.0, float(lengths[-1]) - step)
+        before, after = steps[0] - began, ended - steps[-1]
+        all_s = before + all_steps * step + (all_steps / Schedule().validate_every) * validation + after
+        rounded = (round(each, 1) for each in (before, 1000 * step, validation, after, all_s / 60))
+        return cls(*rounded)
 
 
 def footages(options: argparse.Namespace, folder: Path) -> list[Path]:

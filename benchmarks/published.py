@@ -56,12 +56,15 @@ class Run:
     weights: str
     """Of the detector: "published" or "random"."""
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    """Of all threads."""
 
     @contextmanager
     def stage(self, name: str, scale: float = 1.0) -> Iterator[None]:
-        began = time.monotonic()
+        wall, cpu = time.monotonic(), time.process_time()
         yield
-        self.seconds[name] = round(scale * (time.monotonic() - began), 3)
+        self.seconds[name] = round(scale * (time.monotonic() - wall), 3)
+        self.cpu_s[name] = round(scale * (time.process_time() - cpu), 3)
 
 
 def published(

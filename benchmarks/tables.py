@@ -66,7 +66,7 @@ def _published(made: dict[str, Any]) -> tuple[str, ...]:
     words = f"published design, detector's weights {made['weights']}"
     if made["looked_at"] < made["pictures"]:
         words += f", {made['looked_at']} of {made['pictures']} frames detected, scaled"
-    ratios = ", ".join(f"{name} {value:g} x as fast" for name, value in made["beaten_by"].items())
+    ratios = ", ".join(f"{name} {x['wall']:g} x as fast (CPU {x['cpu']:g})" for name, x in made["beaten_by"].items())
     return (words, f"{made['fps']:g}", "", "", stages, _number(made["peak_mb"]), ratios)
 
 
@@ -88,12 +88,22 @@ def _analysis(rows: list[dict[str, Any]]) -> str:
 
 
 def _training(made: dict[str, Any]) -> str:
-    done = "" if made["steps"] == made["all_steps"] else f", from {made['steps']} of {made['all_steps']} steps"
-    return (
-        f"Training a mouth model at {made['size']} pixels: {made['minutes']:g} minutes{done} "
-        f"(collect {made['collect_s']:g} s, {made['step_ms']:g} ms a step, measure {made['measure_s']:g} s; "
-        f"{made['psnr']:g} dB; peak {_number(made['peak_mb'])} MB{_and_card(made)})."
+    done = (
+        "" if made["steps"] == made["all_steps"] else f", worked out from {made['steps']} of {made['all_steps']} steps"
     )
+    rows = [
+        (
+            name,
+            *(f"{made[clock][key]:g}" for key in ("minutes", "collect_s", "step_ms", "validation_s", "measure_s")),
+        )
+        for name, clock in (("wall", "wall"), ("CPU", "cpu"))
+    ]
+    head = (
+        f"Training a mouth model at {made['size']} pixels{done}: {made['psnr']:g} dB; "
+        f"peak {_number(made['peak_mb'])} MB{_and_card(made)}"
+    )
+    columns = ("", "minutes in all", "collect s", "a step ms", "a validation s", "measure s")
+    return f"{head}\n\n{_markdown(columns, rows)}"
 
 
 def _and_card(made: dict[str, Any]) -> str:
