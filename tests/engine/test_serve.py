@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -152,3 +153,17 @@ def test_an_error_of_its_own_ends_the_process_with_a_traceback() -> None:
     child.ask("broken")
     assert child.process.wait(5) == 1
     assert "ZeroDivisionError" in child.process.communicate()[1]
+
+
+def test_threads_wait_asleep_unless_the_operator_says_otherwise() -> None:
+    """What spins beside somebody else's work takes many times as long (docs/engine.md)."""
+    look = "import rendering.engine, os; print(os.environ['OMP_WAIT_POLICY'], os.environ['OPENBLAS_NUM_THREADS'])"
+    usual = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "OPENBLAS_"))}
+
+    def said(**more: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", look], env=usual | more, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert said().split() == ["passive", "1"]
+    assert said(OMP_WAIT_POLICY="active", OPENBLAS_NUM_THREADS="4").split() == ["active", "4"]
