@@ -43,7 +43,7 @@ HOOK = {
     **{"failures_in_row": 0, "failing_since": None, "secret_hint": "C3d4", "created_at": WHEN},
 }
 BASE = {
-    **{"id": "q8u3vh6xn2ck9tdy", "state": "ready", "stage": "", "progress": 100, "error_code": "", "engine": "1.2"},
+    **{"id": "q8u3vh6xn2ck9tdy", "state": "ready", "stage": "", "progress": 100, "error_code": "", "engine": "1.3"},
     **{"identity": "5f0c2a91d7e3b864", "footage": ["f2k6rd9yw4xh7mta"], "presenters": 4, "speech_s": 312.5},
     **{"figures": {"gain": 0.07, "better_for": 4}, "created_at": WHEN, "analysed_at": WHEN},
 }
@@ -71,7 +71,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "MouthModel": {
         **{"id": "m6t2wd8nb3xr9ykc", "footage": "f2k6rd9yw4xh7mta", "presenter": ADA, "state": "running"},
         **{"stage": "train", "percent": 42, "step": 1240, "steps": 3000, "eta_s": 95.0, "psnr": 26.1},
-        **{"error_code": "", "in_use": False, "automatic": False, "engine": "1.2", "identity": "", "size": 0},
+        **{"error_code": "", "in_use": False, "automatic": False, "engine": "1.3", "identity": "", "size": 0},
         **{"figures": {}, "failed": [], "initial": None, "borrowed": False},
         **{"picture_url": f"/media/{BLOB}/mouths.jpg", "created_at": WHEN, "started_at": WHEN},
         **{"analysed_at": None, "archived_at": None},

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-ENGINE_VERSION = "1.2"
+ENGINE_VERSION = "1.3"
 """Part of every fingerprint: raised when the same inputs would give another picture."""
 
 TEXT_FOLLOWED = 0.5
