@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ WRITE_S = 0.5
 """Progress is written at most twice a second."""
 
 
-class Try:
+class Try(ABC):
     """Whatever happens, :meth:`run` hands the thing on: usable, refused, waiting again, or somebody else's."""
 
     def __init__(self, claim: analysis.Claim, child: EngineChild, upkeep: Upkeep) -> None:
@@ -69,9 +70,9 @@ class Try:
             return self._fail(EngineError(code, f"{type(error).__name__}: {error}"))
         return "done"
 
+    @abstractmethod
     def work_at(self, item: Any) -> None:
         """Have the engine do it and keep what it makes."""
-        raise NotImplementedError
 
     def _fail(self, error: EngineError) -> str:
         log.warning("%s: %s\n%s", self.claim.kind, error, self.child.log_tail())

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from statistics import median
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from projects.models import AnalysisState, Footage, MouthModel, Team
 from rendering import capabilities, training
@@ -67,10 +67,10 @@ class Machines:
 
     @cached_property
     def usual_s(self) -> float | None:
-        """Seconds that learning took lately on such machines; None: not known."""
+        """Seconds that learning in one go took lately on such machines; None: not known."""
         names = [node.name for node in self.able if training.has_card(node) == self.have_card]
         ended = MouthModel.objects.filter(engine=ENGINE_VERSION, worker__in=names, borrowed=False).exclude(identity="")
-        ended = ended.filter(started_at__isnull=False, analysed_at__isnull=False).order_by("-pk")
+        ended = ended.filter(claimed_at=F("started_at"), analysed_at__isnull=False).order_by("-pk")
         times = ended.values_list("started_at", "analysed_at")[:LOOKED_BACK]
         took = [(after - before).total_seconds() for before, after in times if before and after]
         return median(took) if took else None

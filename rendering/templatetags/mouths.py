@@ -49,7 +49,6 @@ FAILED: dict[str, str | Promise] = {
     "own_opening": gettext_lazy("It does not open the mouth as it is told to."),
     "own_width": gettext_lazy("It does not move the corners of the mouth as it is told to."),
     "planned": gettext_lazy("The mouth does not follow the words closely enough."),
-    "exemplar_planned": gettext_lazy("The presenter's own mouths follow the words better."),
     "planned_lag": gettext_lazy("The mouth is ahead of the words or behind them."),
     "amplitude": gettext_lazy("The mouth moves too much or too little."),
     "leak": gettext_lazy("The mouth moves where it should keep still."),

@@ -12,11 +12,12 @@ from django.utils import timezone
 from projects.models import AnalysisState, Footage, MouthModel, Presenter, Role, Team
 from projects.services import analysis, webhooks
 from rendering import training
+from rendering.engine.neural.gate import CRITERIA
 from rendering.models import TeamShare, WorkerNode
 from rendering.selectors import mouths as selectors
 from rendering.selectors.mouths import Stand, Waits
 from rendering.services import mouths_kept
-from rendering.templatetags.mouths import mark
+from rendering.templatetags.mouths import FAILED, mark
 from tests import factories
 from tests.cast import browser
 from tests.rendering import making, teaching
@@ -75,8 +76,16 @@ def test_how_long_it_takes_is_told_by_the_machines_that_are_there(
 def test_how_long_it_took_lately_is_better_than_a_rule_of_thumb(bob: User, footage: Footage) -> None:
     node, now = teaching.card(), timezone.now()
     other = teaching.film(factories.presenter(footage.presenter.team, "Bea"))
-    teaching.model(other, worker=node.name, started_at=now - timedelta(minutes=7), analysed_at=now)
+    begun = now - timedelta(minutes=7)
+    teaching.model(other, worker=node.name, started_at=begun, claimed_at=begun, analysed_at=now)
+    for name in ("Cy", "Dee"):  # taken up again by the next morning's worker
+        late = teaching.film(factories.presenter(footage.presenter.team, name))
+        teaching.model(late, worker=node.name, started_at=now - timedelta(hours=9), claimed_at=begun, analysed_at=now)
     assert "Here it took about 7 minutes lately." in page_of(bob, footage)
+
+
+def test_every_figure_that_a_model_is_refused_for_has_its_sentence() -> None:
+    assert FAILED.keys() == {each.name for each in CRITERIA}
 
 
 @pytest.mark.parametrize(
