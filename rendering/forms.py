@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from projects.models import TeamLimits
 from projects.problems import get
+from projects.sentences import joined
 from rendering.capabilities import weights_for
 from rendering.models import DRAWN_BY_NETWORKS, Preset, RetentionRule
 from rendering.services import farm
@@ -67,7 +68,7 @@ class PresetForm(forms.ModelForm):
             return
         field, notice = self.fields["enhance"], get("supplied_enhancer")
         field.required = False  # left out: as it is
-        field.help_text = " ".join(map(str, (field.help_text, notice.sentence, notice.remedy)))
+        field.help_text = joined(field.help_text, notice.sentence, notice.remedy)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from projects.models import Role, Webhook
+from projects.sentences import joined
 
 log = logging.getLogger("heygem.letters")
 
@@ -32,7 +33,7 @@ def webhook_stopped(webhook: Webhook) -> None:
         )
         place = settings.SITE_URL + reverse("projects:webhook", args=[webhook.public_id])
         subject = _("A webhook of %(team)s was switched off") % {"team": webhook.team.name}
-        body = "\n\n".join((webhook.url, f"{why} {todo}", place))
+        body = "\n\n".join((webhook.url, joined(why, todo), place))
     for person in people:
         try:
             send_mail(subject, body, None, [person])

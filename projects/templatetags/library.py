@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django import template
 from django.utils.translation import gettext_lazy as _
 
-from projects import labels, languages, media, problems
+from projects import labels, languages, media, problems, sentences
 from projects.models import Footage, MediaBlob
 
 register = template.Library()
@@ -17,6 +17,12 @@ register = template.Library()
 def media_url(blob: MediaBlob | None, name: str, *, download: bool = False) -> str:
     """``{% media_url blob "poster.jpg" %}``; empty without a blob."""
     return media.media_url(blob, name, download=download) if blob is not None else ""
+
+
+@register.filter(is_safe=True)
+def joined(text: str) -> str:
+    """``{% filter joined %}one sentence and another{% endfilter %}``: as the page's language puts them together."""
+    return sentences.without_gaps(text)
 
 
 @register.filter

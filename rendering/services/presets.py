@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from projects.access import require
 from projects.models import Role, Team
 from projects.problems import HeyGemError
+from projects.sentences import joined
 from projects.services import audit, names
 from rendering import capabilities
 from rendering.models import Preset, ability
@@ -88,7 +89,7 @@ def _set(preset: Preset, options: dict[str, object]) -> None:
     try:
         preset.clean_fields(exclude=["team"])
     except ValidationError as error:
-        raise HeyGemError("bad_preset", why=" ".join(error.messages)) from error
+        raise HeyGemError("bad_preset", why=joined(*error.messages)) from error
     asked = preset.snapshot()
     if ability(asked) != before and (lacking := capabilities.weights_for(asked).lacking):
         raise HeyGemError(lacking)

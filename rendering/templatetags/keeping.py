@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from projects import problems
 from projects.models import Team
+from projects.sentences import joined
 from projects.views.base import mark_of
 from rendering.models import RetentionRule
 from rendering.selectors import usage as selectors
@@ -84,9 +85,9 @@ def forecast_words(forecast: Forecast) -> str:
     told = _("It has grown by %(size)s a day in the last %(days)d days.") % growth
     if forecast.full_in is None:
         for_long = _("At that rate it lasts for more than ten years.")
-        return f"{told} {for_long}"
+        return joined(told, for_long)
     full = ngettext("Full in about %(n)d day.", "Full in about %(n)d days.", forecast.full_in) % {"n": forecast.full_in}
-    return f"{full} {told}"
+    return joined(full, told)
 
 
 @register.filter

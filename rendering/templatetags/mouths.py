@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from projects import problems
 from projects.models import Footage, MouthModel
 from projects.selectors import AnalysedView, PresenterCard
+from projects.sentences import joined
 from projects.views.base import mark_of
 from rendering.models import Preset, RenderVersion, WorkerNode
 from rendering.selectors import mouths as selectors
@@ -85,7 +86,7 @@ def way_means(backend: str) -> str:
     """What a way of making the mouth means, in a sentence or two."""
     if backend == Preset.Backend.WAV2LIP:
         notice = problems.get("supplied_checkpoint")
-        return f"{notice.sentence} {notice.remedy}"
+        return joined(notice.sentence, notice.remedy)
     return str(MEANS[Preset.Backend(backend)])
 
 

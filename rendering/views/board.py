@@ -19,6 +19,7 @@ from projects import access
 from projects.context import may
 from projects.models import Project, Role
 from projects.problems import HeyGemError, get
+from projects.sentences import joined
 from projects.views.base import page, signed_in
 from rendering import queue, selectors
 from rendering.access import get_batch_for_user
@@ -122,10 +123,12 @@ def _left_out(skipped: list[batches.Skipped]) -> str:
     by_code: dict[str, int] = {}
     for skip in skipped:
         by_code[skip.code] = by_code.get(skip.code, 0) + 1
-    return " ".join(
-        ngettext("%(n)d left out: %(why)s", "%(n)d left out: %(why)s", number)
-        % {"n": number, "why": get(code).sentence}
-        for code, number in by_code.items()
+    return joined(
+        *(
+            ngettext("%(n)d left out: %(why)s", "%(n)d left out: %(why)s", number)
+            % {"n": number, "why": get(code).sentence}
+            for code, number in by_code.items()
+        )
     )
 
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from projects.problems import HeyGemError
+from projects.sentences import joined
 from projects.views.base import back
 from rendering.services.farm_many import Told
 
@@ -44,6 +45,6 @@ def done_many(request: HttpRequest, told: Told) -> HttpResponse:
         "%(n)d job changed, and noted in the audit log.", "%(n)d jobs changed, and noted in the audit log.", told.done
     ) % {"n": told.done}
     if told.left:
-        sentence += " " + _("%(n)d more are left: do it again.") % {"n": told.left}
+        sentence = joined(sentence, _("%(n)d more are left: do it again.") % {"n": told.left})
     messages.success(request, sentence)
     return back(request, "rendering:farm")

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from projects.models import Team, TeamLimits
+from projects.sentences import joined
 from projects.views.base import signed_in
 from rendering import access
 from rendering.forms import LimitsForm, RetentionForm
@@ -76,7 +77,7 @@ def _told(request: HttpRequest, gone: Plan, left: int) -> None:
     sentence = went % {"n": number, "size": filesizeformat(gone.size)}
     if left:
         more = ngettext("%(n)d more goes tonight.", "%(n)d more go tonight.", left) % {"n": left}
-        sentence = f"{sentence} {more}"
+        sentence = joined(sentence, more)
     messages.success(request, sentence)
 
 
@@ -114,5 +115,5 @@ def farm_storage_mend(request: HttpRequest) -> HttpResponse:
     found, waiting = storage.mend(actor=signed_in(request))
     removed = ngettext("%(n)d stored file removed.", "%(n)d stored files removed.", found.orphans)
     again = ngettext("%(n)d footage is looked at again.", "%(n)d footage are looked at again.", waiting)
-    messages.success(request, f"{removed % {'n': found.orphans}} {again % {'n': waiting}}")
+    messages.success(request, joined(removed % {"n": found.orphans}, again % {"n": waiting}))
     return redirect("rendering:farm_storage_check")

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from projects import access
 from projects.models import Role, Team
 from projects.problems import HeyGemError
+from projects.sentences import joined
 from projects.views.base import page, signed_in
 from rendering import selectors
 from rendering.access import get_preset_for_user
@@ -41,7 +42,7 @@ def _edit(request: HttpRequest, team: Team, preset: Preset | None) -> HttpRespon
         except HeyGemError as error:
             lacking = {"no_enhancer": "enhance"} | dict.fromkeys({*NEEDS_WEIGHTS.values()} - {"no_enhancer"}, "backend")
             field = lacking.get(error.code, "name")
-            form.add_error(field, f"{error.sentence} {error.remedy}")
+            form.add_error(field, joined(error.sentence, error.remedy))
         else:
             return redirect("rendering:presets", team.public_id)
     context = {"form": form, "preset": preset, "drawn": mouths.presenters_with(team)}

@@ -548,6 +548,26 @@ def test_the_farm_is_there_for_operators_alone(world, method, name, expected):
     assert answers == dict.fromkeys(PEOPLE, others) | {"nobody": nobody, "operator": operator}
 
 
+INLINE = "(?:a|b|code|em|span|strong)"
+GAP = re.compile(rf"[。！？：；，](?:</{INLINE}>)*\s+(?:<{INLINE}[^>]*>)*[\u4e00-\u9fff“]")
+"""A space between two Chinese sentences of one paragraph."""
+
+
+def test_no_page_puts_a_space_between_chinese_sentences(world):
+    pages = [(name, "owner") for method, name, expected in rows(TABLE) if method == "GET" and expected[-1] == 200]
+    pages += [(name, "operator") for method, name, _expected in rows(OPERATORS) if method == "GET"]
+    world = copy.deepcopy(world)
+    for kept in world.signed_in.values():
+        kept["django_language"] = "zh-hans"
+    found = {}
+    for name, person in pages:
+        answer = ask(world, "GET", name, person)
+        if answer["Content-Type"].startswith("text/html"):
+            found[name] = GAP.findall(answer.content.decode())
+    assert len(found) > 40
+    assert {name: gaps for name, gaps in found.items() if gaps} == {}
+
+
 @pytest.mark.parametrize(("method", "name", "expected"), rows(OPEN), ids=lambda value: str(value))
 def test_what_is_open_to_anybody_is_and_tells_nothing(world, method, name, expected):
     route = routes()[name]

@@ -12,6 +12,8 @@ import pytest
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
+from projects.sentences import joined
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path("zh_Hans") / "LC_MESSAGES"
 CATALOGUE = ROOT / "heygem_site" / "locale" / FOLDER / "django.po"
@@ -82,3 +84,8 @@ def test_the_catalogue_holds_what_the_code_says_today(
     now, kept = set(entries(fresh)), set(entries(CATALOGUE))
     assert now - kept == set(), "new sentences: run ./heygem manage makemessages -l zh_Hans, translate, compilemessages"
     assert kept - now == set(), "sentences that nobody says any more"
+
+
+def test_sentences_stand_apart_in_english_and_close_together_in_chinese() -> None:
+    assert joined("One.", "", "Two.") == "One. Two."
+    assert joined("一。", "二。") == "一。二。"
