@@ -63,7 +63,7 @@ def test_the_presenters_page_says_what_a_mouth_model_is_for_and_lets_creators_ha
 
 @pytest.mark.parametrize(
     ("device", "said"),
-    [("fake", "some minutes"), ("cpu", "from a quarter of an hour to an hour"), ("", "No machine can learn one")],
+    [("fake", "some minutes"), ("cpu", "about five to fifteen minutes"), ("", "No machine can learn one")],
 )
 def test_how_long_it_takes_is_told_by_the_machines_that_are_there(
     bob: User, footage: Footage, device: str, said: str
