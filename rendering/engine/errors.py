@@ -216,6 +216,12 @@ FAILURES: dict[str, Failure] = {
             "suspect",
         ),
         Failure(
+            "engine_killed",
+            _("The engine was ended from outside in the middle of the work."),
+            _("Your files are not at fault. It is tried again by itself; tell the operator if it keeps happening."),
+            "transient",
+        ),
+        Failure(
             "engine_hung",
             _("The engine stopped making progress."),
             _("It is tried again by itself; tell the operator if it keeps failing."),

@@ -28,7 +28,7 @@ from django.conf import settings
 
 from rendering.engine.contract import Report
 from rendering.engine.errors import FAILURES, EngineError
-from rendering.execution import stopping
+from rendering.execution import oom, stopping
 
 log = logging.getLogger("heygem.engine")
 
@@ -86,6 +86,8 @@ class EngineChild:
         fcntl.fcntl(self._log, fcntl.F_SETFL, os.O_APPEND)
         self._buffer = b""
         self._requests = 0
+        self._oom_kills: int | None = None
+        """When the process, or what it works at, began."""
 
     @property
     def pid(self) -> int | None:
@@ -98,6 +100,7 @@ class EngineChild:
         self.stop()
         self._buffer = b""
         self._log.truncate(0)
+        self._oom_kills = oom.kills()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the operator's own command
                 settings.ENGINE_COMMAND,
@@ -124,11 +127,13 @@ class EngineChild:
 
         ``report`` is called for every progress event; ``poll`` after it, and every :data:`POLL_S` seconds of silence.
         Both may raise, which ends the engine. Raises :class:`EngineError` with the engine's code, or with
-        ``engine_crashed``, ``engine_hung`` or ``out_of_memory``; and :class:`stopping.WorkerStopping`.
+        ``engine_crashed``, ``engine_hung``, ``engine_killed`` or ``out_of_memory``; and
+        :class:`stopping.WorkerStopping`.
         """
         self.ensure_ready(poll)
         _, stdin, _ = self._running()
         self._log.truncate(0)
+        self._oom_kills = oom.kills()
         self._requests += 1
         request = {"id": self._requests, "op": op, "args": args}
         with self._ended_on_error():
@@ -223,8 +228,9 @@ class EngineChild:
             status = self._running()[0].wait(GRACE_S)
         except subprocess.TimeoutExpired:
             return EngineError("engine_crashed", "closed its output")
-        if status == -signal.SIGKILL:  # we did not do it, so it was the kernel, which does it for one reason
-            return EngineError("out_of_memory", "killed")
+        if status == -signal.SIGKILL:  # we did not do it
+            by_kernel = oom.kills() != self._oom_kills
+            return EngineError("out_of_memory" if by_kernel else "engine_killed", "signal SIGKILL")
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         return EngineError("engine_crashed", how)
 

@@ -146,7 +146,9 @@ def time_words(machines: Machines) -> str:
         return _("Here it took %(time)s lately.") % {"time": remaining(max(machines.usual_s, 10.0))}
     if machines.have_card:
         return _("Here it takes some minutes: a machine with a graphics card does it.")
-    return _("Here it takes about five to fifteen minutes while the machine does nothing else: none has a graphics card.")
+    return _(
+        "Here it takes about five to fifteen minutes while the machine does nothing else: none has a graphics card."
+    )
 
 
 @register.filter

@@ -25,7 +25,7 @@ from rendering import queue, states
 from rendering.engine.contract import silent
 from rendering.engine.errors import EngineError
 from rendering.execution import node as this_process
-from rendering.execution import render
+from rendering.execution import oom, render
 from rendering.execution.child import EngineChild, engine
 from rendering.models import JobState, RenderAttempt, RenderJob, RenderVersion, TeamShare, WorkerNode
 from tests import factories
@@ -96,13 +96,36 @@ def test_a_crash_is_a_code_and_the_next_request_gets_a_fresh_engine(child: Engin
     child.run("take", audio(tmp_path, "ok"), report=silent)
 
 
-def test_an_engine_that_the_kernel_kills_ran_out_of_memory(child: EngineChild, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("counted", "code"), [(7, "engine_killed"), (8, "out_of_memory")])
+def test_the_kernel_s_own_count_tells_want_of_memory_from_a_kill_by_anybody_else(
+    child: EngineChild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int, code: str
+) -> None:
+    events = tmp_path / "groups" / "farm.slice" / "memory.events"
+    events.parent.mkdir(parents=True)
+    events.write_text("oom 9\noom_kill 7\noom_group_kill 0\n")
+    (tmp_path / "own").write_text("12:memory:/old\n0::/farm.slice\n")
+    monkeypatch.setattr(oom, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(oom, "OWN_GROUP", tmp_path / "own")
     child.ensure_ready()
-    killer = threading.Timer(0.5, lambda: os.kill(pid_of(child), 9))
-    killer.start()
+
+    def kill() -> None:
+        events.write_text(f"oom 9\noom_kill {counted}\n")
+        os.kill(pid_of(child), 9)
+
+    threading.Timer(0.5, kill).start()
     with pytest.raises(EngineError) as caught:
         child.run("take", audio(tmp_path, "hang"), report=silent)
-    assert caught.value.code == "out_of_memory"
+    assert (caught.value.code, caught.value.failure.kind) == (code, "transient")
+
+
+def test_where_the_control_group_does_not_count_the_whole_machine_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oom, "OWN_GROUP", tmp_path / "nothing")
+    monkeypatch.setattr(oom, "WHOLE_MACHINE", tmp_path / "vmstat")
+    assert oom.kills() is None
+    (tmp_path / "vmstat").write_text("pgfault 12\noom_kill 3\n")
+    assert oom.kills() == 3
 
 
 def test_an_engine_that_died_between_two_requests_is_replaced(child: EngineChild, tmp_path: Path) -> None:
