@@ -37,6 +37,11 @@ ANALYSED = {
     **{"state": "ready", "stage": "", "progress": 100, "error_code": "", "findings": [], "analysed_at": WHEN},
     **{"archived_at": None, "created_at": WHEN},
 }
+OFFSET = {
+    **{"code": "sound_offset", "level": "warning", "figure": 120.0},
+    **{"title": "Sound and picture of the footage are apart; this is corrected."},
+    "detail": "Nothing to do. If lips look early or late, export the footage again with its sound in place.",
+}
 HOOK = {
     **{"id": "h4t8cm2zx6nd9kva", "team": TEAM, "url": "https://example.com/heygem", "description": ""},
     **{"events": ["version.created", "batch.finished"], "is_active": True, "disabled_reason": "", "disabled_at": None},
@@ -63,7 +68,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "PresenterNew": {"team": TEAM, "name": "Ada", "notes": "Blue background."},
     "PatchedPresenterChange": {"name": "Ada Lovelace"},
     "Footage": {
-        **{"id": "f2k6rd9yw4xh7mta", "presenter": ADA, "name": "ada.mp4", **ANALYSED, "width": 1080, "height": 1920},
+        **{"id": "f2k6rd9yw4xh7mta", "presenter": ADA, "name": "ada.mp4", **ANALYSED, "state": "warnings"},
+        **{"findings": [OFFSET], "width": 1080, "height": 1920},
         **{"fps": 30.0, "duration_s": 21.4, "has_audio": True, "tier": "A", "url": f"/media/{BLOB}/ada.mp4"},
         **{"poster_url": f"/media/{BLOB}/poster.jpg", "faces": [[0.31, 0.22, 0.34, 0.27]], "presenter_face": 0},
     },

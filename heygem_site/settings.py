@@ -217,6 +217,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "AnalysisState": "projects.models.AnalysisState",
+        "FindingLevel": "projects.api.serializers.LEVELS",
         "JobState": "rendering.models.JobState",
         "ExportState": "rendering.models.Export.State",
         "DeliveryState": "projects.models.WebhookDelivery.State",

@@ -52,6 +52,17 @@ class Presenter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a machine found in a file. ``level`` is refused, warning or info; ``detail`` says what to do."""
+
+    code: str
+    level: str
+    figure: float | None
+    title: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Footage:
     """``state`` is waiting, running, ready, warnings or refused (with ``error_code``)."""
 
@@ -62,7 +73,7 @@ class Footage:
     stage: str
     progress: int
     error_code: str
-    findings: Json
+    findings: tuple[Finding, ...]
     analysed_at: datetime | None
     width: int | None
     height: int | None
@@ -148,7 +159,7 @@ class Take:
     stage: str
     progress: int
     error_code: str
-    findings: Json
+    findings: tuple[Finding, ...]
     analysed_at: datetime | None
     duration_s: float | None
     loudness_lufs: float | None

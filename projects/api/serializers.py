@@ -9,6 +9,7 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from projects import selectors
 from projects.access import carried_by
 from projects.models import (
     ApiToken,
@@ -25,6 +26,7 @@ from projects.models import (
 from projects.services.presenters import NOTES_LIMIT
 
 ANALYSIS = ["state", "stage", "progress", "error_code", "findings", "analysed_at"]
+LEVELS = ("refused", "warning", "info")
 
 
 class IdField(serializers.CharField):
@@ -122,8 +124,28 @@ class FaceChoice(serializers.Serializer):
     face = serializers.IntegerField(min_value=0, max_value=99, help_text="Place in the footage's ``faces``, from 0.")
 
 
-class FootageSerializer(serializers.ModelSerializer):
+class FindingSerializer(serializers.Serializer):
+    """One thing that a machine found in a file, the refusal first. Sentences are in the language of the request."""
+
+    code = serializers.CharField()
+    level = serializers.ChoiceField(LEVELS)
+    figure = serializers.FloatField(allow_null=True, help_text="What was measured, if a figure belongs to it.")
+    title = serializers.CharField(source="sentence", help_text="What was found.")
+    detail = serializers.CharField(source="remedy", help_text="What to do.")
+
+
+class AnalysedSerializer(serializers.ModelSerializer):
+    """What a machine looks at before it can be used."""
+
     id = IdField()
+    findings = serializers.SerializerMethodField()
+
+    @extend_schema_field(FindingSerializer(many=True))
+    def get_findings(self, item: Footage | AudioTake) -> Any:
+        return FindingSerializer(selectors.findings(item), many=True).data
+
+
+class FootageSerializer(AnalysedSerializer):
     presenter = IdField("presenter")
     faces = serializers.SerializerMethodField(
         help_text="x, y, width and height, in 0..1 of the poster, of each steady face, from left to right."
@@ -184,8 +206,7 @@ class ScriptVersionSerializer(serializers.ModelSerializer):
         fields = ["id", "script", "language", "number", "text", "created_at"]
 
 
-class TakeSerializer(serializers.ModelSerializer):
-    id = IdField()
+class TakeSerializer(AnalysedSerializer):
     script = IdField("script_version.script")
     language = serializers.CharField(source="script_version.language", read_only=True)
     url = serializers.SerializerMethodField()

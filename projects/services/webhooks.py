@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 from rest_framework.utils.encoders import JSONEncoder
 
 from projects import outbound
@@ -192,7 +192,8 @@ def emit(*, team_id: int, event: str, tell: Callable[[], Told]) -> int:
     hooks = Webhook.objects.filter(team_id=team_id, is_active=True).select_related("team")
     listening = [hook for hook in hooks if event in hook.events]
     if listening:
-        told = _event(listening[0].team, event, tell())
+        with translation.override(settings.LANGUAGE_CODE):  # a program hears the same, whoever was the cause
+            told = _event(listening[0].team, event, tell())
         with transaction.atomic():
             for hook in listening:
                 _queue(hook, told)

@@ -160,6 +160,28 @@ def test_problems_come_in_the_asker_s_language(bob: User) -> None:
     assert answer.json()["title"] == "这个地址下什么也没有。"
 
 
+@pytest.mark.parametrize(
+    ("language", "title", "detail"),
+    [
+        ("en", "The recording is longer than 1:30 minutes", "Cut it into parts, or ask"),
+        ("zh-hans", "录音超过 1:30 分钟", "请把它分成几段"),
+    ],
+)
+def test_what_a_machine_found_comes_with_its_sentence_and_what_to_do(
+    bob: User, team: Team, language: str, title: str, detail: str
+) -> None:
+    found = {"code": "take_over_limit", "level": "refused", "figure": 90.0}
+    both = [{"code": "odd", "level": "info"}, found]
+    take = factories.take(factories.script(team), state="refused", error_code="take_over_limit", findings=both)
+    answer = program(bob).get(f"/api/v1/takes/{take.public_id}/", headers={"Accept-Language": language})
+    told, unknown = answer.json()["findings"]
+    assert found == {name: told[name] for name in found}
+    assert told["title"].startswith(title)
+    assert told["detail"].startswith(detail)
+    assert (unknown["code"], unknown["figure"]) == ("odd", None)
+    assert unknown["title"], "one of a newer machine has a sentence too"
+
+
 def test_lists_come_in_pages_and_can_be_narrowed(bob: User, team: Team) -> None:
     for name in ("Ada", "Bea", "Cleo"):
         factories.presenter(team, name)
