@@ -19,9 +19,9 @@ FOOTAGE_STAGES: dict[str, tuple[str | Promise, int, int]] = {
 """Stage -> what it does, and from which percent to which of the whole it takes, roughly."""
 
 TIERS: dict[str, str | Promise] = {
-    "A": _("Best: the mouth is learned from this presenter's own speech."),
+    "A": _("Best: mouths and their timing come from this presenter's own speech."),
     "B": _("Good: this presenter's mouth, moved by general speech, because there is little sound to learn from."),
-    "C": _("Basic: the mouth never opens in this footage, so an open mouth is painted in."),
+    "C": _("Basic: the mouth hardly opens in this footage, so an open mouth is painted in."),
 }
 
 

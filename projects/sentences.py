@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from django.utils.translation import gettext as _
+
 WIDE = "。！？：；，"
 _GAP = re.compile(rf"([{WIDE}](?:</(?:a|b|code|em|span|strong)>)*)\s+")
 
@@ -15,6 +17,11 @@ def joined(*sentences: object) -> str:
         gap = "" if not told or told[-1] in WIDE else " "
         told = f"{told}{gap}{sentence}"
     return told
+
+
+def named(name: object, value: object) -> str:
+    """``name: value``, with the colon of the reader's language."""
+    return f"{name}{_(': ')}{value}"
 
 
 def without_gaps(text: str) -> str:

@@ -26,6 +26,12 @@ def joined(text: str) -> str:
 
 
 @register.filter
+def named(name: str, value: object) -> str:
+    """``name: value``."""
+    return sentences.named(name, value)
+
+
+@register.filter
 def language_name(tag: str) -> str:
     return languages.name(tag)
 

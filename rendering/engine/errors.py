@@ -194,13 +194,13 @@ FAILURES: dict[str, Failure] = {
         Failure(
             "out_of_memory",
             _("The machine ran out of memory."),
-            _("It is tried again by itself; use smaller footage if it keeps failing."),
+            _("It is tried a few times by itself. If all of them fail, use smaller footage."),
             "transient",
         ),
         Failure(
             "io_error",
             _("A file could not be read or written."),
-            _("It is tried again by itself; tell the operator if it keeps failing."),
+            _("It is tried a few times by itself. If all of them fail, tell the operator, then try again."),
             "transient",
         ),
         Failure(
@@ -212,7 +212,7 @@ FAILURES: dict[str, Failure] = {
         Failure(
             "engine_crashed",
             _("The engine stopped in the middle of the work."),
-            _("It is tried again by itself; tell the operator if it keeps failing."),
+            _("It is tried a few times by itself. If all of them fail, tell the operator, then try again."),
             "suspect",
         ),
         Failure(
@@ -224,19 +224,19 @@ FAILURES: dict[str, Failure] = {
         Failure(
             "engine_hung",
             _("The engine stopped making progress."),
-            _("It is tried again by itself; tell the operator if it keeps failing."),
+            _("It is tried a few times by itself. If all of them fail, tell the operator, then try again."),
             "suspect",
         ),
         Failure(
             "worker_lost",
             _("The machine that was rendering this went away."),
-            _("It is tried again by itself; tell the operator if it keeps failing."),
+            _("It is tried a few times by itself. If all of them fail, tell the operator, then try again."),
             "suspect",
         ),
         Failure(
             "device_error",
             _("The graphics device reported an error."),
-            _("It is tried again on another machine; tell the operator if it keeps failing."),
+            _("It is tried a few times by itself, elsewhere if it can be. If all of them fail, tell the operator."),
             "suspect",
         ),
     )

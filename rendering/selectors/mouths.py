@@ -154,13 +154,14 @@ class MouthsView:
 
 
 def percent_of(model: MouthModel) -> int:
-    """0..99 of the whole, whatever stage it is in."""
-    before = 0
+    """0..99 of the whole, whatever stage it is in. What was interrupted does not begin at nought again."""
+    reached = SHARES["collect"] + SHARES["train"] * model.step / model.steps if model.steps else 0.0
+    before = 0.0
     for stage, share in SHARES.items():
         if stage == model.stage:
-            return min(99, before + round(share * min(model.progress, 100) / 100))
+            reached = max(reached, before + share * min(model.progress, 100) / 100)
         before += share
-    return round(100 * model.step / model.steps * 0.9) if model.steps else 0  # it was interrupted
+    return min(99, round(reached))
 
 
 def why_waiting(model: MouthModel, among: Machines) -> Waits:

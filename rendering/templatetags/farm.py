@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from projects import problems
 from projects.models import ApiToken, AudioTake, AuditEvent, Role
+from projects.sentences import named
 from rendering.models import RenderAttempt, WorkerNode
 from rendering.selectors import stage_label
 from rendering.selectors.farm import Word
@@ -185,8 +186,11 @@ def worker_facts(node: WorkerNode) -> list[Fact]:
     ]
     if node.cluster != "gpu":
         return machine
+    device = _fact(_("Device"), node.device)
+    if node.device == "cpu":  # which has no memory, temperature or use but the machine's
+        return [device, *machine]
     return [
-        _fact(_("Device"), node.device),
+        device,
         _fact(_("Device memory"), _of(said.get("device_memory_used_mb"), device_memory)),
         _fact(_("Temperature"), _with_unit(said.get("temperature_c"), "°C")),
         _fact(_("Use"), _with_unit(said.get("device_use_percent"), "%")),
@@ -271,8 +275,8 @@ def _noted(name: str, value: object, was: dict[str, str | Promise] = STATES) -> 
     if value is True:
         return label
     if name in SIZES and isinstance(value, int):
-        return f"{label}: {filesizeformat(value)}"
-    return f"{label}: {_plain(value, VALUES.get(name, was))}"
+        return named(label, filesizeformat(value))
+    return named(label, _plain(value, VALUES.get(name, was)))
 
 
 def _plain(value: object, words: dict[str, str | Promise]) -> str:

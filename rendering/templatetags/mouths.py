@@ -39,7 +39,7 @@ BADGES = {
 STAGES: dict[str, str | Promise] = {
     "fetch": gettext_lazy("Fetching the files"),
     "collect": gettext_lazy("Collecting the presenter's mouths"),
-    "train": gettext_lazy("Learning to draw them"),
+    "train": gettext_lazy("Learning to draw the mouths"),
     "measure": gettext_lazy("Measuring how good it is"),
     "publish": gettext_lazy("Storing"),
 }
@@ -114,6 +114,8 @@ def mark(view: MouthsView) -> str:
 
 @register.filter
 def stand_words(view: MouthsView) -> str:
+    if view.stand == Stand.NONE and view.refusal is not None:
+        return _("Not from this footage")
     return str(STANDS[view.stand])
 
 

@@ -33,6 +33,7 @@ def cell(request: HttpRequest, public_id: str) -> HttpResponse:
         cell=detail.cell,
         version=_wanted(request.GET.get("version"), detail) or detail.cell.version,
         presets=selectors.presets_of(deliverable.project.team),
+        last_preset=detail.jobs[0].job.batch.preset_name if detail.jobs else "",
         mark=mark_of(_marks(detail.cell)),
         shown=_number(detail.cell),
     )

@@ -350,6 +350,9 @@ def test_a_workers_page_tells_what_is_known_and_what_is_not(olga: User, team: Te
     page = browser(olga).get(reverse("rendering:farm_worker", args=[worker.pk])).content.decode()
     for words in ("L4", "71 °C", "12.0 / 24.0 GB", "1.2", "exemplar", "no_face", "unknown"):
         assert words in page
+    WorkerNode.objects.update(device="cpu", figures={})
+    page = browser(olga).get(reverse("rendering:farm_worker", args=[worker.pk])).content.decode()
+    assert "Temperature" not in page, "a processor has none to tell of"
 
 
 def test_of_very_many_workers_those_that_need_eyes_are_shown(

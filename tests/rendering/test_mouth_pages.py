@@ -128,6 +128,7 @@ def test_footage_that_is_too_short_says_so_instead_of_a_button(bob: User, presen
     short = teaching.film(presenter, duration_s=8.0)
     page = page_of(bob, short)
     assert "too little of the presenter" in page
+    assert "Not from this footage" in page
     assert "Learn a mouth model" not in page
 
 
@@ -136,7 +137,7 @@ def test_the_page_shows_stage_percent_time_left_and_the_picture_while_it_is_lear
     about = {"stage": "train", "progress": 40, "step": 1200, "steps": 3000, "eta_s": 130.0, "picture": picture}
     model = teaching.model(footage, **(BEGUN | about))
     for page in (page_of(bob, footage), own_page(bob, footage)):
-        assert "Learning to draw them" in page
+        assert "Learning to draw the mouths" in page
         assert "about 2 minutes left" in page
         assert "41 %" in page
         assert f"/media/{picture.public_id}/mouths.jpg" in page
@@ -149,9 +150,20 @@ def test_the_page_shows_stage_percent_time_left_and_the_picture_while_it_is_lear
     assert client.get(f"{address}?seen={mark(seen)}").status_code == 200
 
 
+def test_its_percent_does_not_go_back_when_it_was_interrupted(footage: Footage) -> None:
+    model = teaching.model(footage, **(BEGUN | {"stage": "train", "progress": 40, "step": 1200, "steps": 3000}))
+    reached = selectors.view_of(footage).percent
+    for about in ({"state": "waiting", "stage": ""}, {"state": "running"}, {"stage": "collect", "progress": 10}):
+        MouthModel.objects.filter(pk=model.pk).update(**about)
+        assert selectors.view_of(footage).percent == reached
+
+
 def test_it_can_be_stopped_and_what_was_learnt_removed(bob: User, footage: Footage) -> None:
     good, act = teaching.model(footage), f"/footage/{footage.public_id}/mouths/act/"
-    waiting(footage)
+    model = waiting(footage)
+    assert "Stop learning this mouth model?" not in page_of(bob, footage), "there is nothing to lose"
+    MouthModel.objects.filter(pk=model.pk).update(step=1200, steps=3000, checkpoint_step=1200)
+    assert "Stop learning this mouth model?" in page_of(bob, footage)
     assert browser(bob).post(act, {"act": "cancel", "next": "/elsewhere/"})["Location"] == "/elsewhere/"
     assert selectors.view_of(footage).stand == Stand.READY
     browser(bob).post(act, {"act": "remove"})
@@ -279,8 +291,11 @@ def test_a_video_says_who_drew_its_mouths_and_why_not_who_was_asked(
     project = teaching.board(team, footage)
     version = making.version(project, footage.presenter, project.scripts.get(), footage=footage, **made)
     page = browser(bob).get(f"/cells/{version.deliverable.public_id}/").content.decode()
+    versions, _rest = page.split("</ol></section>", 1)
     for words in said:
         assert words in page
+    for words in said[:2] if "instead" in made else said[:1]:
+        assert words in versions, "every version in the list tells it"
 
 
 def test_a_cell_without_a_video_says_nothing_of_who_drew_it(bob: User, team: Team, footage: Footage) -> None:

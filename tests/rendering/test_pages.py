@@ -177,6 +177,8 @@ def test_the_first_version_loads_the_cell_page_again_and_a_later_one_is_announce
     page = client.get(changes, {"shown": "1"}).content.decode()
     assert "Version 2 is ready." in page
     assert "hx-trigger" not in page
+    page = client.get(f"/cells/{cell.public_id}/").content.decode()
+    assert f'value="{lively.public_id}" selected' in page, "the way it was made last is at hand for the next time"
 
 
 def test_a_version_that_never_was_is_not_there(board: Project, bob: User, sign_in: SignIn) -> None:

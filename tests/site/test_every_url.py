@@ -551,9 +551,11 @@ def test_the_farm_is_there_for_operators_alone(world, method, name, expected):
 INLINE = "(?:a|b|code|em|span|strong)"
 GAP = re.compile(rf"[。！？：；，](?:</{INLINE}>)*\s+(?:<{INLINE}[^>]*>)*[\u4e00-\u9fff“]")
 """A space between two Chinese sentences of one paragraph."""
+NARROW = re.compile(rf"[\u4e00-\u9fff](?:</{INLINE}>)*[:;,!?]")
+"""A mark of English after a word of Chinese."""
 
 
-def test_no_page_puts_a_space_between_chinese_sentences(world):
+def test_no_page_puts_a_space_between_chinese_sentences_or_an_english_mark_into_one(world):
     pages = [(name, "owner") for method, name, expected in rows(TABLE) if method == "GET" and expected[-1] == 200]
     pages += [(name, "operator") for method, name, _expected in rows(OPERATORS) if method == "GET"]
     world = copy.deepcopy(world)
@@ -563,7 +565,8 @@ def test_no_page_puts_a_space_between_chinese_sentences(world):
     for name, person in pages:
         answer = ask(world, "GET", name, person)
         if answer["Content-Type"].startswith("text/html"):
-            found[name] = GAP.findall(answer.content.decode())
+            text = answer.content.decode()
+            found[name] = GAP.findall(text) + NARROW.findall(text)
     assert len(found) > 40
     assert {name: gaps for name, gaps in found.items() if gaps} == {}
 
