@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,12 @@ import torch
 from rendering.engine.errors import EngineError
 
 Array = np.ndarray[Any, Any]
+Net = Callable[..., torch.Tensor | Sequence[torch.Tensor]]
+
+
+@dataclass
+class _Size:
+    together: int
 
 
 class Batched:
@@ -19,10 +26,18 @@ class Batched:
     ``together`` is halved when the device has no memory for so many, and stays so.
     """
 
-    def __init__(
-        self, net: Callable[..., torch.Tensor | Sequence[torch.Tensor]], where: torch.device, together: int
-    ) -> None:
-        self._net, self._device, self.together = net, where, together
+    def __init__(self, net: Net, where: torch.device, together: int) -> None:
+        self._net, self._device, self._size = net, where, _Size(together)
+
+    def doing(self, net: Net) -> Batched:
+        """The same with ``net``; both are halved at once."""
+        other = Batched(net, self._device, self.together)
+        other._size = self._size
+        return other
+
+    @property
+    def together(self) -> int:
+        return self._size.together
 
     def __call__(self, *given: Array) -> list[Array]:
         """``given``, each (n, ...), n >= 1 -> what the network answers, each (n, ...), numbers in float32.
@@ -38,7 +53,7 @@ class Batched:
             except torch.OutOfMemoryError:
                 if self.together == 1:
                     raise
-                self.together //= 2
+                self._size.together //= 2
                 continue
             except torch.AcceleratorError as error:
                 raise EngineError("device_error", str(error).splitlines()[0]) from error

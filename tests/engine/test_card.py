@@ -223,7 +223,7 @@ def drawn(filmed: Filmed, scene: Scene, net: torch.nn.Module, where: str, togeth
 
 def assert_alike(filmed: Filmed, on_card: list[Frame], on_cpu: list[Frame]) -> None:
     for mine, theirs, filmed_one in zip(
-        on_card, on_cpu, read_frames(filmed.video, filmed.info, stop=COUNT), strict=True
+        on_card, on_cpu, read_frames(filmed.video, filmed.info, stop=len(on_card)), strict=True
     ):
         for name, most in (("y", LUMA), ("u", CHROMA), ("v", CHROMA)):
             a, b, before = (getattr(each, name).astype(int) for each in (mine, theirs, filmed_one))

@@ -12,6 +12,7 @@ from torch.nn.functional import avg_pool2d, conv2d, grid_sample, interpolate, pa
 
 Planes = tuple[Tensor, Tensor]
 """(n, h, w) and (n, 2, h/2, w/2) float32: luma, and both chroma."""
+FIXED = 1024
 GAUSSIAN_REACH = 4.0
 """Standard deviations to which OpenCV's Gaussian reaches in numbers that are not bytes."""
 
@@ -19,8 +20,16 @@ GAUSSIAN_REACH = 4.0
 def to_bgr(y: Tensor, chroma: Tensor, matrix: Tensor) -> Tensor:
     """``y`` (n, h, w) u8 and ``chroma`` (n, 2, h/2, w/2) u8 to (n, 3, h, w) whole levels; ``matrix`` (n, 3, 4) as
     from ``colour.to_bgr_matrix``."""
-    full = interpolate(chroma.float(), size=y.shape[1:], mode="bilinear", align_corners=False).round_()
-    return _affine(torch.cat([y[:, None].float(), full], dim=1), matrix)
+    return _affine(torch.cat([y[:, None].float(), _doubled(chroma.float())], dim=1), matrix)
+
+
+def _doubled(planes: Tensor) -> Tensor:
+    """``planes`` (n, c, h, w) of whole levels twice as large, as OpenCV enlarges bytes: it drops what is less than a
+    fourth of a level, so that a colour is a fifteenth of a level lower on average."""
+    wide = interpolate(planes, size=(planes.shape[2], 2 * planes.shape[3]), mode="bilinear", align_corners=False)
+    near, around = (3 * wide).floor_(), pad(wide.floor_(), (0, 0, 1, 1), mode="replicate")
+    rows = torch.stack([near + around[:, :, :-2], near + around[:, :, 2:]], dim=3)
+    return ((rows + 2) / 4).floor_().flatten(2, 3)
 
 
 def to_planes(bgr: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,13 +52,16 @@ def mixed(under: Planes, over: Planes, share: Tensor, *, whole: bool) -> Planes:
 
 
 def _affine(channels: Tensor, matrix: Tensor) -> Tensor:
-    """``matrix`` (n, 3, 4) times (n, 3, h, w), as whole levels."""
-    # Written out: a card's matrix product may keep ten bits of each number.
-    gains = matrix[:, :, :, None, None]
+    """``matrix`` (n, 3, 4) times (n, 3, h, w), as whole levels; with ten bits after the point, as OpenCV has it for
+    bytes."""
+    # Written out: a card's matrix product may keep ten bits in all.
+    fine = matrix * FIXED
+    fine[:, :, 3] += FIXED / 2
+    gains = (fine.round_() / FIXED)[:, :, :, None, None]
     result = gains[:, :, 3].expand(-1, -1, *channels.shape[2:])
     for k in range(3):
         result = result + gains[:, :, k] * channels[:, None, k]
-    return result.round_().clamp_(0, 255)
+    return result.floor_().clamp_(0, 255)
 
 
 def _mix(under: Tensor, over: Tensor, share: Tensor) -> Tensor:
@@ -100,3 +112,36 @@ def within(at: Tensor, boxes: Tensor) -> Tensor:
     """(n, 1, h, w) float32: 1 where the places ``at`` (n, 2, h, w) lie on the pixels of ``boxes`` (n, 4) x, y, w, h."""
     low = boxes[:, :2, None, None] - 0.5
     return ((at >= low) & (at <= low + boxes[:, 2:, None, None])).all(dim=1, keepdim=True).float()
+
+
+def averaged(pictures: Tensor, boxes: Tensor, sizes: Tensor, most: int) -> Tensor:
+    """``boxes`` (n, 4) x, y, w, h of ``pictures`` (n, c, H, W) in ``sizes`` (n, 2) w, h, each pixel the average of what
+    it covers; (n, c, most, most), 0 beyond."""
+    height, width = pictures.shape[2:]
+    rows = _overlaps(boxes[:, 1], boxes[:, 3], sizes[:, 1], most, height)
+    columns = _overlaps(boxes[:, 0], boxes[:, 2], sizes[:, 0], most, width)
+    return rows[:, None] @ pictures @ columns[:, None].transpose(2, 3)
+
+
+def _overlaps(start: Tensor, extent: Tensor, cells: Tensor, most: int, length: int) -> Tensor:
+    """(n, most, length): the share of each pixel in each cell, of which ``extent`` pixels from ``start`` hold
+    ``cells``; all (n,)."""
+    step = (extent / cells.clamp(min=1))[:, None, None]
+    number = torch.arange(most, device=start.device)[:, None]
+    low = start[:, None, None] + step * number
+    pixel = torch.arange(length, device=start.device)
+    shares = (torch.minimum(pixel + 1, low + step) - torch.maximum(pixel, low)).clamp(min=0) / step.clamp(min=1e-3)
+    return torch.where(number < cells[:, None, None], shares, 0)
+
+
+def plus(planes: Planes, offsets: Tensor, boxes: Tensor, sizes: Tensor) -> Planes:
+    """``planes`` with ``offsets`` (n, 3, m, m) levels of y, u and v added, of which ``sizes`` (n, 2) w, h are enlarged
+    to ``boxes`` (n, 4) x, y, w, h; whole levels. Beyond ``sizes`` the offsets' edges are to go on."""
+    done = []
+    for plane, offset, fine in ((planes[0][:, None], offsets[:, :1], 1), (planes[1], offsets[:, 1:], 2)):
+        shrink = sizes / (boxes[:, 2:] / fine).clamp(min=1)
+        matrix = torch.diag_embed(shrink)
+        corner = (0.5 - boxes[:, :2] / fine) * shrink - 0.5
+        at = places(torch.cat([matrix, corner[:, :, None]], dim=2), (plane.shape[2], plane.shape[3]))
+        done.append((plane + sampled(offset, at, "bilinear")).round_().clamp_(0, 255))
+    return done[0][:, 0], done[1]

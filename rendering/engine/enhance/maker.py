@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from rendering.engine import device
 from rendering.engine.backends import MouthMaker, Scene
+from rendering.engine.enhance.card import Drawn, EnhancerOnCard
 from rendering.engine.enhance.model import Enhancer
 from rendering.engine.enhance.steady import Steady
 from rendering.engine.face.square import Square
@@ -35,7 +37,23 @@ class Enhanced(Stepwise):
         self._order = scene.order
         self._square = face_square(scene.track, enhancer.size)
         self._steady = Steady()
-        self.steps = {**maker.steps, "enhance": self._enhance}
+        self._on_card, self._last = None, -2
+        if device.like_card(enhancer.device):
+            self._on_card = EnhancerOnCard(self._square, enhancer, strength, BROAD)
+        self.steps = {**maker.steps, "enhance": self._enhance if self._on_card is None else self._enhance_there}
+
+    def _enhance_there(self, batch: Batch) -> None:
+        """The same as :meth:`_enhance` on a card."""
+        faces = []
+        for k, place in enumerate(batch.places):
+            if place is not None and batch.drawn[k]:
+                t = batch.first + k
+                faces.append(Drawn(batch.frames[k], int(self._order[t]), *place, fresh=self._last != t - 1))
+                self._last = t
+        if faces and self._on_card is not None:
+            for face, laid in zip(faces, self._on_card.draw(*self._on_card.prepared(faces)), strict=True):
+                if laid is not None:
+                    laid.put_into(face.frame, face.whole)
 
     def _enhance(self, batch: Batch) -> None:
         first, frames = batch.first, batch.frames

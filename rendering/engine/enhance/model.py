@@ -34,11 +34,11 @@ class Enhancer:
 
     def __init__(self, path: Path, where: torch.device, *, size: int, low: float, high: float, together: int) -> None:
         """Raises ``unsafe_enhancer``, or ``bad_enhancer``, also for one that does not keep to what is asked of it."""
-        self.size, self._low, self._high = size, low, high
+        self.size, self.device, self._low, self._high = size, where, low, high
         with path.open("rb") as file:
             self.identity = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         self._model = _loaded(path, where)
-        self._batched = Batched(self._ask, where, together)
+        self.batched = Batched(self._ask, where, together)
         try:
             grey = self(np.full((1, size, size, 3), 128, np.uint8))
         except RuntimeError as error:
@@ -52,9 +52,15 @@ class Enhancer:
         """``pictures`` (n, size, size, 3) u8 BGR -> (n, size, size, 3) float32 BGR, 0..255 or not a number."""
         given = np.ascontiguousarray(pictures[..., ::-1].transpose(0, 3, 1, 2), np.float32)
         span = self._high - self._low
-        answer = self._batched(given * np.float32(span / 255) + np.float32(self._low))[0]
+        answer = self.batched(given * np.float32(span / 255) + np.float32(self._low))[0]
         scaled = (answer - np.float32(self._low)) * np.float32(255 / span)
         return np.clip(scaled, 0, 255).transpose(0, 2, 3, 1)[..., ::-1]
+
+    def answer(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The same of what is on the device: (n, 3, size, size) levels 0..255, channels blue, green, red."""
+        span = self._high - self._low
+        scaled = (self._ask(pictures.flip(1) * (span / 255) + self._low) - self._low) * (255 / span)
+        return scaled.clamp(0, 255).flip(1)
 
     def _ask(self, given: torch.Tensor) -> torch.Tensor:
         # Without its optimiser a script answers the third time as it did the first.

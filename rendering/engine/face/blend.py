@@ -131,19 +131,25 @@ class Colour:
 
     def __call__(self, new: Planes, own: Planes, mask: Mask) -> Planes:
         """``new`` corrected towards ``own`` of the same size."""
-        gap = _coarse(own, mask) - _coarse(new, mask)
-        ring = mask.ring >= 0.5
-        if ring.sum() < 12:
-            return new
-        median = np.median(gap[ring], axis=0).astype(np.float32)
-        local = np.clip(self._spread(gap - median, mask), -MAX_LOCAL, MAX_LOCAL)
+        offset = self.offset(_coarse(own, mask) - _coarse(new, mask), mask.ring)
+        return new if offset is None else new.plus(offset)
+
+    def offset(self, gap: Array, ring: Array) -> Array | None:
+        """What is to be added, (h, w, 3) float32 levels of y, u and v, by the ``gap`` (h, w, 3) to the frame's own and
+        the mask's ``ring`` (h, w); None where hardly a ring is."""
+        there = ring >= 0.5
+        if there.sum() < 12:
+            return None
+        median = np.median(gap[there], axis=0).astype(np.float32)
+        local = np.clip(self._spread(gap - median, ring), -MAX_LOCAL, MAX_LOCAL)
         if self._median is not None and self._local is not None:
             median = self._median + EASE * (median - self._median)
             if self._local.shape != local.shape:
                 self._local = cv2.resize(self._local, local.shape[1::-1], interpolation=cv2.INTER_LINEAR)
             local = self._local + EASE * (local - self._local)
         self._median, self._local = median, local
-        return new.plus(local + median + self._fade_carried(local.shape))
+        result: Array = local + median + self._fade_carried(local.shape)
+        return result
 
     def lead_on(self, new: Planes, old: Planes, mask: Mask) -> Planes:
         """The corrected ``new`` with the shading of ``old``, which the next frames let go of slowly."""
@@ -165,10 +171,10 @@ class Colour:
         return self._carried
 
     @staticmethod
-    def _spread(gap: Array, mask: Mask) -> Array:
+    def _spread(gap: Array, ring: Array) -> Array:
         """The ring's differences carried smoothly over the inside (normalised convolution)."""
-        weighted = cv2.merge([*cv2.split(np.clip(gap, -40, 40) * mask.ring[..., None]), mask.ring])
-        blurred = cv2.GaussianBlur(weighted, (0, 0), max(mask.ring.shape) / 8)
+        weighted = cv2.merge([*cv2.split(np.clip(gap, -40, 40) * ring[..., None]), ring])
+        blurred = cv2.GaussianBlur(weighted, (0, 0), max(ring.shape) / 8)
         result: Array = blurred[..., :3] / (blurred[..., 3:] + 1e-3)
         return result
 

@@ -21,6 +21,8 @@ Array = np.ndarray[Any, Any]
 
 EDGE = 1 / 32
 """Share of the square over which its edge fades out."""
+ROUNDING = 1e-6
+"""Share of a length by which its two ways of being worked out may differ."""
 
 
 class Square:
@@ -31,7 +33,7 @@ class Square:
         ``size``: pixels a side; ``fine``: cut by a cubic window instead of a linear one."""
         self.size = size
         self._steady, self._middle = track.steady, middle
-        self._unit, self._window = unit, cv2.INTER_CUBIC if fine else cv2.INTER_LINEAR
+        self._unit, self.fine = unit, fine
         ramp = np.clip((np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5) / (EDGE * size), 0, 1)
         self.edge: Array = np.outer(ramp, ramp).astype(np.float32)
         """(size, size) 0..1: how much counts of each pixel that is laid back."""
@@ -44,6 +46,17 @@ class Square:
         turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
         linear = float(scale[0]) * turn * self._unit
         return np.column_stack([linear, centre - linear @ np.full(2, (self.size - 1) / 2)])
+
+    def shrink(self, index: int) -> int:
+        """Pixels of footage frame ``index``, along either side, that are averaged before it is sampled: a face of 400
+        pixels would lose three of four."""
+        return max(1, int(np.linalg.norm(self.matrix(index)[:, :2], axis=0).min()))
+
+    def shrinks(self) -> range:
+        """All that :meth:`shrink` may say of this track."""
+        pixels = self._steady.pose[0] * np.min(self._unit)
+        low, high = np.nanmin(pixels) * (1 - ROUNDING), np.nanmax(pixels) * (1 + ROUNDING)
+        return range(max(1, int(low)), max(1, int(high)) + 1)
 
     def into(self, points: Array, index: int) -> Array:
         """Points (k, 2) px of footage frame ``index`` in pixels of the square, float32."""
@@ -66,8 +79,7 @@ class Square:
     def cut_box(self, picture: Array, box: Box, index: int) -> Array:
         """The square out of ``picture`` (h, w, 3) u8, which covers ``box`` of footage frame ``index``."""
         matrix = self.matrix(index)
-        # Averaged before it is sampled: a face of 400 pixels would lose three of four.
-        shrink = max(1, int(np.linalg.norm(matrix[:, :2], axis=0).min()))
+        shrink = self.shrink(index)
         size = np.array([max(1, box[2] // shrink), max(1, box[3] // shrink)])
         if shrink > 1:
             picture = cv2.resize(picture, size.tolist(), interpolation=cv2.INTER_AREA)
@@ -78,7 +90,7 @@ class Square:
             picture,
             local,
             (self.size, self.size),
-            flags=self._window | cv2.WARP_INVERSE_MAP,
+            flags=(cv2.INTER_CUBIC if self.fine else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
         return cut

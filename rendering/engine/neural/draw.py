@@ -16,13 +16,14 @@ import torch
 from rendering.engine import device
 from rendering.engine.batched import Batched
 from rendering.engine.card.graphs import captured
+from rendering.engine.card.mouths import Laid, Mouth
 from rendering.engine.face.compose import Begun, calmed, fade_in_out
 from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.points import JAW
 from rendering.engine.face.track import Track
 from rendering.engine.media.frame import Frame
 from rendering.engine.neural.batches import fed
-from rendering.engine.neural.card import Face, Laid, OnCard
+from rendering.engine.neural.card import Drawn, NeuralOnCard
 from rendering.engine.neural.crops import Crops, usable_frames, windows
 from rendering.engine.neural.footage import GAIN, lent_square
 from rendering.engine.neural.net import MouthNet, composite, drawing
@@ -58,20 +59,16 @@ class Network:
         self.net, self.size, self.device = net.to(where, memory_format=torch.channels_last).eval(), size, where
         self.ask = captured(self._ask, where)
         """As :meth:`draw`, with what is on the device: -> (n, 3, s, s) 0..1, float32 or less."""
-        self._batched = Batched(self.ask, where, together or (ON_CARD if device.like_card(where) else ON_CPU))
+        self.batched = Batched(self.ask, where, together or (ON_CARD if device.like_card(where) else ON_CPU))
 
     @property
     def together(self) -> int:
-        return self._batched.together
-
-    def keep_to(self, together: int) -> None:
-        """Never more of them again: the device had no memory for more with all that is done beside."""
-        self._batched.together = min(self.together, together)
+        return self.batched.together
 
     def draw(self, seen: Array, condition: Array) -> Array:
         """``seen`` (n, 10, s, s) and ``condition`` (n, 43) -> (n, s, s, 3) float32 0..255 BGR, n >= 1. Raises
         ``device_error``."""
-        (drawn,) = self._batched(seen, condition)
+        (drawn,) = self.batched(seen, condition)
         result: Array = drawn.transpose(0, 2, 3, 1) * np.float32(255)
         return result
 
@@ -91,9 +88,8 @@ class _Work:
     given: tuple[Array, Array] | None = None
     """Of those, see :meth:`Network.draw`."""
     squares: dict[int, Array] = field(default_factory=dict)
-    faces: list[Face] = field(default_factory=list)
-    """The same on a card."""
     prepared: tuple[list[Region], list[Array]] | None = None
+    """The same for a card."""
     laid: dict[int, Laid] = field(default_factory=dict)
 
 
@@ -121,8 +117,7 @@ class NeuralMouths(Stepwise):
         self.steps = {"cut": self._cut, "network": self._ask, "compose": self._lay}
         self._on_card = None
         if device.like_card(network.device):
-            usual = float(np.nanmedian(scene.track.io))
-            self._on_card = OnCard(self._crops, network, usual, FINE * float(np.nanmax(scene.track.io)))
+            self._on_card = NeuralOnCard(self._crops, network, FINE * float(np.nanmax(scene.track.io)))
 
     def draw(self, frames: Sequence[Frame], first: int) -> list[Begun | None]:
         """The mouths of output frames ``first``, ``first + 1`` ... into ``frames``. Returns where each was laid."""
@@ -135,8 +130,7 @@ class NeuralMouths(Stepwise):
         asked = [k for k, mouth in enumerate(begun) if mouth is not None and self._share[first + k] > 0]
         batch.work = work = _Work(begun, asked)
         if asked and self._on_card is not None:
-            work.faces = [self._face(frames[k], first + k, begun[k]) for k in asked]
-            work.prepared = self._on_card.prepared(work.faces)
+            work.prepared = self._on_card.prepared([self._face(frames[k], first + k, begun[k]) for k in asked])
         elif asked:
             given = [self._fed(frames[k], first + k, begun[k]) for k in asked]
             seen, condition = (np.stack(part) for part in zip(*given, strict=True))
@@ -163,7 +157,7 @@ class NeuralMouths(Stepwise):
                 continue
             t, picture = batch.first + k, None
             if k in work.laid:
-                work.laid[k].put_into(batch.frames[k], mouth)
+                work.laid[k].put_into(batch.frames[k], mouth.whole)
                 covered = self._share[t] * self._crops.covered(int(self._order[t]), mouth.box)
                 batch.places[k] = mouth.box, mouth.mask, covered * composer.share(t, mouth)
                 continue
@@ -180,19 +174,15 @@ class NeuralMouths(Stepwise):
         maps = crops.wanted(self._codes[t], index, begun.moved[JAW]).maps(crops.size)
         return fed(around, maps, lent), crops.condition(self._told[t], index)
 
-    def _face(self, frame: Frame, t: int, begun: Begun | None) -> Face:
+    def _face(self, frame: Frame, t: int, begun: Begun | None) -> Drawn:
         assert begun is not None  # noqa: S101  (only asked where there is one)
-        index, crops, composer = int(self._order[t]), self._crops, self._under.composer
-        throat, keep, weight = composer.around(t, begun)
-        return Face(
+        index, crops = int(self._order[t]), self._crops
+        return Drawn(
             frame=frame,
             index=index,
-            begun=begun,
-            throat=throat,
-            keep=keep,
+            mouth=Mouth.of(self._under.composer, t, begun),
             maps=crops.wanted(self._codes[t], index, begun.moved[JAW]).maps(crops.size),
             condition=crops.condition(self._told[t], index),
-            weight=weight,
             share=float(self._share[t]),
             finest=FINE * float(self._io[index]),
         )
