@@ -22,6 +22,7 @@ from rendering.engine.face.compose import WIDTH_GAIN, Composer
 from rendering.engine.face.lips import LipSpace
 from rendering.engine.face.profile import Patches
 from rendering.engine.face.track import Track
+from rendering.engine.media import hardware
 from rendering.engine.media.frame import Frame
 from rendering.engine.neural import model
 from rendering.engine.steps import Batch, Step, Stepwise
@@ -80,8 +81,8 @@ class Exemplar(Stepwise):
 
     together, weights = 1, ""
 
-    def __init__(self, scene: Scene, gain: float = WIDTH_GAIN) -> None:
-        """``gain`` on the planned width: see :func:`rendering.engine.face.compose.shape`."""
+    def __init__(self, scene: Scene, gain: float = WIDTH_GAIN, helpers: int = 0) -> None:
+        """``gain`` on the planned width and ``helpers``: see :class:`rendering.engine.face.compose.Composer`."""
         self.patches = Patches(scene.analysis / PATCHES) if scene.tier != "C" else None
         chosen = None
         if self.patches is not None:
@@ -89,7 +90,14 @@ class Exemplar(Stepwise):
             turn, moves, shots = (values(scene.track)[scene.order] for values in (head_turn, speed, shot_of))
             chosen = choose(scene.plan, turn, library, moves, shots)
         self.composer = Composer(
-            scene.track, scene.lips, self.patches, order=scene.order, plan=scene.plan, chosen=chosen, gain=gain
+            scene.track,
+            scene.lips,
+            self.patches,
+            order=scene.order,
+            plan=scene.plan,
+            chosen=chosen,
+            gain=gain,
+            helpers=helpers,
         )
         self.steps = {"draw": self._draw}
 
@@ -97,6 +105,7 @@ class Exemplar(Stepwise):
         batch.drawn = [self.composer.compose(frame, t) for t, frame in enumerate(batch.frames, batch.first)]
 
     def close(self) -> None:
+        self.composer.close()
         if self.patches is not None:
             self.patches.close()
 
@@ -105,7 +114,7 @@ def wav2lip(scene: Scene) -> Wav2LipMouths:
     """Mouths drawn by the operator's Wav2Lip checkpoint, over the exemplar's."""
     from rendering.engine.wav2lip.maker import Wav2LipMouths, load_network
 
-    return Wav2LipMouths(scene, load_network(), Exemplar(scene))
+    return Wav2LipMouths(scene, load_network(), Exemplar(scene, helpers=hardware.helpers()))
 
 
 def neural(scene: Scene) -> NeuralMouths:

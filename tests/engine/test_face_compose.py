@@ -1,13 +1,15 @@
 """Mouths laid into frames: the plan is seen again, and nothing else has changed."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
 
 from rendering.engine.face.blend import Colour, Mask
 from rendering.engine.face.choose import Library, choose, speed
-from rendering.engine.face.compose import Composer, fade_in_out, shape
+from rendering.engine.face.compose import Composer, shape
+from rendering.engine.face.fades import fade_in_out, fading
 from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.points import LIPS
 from rendering.engine.face.profile import Patches
@@ -188,3 +190,45 @@ def test_the_new_mouth_fades_beside_frames_that_keep_their_own():
     assert weight[5] == 0
     assert weight[0] == weight[-1] == 1
     assert (np.diff(weight[:6]) <= 0).all()
+
+
+def test_mouths_begun_by_several_threads_are_those_begun_one_by_one(filmed, lips, reversed_speech):
+    """With jumps, and a frame without a face, in batches that begin and end within a cross-fade."""
+    chosen = np.concatenate([np.arange(60, 67), np.arange(100, 107), np.arange(30, 36)])
+    covered = np.arange(len(filmed.track)) == 11
+    track, order = dataclasses.replace(filmed.track, covered=filmed.track.covered | covered), np.arange(len(chosen))
+    begun, stretch = [], []
+    for helpers in (0, 3):
+        with Patches(filmed.patches) as patches:
+            composer = Composer(
+                track, lips, patches, order=order, plan=reversed_speech[order], chosen=chosen, helpers=helpers
+            )
+            frames = list(read_frames(filmed.video, filmed.info, stop=len(order)))
+            if helpers:
+                begun.append(
+                    [m for first in range(0, 20, 8) for m in composer.begin_all(frames[first : first + 8], first)]
+                )
+            else:
+                begun.append([composer.begin(frame, t) for t, frame in enumerate(frames)])
+            composer.close()
+        stretch.append(composer.stretch)
+    np.testing.assert_array_equal(*stretch)
+    assert [each is None for each in begun[0]] == [each is None for each in begun[1]] == covered[:20].tolist()
+    for one, other in zip(*begun, strict=True):
+        if one is not None:
+            assert one.lenders == other.lenders
+            for mine, theirs in zip(
+                (*one.lent, *one.own, *one.ground), (*other.lent, *other.own, *other.ground), strict=True
+            ):
+                np.testing.assert_array_equal(mine, theirs)
+    assert any(one is not None and len(one.lenders) > 1 for one in begun[0])
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("cut_")]
+
+
+def test_the_mouth_before_a_jump_goes_on_for_as_long_as_it_fades():
+    jump, weight = np.array([False, False, True, False, False, True, True]), np.ones(7)
+    chosen = np.array([5, 6, 20, 21, 22, 40, 3])
+    known = fading(chosen, weight, jump, lambda frame: frame != 22)
+    assert known == [None, None, (7, 0), (8, 1), None, (22, 0), (41, 0)]
+    weight[3] = 0
+    assert fading(chosen, weight, jump, lambda frame: True)[2:5] == [(7, 0), None, None]

@@ -15,7 +15,7 @@ from scipy import ndimage
 from rendering.engine.contract import Limits
 from rendering.engine.errors import EngineError
 from rendering.engine.face.blend import outline
-from rendering.engine.face.compose import fade_in_out
+from rendering.engine.face.fades import fade_in_out
 from rendering.engine.face.lips import LipSpace
 from rendering.engine.face.occlusion import Appearance, covered
 from rendering.engine.face.profile import library_frames

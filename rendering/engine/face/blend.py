@@ -131,7 +131,11 @@ class Colour:
 
     def __call__(self, new: Planes, own: Planes, mask: Mask) -> Planes:
         """``new`` corrected towards ``own`` of the same size."""
-        offset = self.offset(_coarse(own, mask) - _coarse(new, mask), mask.ring)
+        return self.corrected(new, gap(new, own, mask), mask)
+
+    def corrected(self, new: Planes, gap: Array, mask: Mask) -> Planes:
+        """``new`` corrected by its :func:`gap`."""
+        offset = self.offset(gap, mask.ring)
         return new if offset is None else new.plus(offset)
 
     def offset(self, gap: Array, ring: Array) -> Array | None:
@@ -153,8 +157,8 @@ class Colour:
 
     def lead_on(self, new: Planes, old: Planes, mask: Mask) -> Planes:
         """The corrected ``new`` with the shading of ``old``, which the next frames let go of slowly."""
-        gap = _coarse(old, mask) - _coarse(new, mask)
-        carried = cv2.GaussianBlur(np.clip(gap, -40, 40), (0, 0), max(gap.shape[:2]) / SHADING)
+        apart = gap(new, old, mask)
+        carried = cv2.GaussianBlur(np.clip(apart, -40, 40), (0, 0), max(apart.shape[:2]) / SHADING)
         self._carried = np.clip(carried, -MAX_CARRIED, MAX_CARRIED)
         return new.plus(self._carried)
 
@@ -177,6 +181,11 @@ class Colour:
         blurred = cv2.GaussianBlur(weighted, (0, 0), max(ring.shape) / 8)
         result: Array = blurred[..., :3] / (blurred[..., 3:] + 1e-3)
         return result
+
+
+def gap(new: Planes, own: Planes, mask: Mask) -> Array:
+    """(h, w, 3) float32 levels of y, u and v that ``new`` is from ``own``, as large as the mask's ring."""
+    return _coarse(own, mask) - _coarse(new, mask)
 
 
 def _coarse(picture: Planes, mask: Mask) -> Array:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from rendering.engine.face import captions, geometry
-from rendering.engine.face.blend import Colour, Mask, box_around, hull
+from rendering.engine.face.blend import Colour, Mask, box_around, gap, hull
 from rendering.engine.face.choose import BENDABLE
+from rendering.engine.face.fades import FADE, fade_in_out, fading, jumps
 from rendering.engine.face.lips import HAND_OPENING, HAND_WIDTH, SIZE, LipSpace, head_turn
 from rendering.engine.face.paint import paint_inside
-from rendering.engine.face.places import AROUND, FIXED, Box, Place, Places
+from rendering.engine.face.places import AROUND, FIXED, TOGETHER, Box, Place, Places
 from rendering.engine.face.points import LIPS
 from rendering.engine.face.profile import Patches, region
 from rendering.engine.face.track import Track
@@ -44,14 +48,10 @@ EASED = 1.0
 LIP_WINDOW = 5
 """Frames over which lips are smoothed for drawing: with more, a lent mouth keeps quick movements that nobody sees in
 its track, and they show as trembling."""
-FADE = (1 / 3, 2 / 3)
-"""Share of the new mouth in the frames of a cross-fade."""
 KEPT_BYTES = 40 << 20
 """Patches kept as they are drawn from: of a take's mouths six in ten have been lent before."""
 OVERLAP = 0.012
 """IO by which a painted gap reaches over the lower lip's edge."""
-EDGE_FRAMES = 3
-"""Frames over which the new mouth fades in and out beside frames without a face."""
 
 FOLLOW_GAIN = 1.3
 """Makes good what ridge regression on measured points loses."""
@@ -127,21 +127,19 @@ def by_hand(track: Track) -> Array:
     return drop
 
 
-def jumps(chosen: Array) -> Array:
-    """(n,) bool: the lent mouth does not follow on from the one before."""
-    result: Array = np.concatenate([[False], np.diff(chosen) != 1])
-    return result
+@dataclass(frozen=True, eq=False)
+class _Bare:
+    """A mouth before its colour is brought to the frame's own, which hangs on the frame before."""
 
-
-def fade_in_out(ok: Array, frames: int = EDGE_FRAMES) -> Array:
-    """(n,) float32 0..1: weight of the new mouth, falling to 0 over ``frames`` beside those that keep their own."""
-    away = np.where(ok, frames + 1, 0).astype(float)
-    for t in range(1, len(ok)):
-        away[t] = min(away[t], away[t - 1] + 1)
-    for t in range(len(ok) - 2, -1, -1):
-        away[t] = min(away[t], away[t + 1] + 1)
-    result: Array = np.clip(away / (frames + 1), 0, 1).astype(np.float32)
-    return result
+    place: Place
+    own: Planes
+    mask: Mask
+    ground: Planes
+    lent: Planes
+    gap: Array
+    """See :func:`blend.gap`."""
+    old: tuple[Planes, Array] | None
+    """Both of the mouth that was shown before a jump."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,10 +193,11 @@ class Composer:
         plan: Array,
         chosen: Array | None,
         gain: float = WIDTH_GAIN,
+        helpers: int = 0,
     ) -> None:
         """``order`` (n,): footage frame shown at each output frame; ``plan`` (n, 8); ``chosen`` (n,): frame that lends
         its mouth, from :func:`choose`. Without ``patches`` each frame's own mouth is bent and painted (tier C).
-        ``gain`` on the width: see :func:`shape`."""
+        ``gain`` on the width: see :func:`shape`; ``helpers``: threads that :meth:`begin_all` spreads over."""
         self._track, self._patches = track, patches
         self._order = np.asarray(order, int)
         self._chosen = self._order if chosen is None or patches is None else np.asarray(chosen, int)
@@ -222,8 +221,12 @@ class Composer:
         self._teeth = float(np.clip(1.5 - np.nanmedian(track.opening) / 0.04, 0, 1))
         self._captions = captions.corners(track.captions)
         self._colour = Colour()
-        self._old: tuple[int, Colour, int] | None = None
+        self._old: Colour | None = None
+        self._fading = fading(self._chosen, self._weight, self._jump, self._continues)
         self._kept: OrderedDict[int, Planes] = OrderedDict()
+        self._keeping = Lock()
+        self._blocks: dict[int, Future[dict[int, Place]]] = {}
+        self._helpers = ThreadPoolExecutor(helpers, "cut") if helpers else None
         self.stretch: Array = np.full(len(self._order), np.nan, np.float32)
         """(n,) times its own size at which each drawn mouth is stretched most (:mod:`.stretch`); NaN until drawn, and
         where nothing was lent."""
@@ -244,23 +247,64 @@ class Composer:
 
         Frames in order. ``frame`` stays as it is.
         """
-        if self._weight[t] <= 0:
+        return self._coloured(frame, t, self._bare(frame, t, self._places[t]) if self._weight[t] > 0 else None)
+
+    def begin_all(self, frames: Sequence[Frame], first: int) -> list[Begun | None]:
+        """:meth:`begin` of output frames ``first``, ``first + 1`` ...: ``frames``, several at once where there are
+        helpers; the same."""
+        if self._helpers is None:
+            return [self.begin(frame, t) for t, frame in enumerate(frames, first)]
+        asked: list[Future[_Bare] | None] = []
+        for t, frame in enumerate(frames, first):
+            block = t - t % TOGETHER
+            if block not in self._blocks:
+                self._blocks = {kept: one for kept, one in self._blocks.items() if kept >= first - TOGETHER}
+                self._blocks[block] = self._helpers.submit(self._places.worked_out, block)
+            drawn = self._weight[t] > 0
+            asked.append(self._helpers.submit(self._helped, frame, t, self._blocks[block]) if drawn else None)
+        numbered = enumerate(zip(frames, asked, strict=True), first)
+        return [self._coloured(frame, t, None if bare is None else bare.result()) for t, (frame, bare) in numbered]
+
+    def close(self) -> None:
+        """End the helpers."""
+        if self._helpers is not None:
+            self._helpers.shutdown(cancel_futures=True)
+
+    def _helped(self, frame: Frame, t: int, block: Future[dict[int, Place]]) -> _Bare:
+        # A block is asked for before those who wait for it.
+        return self._bare(frame, t, block.result()[t])
+
+    def _bare(self, frame: Frame, t: int, place: Place) -> _Bare:
+        """All of :meth:`begin` that hangs on nothing before: in any order, from any thread."""
+        ground = frame.planes(place.whole)
+        if place.gives_way is not None:
+            ground = place.gives_way(ground, place.whole[:2])
+        own, mask = ground.part(*place.inside).copy(), self._mask(t, place)
+        if self._patches is None:
+            return _Bare(place, own, mask, ground, frame.in_planes(self._bent(frame, t, place)), np.zeros(0), None)
+        lent, fades = self._lend(frame, int(self._chosen[t]), t, place), self._fading[t]
+        old = None
+        if fades is not None:
+            before = self._lend(frame, fades[0], t, place)
+            old = before, gap(before, own, mask)
+        return _Bare(place, own, mask, ground, lent, gap(lent, own, mask), old)
+
+    def _coloured(self, frame: Frame, t: int, bare: _Bare | None) -> Begun | None:
+        """The rest of it; frames in order."""
+        if bare is None:
             self._colour, self._old = Colour(), None
             return None
-        place = self._places[t]
-        canvas = frame.planes(place.whole)
-        if place.gives_way is not None:
-            canvas = place.gives_way(canvas, place.whole[:2])
-        own, mask = canvas.part(*place.inside).copy(), self._mask(t)
         if self._jump[t]:
-            self._old, self._colour = (int(self._chosen[t - 1]), self._colour, 0), Colour()
-        if self._patches is None:
-            lent = frame.in_planes(self._bent(frame, t))
-        else:
-            lent = self._colour(self._lend(frame, int(self._chosen[t]), t), own, mask)
-            lent = self._cross_fade(frame, lent, own, mask, t)
-        lenders = frozenset({int(self._chosen[t])} | ({self._old[0]} if self._old else set()))
-        return Begun(place, own, mask, lent, lenders, canvas, frame)
+            self._old, self._colour = self._colour, Colour()
+        lent, fades = bare.lent, self._fading[t]
+        lenders = {int(self._chosen[t])}
+        if self._patches is not None:
+            lent = self._colour.corrected(lent, bare.gap, bare.mask)
+        if bare.old is not None and self._old is not None and fades is not None:
+            lender, step = fades
+            lent = self._cross_fade(lent, self._old.corrected(*bare.old, bare.mask), bare.mask, step)
+            lenders |= {lender} if step + 1 < len(FADE) else set()
+        return Begun(bare.place, bare.own, bare.mask, lent, frozenset(lenders), bare.ground, frame)
 
     def finish(self, frame: Frame, t: int, begun: Begun, picture: Array | None = None) -> None:
         """Lay ``picture`` (h, w, 3) uint8 BGR, or the lent mouth, over ``begun.box`` of ``frame``, with what gives way
@@ -287,9 +331,8 @@ class Composer:
         keep = self._beside_captions(t, begun.lenders, place.whole, place.io) if len(self._captions) else None
         return throat, keep, float(self._weight[t])
 
-    def _mask(self, t: int) -> Mask:
+    def _mask(self, t: int, place: Place) -> Mask:
         """The mask of output frame ``t``; it covers the drawn lips and the frame's own."""
-        place = self._places[t]
         if self._patches is None:
             return Mask(place.face, place.box, place.io)
         own = self._lip_points[int(self._order[t])][:, :2]
@@ -312,9 +355,9 @@ class Composer:
         ]
         return captions.beside(np.concatenate([self._captions, *there]), box, io)
 
-    def _lend(self, frame: Frame, lender: int, t: int) -> Planes:
+    def _lend(self, frame: Frame, lender: int, t: int, place: Place) -> Planes:
         """The box filled with the mouth of frame ``lender``, bent to the shape of output frame ``t``."""
-        lips, warp, stretch = self._places.lending(lender, t)
+        lips, warp, stretch = self._places.lending(lender, t, place)
         self.stretch[t] = np.fmax(self.stretch[t], stretch)
         patch, corner = self._patch(frame, lender)
         return warp(patch, corner, box_around(lips))
@@ -322,22 +365,18 @@ class Composer:
     def _patch(self, frame: Frame, lender: int) -> tuple[Planes, tuple[int, int]]:
         """The patch of footage frame ``lender`` and where its corner lies in it."""
         assert self._patches is not None  # noqa: S101  (only called where there are patches)
-        patch = self._kept.pop(lender, None)
+        with self._keeping:
+            patch = self._kept.pop(lender, None)
         if patch is None:
             patch = frame.in_planes(self._patches.read(lender))
-        self._kept[lender] = patch
-        if len(self._kept) * patch.y.size * 3 // 2 > KEPT_BYTES:
-            self._kept.popitem(last=False)
+        with self._keeping:
+            self._kept[lender] = patch
+            if len(self._kept) * patch.y.size * 3 // 2 > KEPT_BYTES:
+                self._kept.popitem(last=False)
         return patch, self._patches.box(lender)[:2]
 
-    def _cross_fade(self, frame: Frame, lent: Planes, own: Planes, mask: Mask, t: int) -> Planes:
+    def _cross_fade(self, lent: Planes, old: Planes, mask: Mask, step: int) -> Planes:
         """At a jump, the mouth that was shown before goes on for a few frames and fades out."""
-        if self._old is None:
-            return lent
-        lender, colour, step = self._old
-        lender = lender + 1 if self._continues(lender) else lender
-        self._old = (lender, colour, step + 1) if step + 1 < len(FADE) else None
-        old = colour(self._lend(frame, lender, t), own, mask)
         if step == 0:
             lent = self._colour.lead_on(lent, old, mask)
         return lent.faded(old, FADE[step])
@@ -346,10 +385,10 @@ class Composer:
         """Whether the footage goes on after frame ``lender``."""
         return any(start <= lender < stop - 1 for start, stop in self._track.runs)
 
-    def _bent(self, frame: Frame, t: int) -> Array:
+    def _bent(self, frame: Frame, t: int, place: Place) -> Array:
         """Tier C: the frame's own mouth bent to the plan, (h, w, 3) uint8 BGR; what opens between the lips is
         painted."""
-        index, place = int(self._order[t]), self._places[t]
+        index = int(self._order[t])
         io, box, target = place.io, place.box, place.target
         points = self._track.steady.points[index].copy()
         points[LIPS] = self._lip_points[index]

@@ -99,30 +99,32 @@ class Places:
     def __getitem__(self, t: int) -> Place:
         """The place of output frame ``t``, in which the face was followed."""
         if t not in self._block:
-            first = t - t % TOGETHER
-            ts = np.arange(first, min(first + TOGETHER, len(self._order)))
-            self._block = self._worked_out(ts[self._track.ok[self._order[ts]]])
+            self._block = self.worked_out(t - t % TOGETHER)
         return self._block[t]
 
-    def lending(self, lender: int, t: int) -> tuple[Array, Warp, float]:
-        """How the mouth of frame ``lender`` comes into output frame ``t``: where its lips go, (40, 2) px, the warp and
-        how many times its own size it is stretched to (:func:`pull`)."""
-        place = self[t]
+    def worked_out(self, first: int) -> dict[int, Place]:
+        """Those of the :data:`TOGETHER` output frames from ``first`` on in which the face was followed. From any
+        thread."""
+        ts = np.arange(first, min(first + TOGETHER, len(self._order)))
+        return self._worked_out(ts[self._track.ok[self._order[ts]]])
+
+    def lending(self, lender: int, t: int, place: Place) -> tuple[Array, Warp, float]:
+        """How the mouth of frame ``lender`` comes into output frame ``t``, at its ``place``: where its lips go, (40, 2)
+        px, the warp and how many times its own size it is stretched to (:func:`pull`). From any thread."""
         scale = float(self._track.io[lender] / place.io)
         if self._chosen is not None and self._chosen[t] == lender and place.lend is not None:
             target, warp = place.target, place.lend
         else:
-            target, warp = self._alone(lender, t, 1.0)
+            target, warp = self._alone(lender, t, place, 1.0)
         stretch = pull(warp.shift, place.box, scale, target[: len(LIPS)])
         for share in HELD_BACK:
             if stretch <= MAX_PULL:
                 break
-            target, warp = self._alone(lender, t, share)
+            target, warp = self._alone(lender, t, place, share)
             stretch = pull(warp.shift, place.box, scale, target[: len(LIPS)])
         return target[: len(LIPS)], warp, stretch
 
-    def _alone(self, lender: int, t: int, share: float) -> tuple[Array, Warp]:
-        place = self[t]
+    def _alone(self, lender: int, t: int, place: Place, share: float) -> tuple[Array, Warp]:
         around = place.moved[None, AROUND]
         target, source = self._destinations(np.array([lender]), np.array([t]), place.moved[None], around, share)
         if share == 0:

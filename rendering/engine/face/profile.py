@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -91,7 +92,7 @@ class Patches:
     """Reads what :class:`PatchWriter` wrote, one patch at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
+        self._file, self._reading = path.open("rb"), Lock()
         self._file.seek(0, 2)
         end = self._file.tell()
         self._file.seek(max(0, end - TAIL.size))
@@ -113,10 +114,12 @@ class Patches:
         return x, y, w, h
 
     def read(self, index: int) -> Array:
-        """The patch of frame ``index``, (h, w, 3) uint8 BGR."""
+        """The patch of frame ``index``, (h, w, 3) uint8 BGR. From any thread."""
         start, length = (int(value) for value in self._index[index, :2])
-        self._file.seek(start)
-        picture = cv2.imdecode(np.frombuffer(self._file.read(length), np.uint8), cv2.IMREAD_COLOR) if length else None
+        with self._reading:
+            self._file.seek(start)
+            packed = self._file.read(length)
+        picture = cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_COLOR) if length else None
         if picture is None:
             raise EngineError("stale_analysis", f"no patch of frame {index}")
         return picture

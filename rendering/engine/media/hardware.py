@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "ENGINE_CODECS"
 """``auto``: the card's decoder and encoder, where they open; ``software``: never."""
+MOST_HELPERS = 4
+"""More would wait for what only one can do at a time."""
 PLAIN_FORMATS = ("yuv420p", "yuvj420p")
 
 _refused: deque[Path] = deque(maxlen=64)
@@ -26,6 +28,11 @@ _refused: deque[Path] = deque(maxlen=64)
 def cores() -> int:
     """Of the processor, those that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def helpers() -> int:
+    """Threads that work on several frames at once within one step; two cores have enough with the steps."""
+    return max(0, min(MOST_HELPERS, cores() - 2))
 
 
 def card() -> int | None:

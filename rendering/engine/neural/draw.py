@@ -17,10 +17,12 @@ from rendering.engine import device
 from rendering.engine.batched import Batched
 from rendering.engine.card.graphs import captured
 from rendering.engine.card.mouths import Laid, Mouth
-from rendering.engine.face.compose import Begun, calmed, fade_in_out
+from rendering.engine.face.compose import Begun, calmed
+from rendering.engine.face.fades import fade_in_out
 from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.points import JAW
 from rendering.engine.face.track import Track
+from rendering.engine.media import hardware
 from rendering.engine.media.frame import Frame
 from rendering.engine.neural.batches import fed
 from rendering.engine.neural.card import Drawn, NeuralOnCard
@@ -102,7 +104,7 @@ class NeuralMouths(Stepwise):
         """Footage of tier A or B."""
         from rendering.engine.backends import Exemplar
 
-        self._under, self._network = Exemplar(scene, GAIN), network
+        self._under, self._network = Exemplar(scene, GAIN, hardware.helpers()), network
         self.together = network.together
         self._order = scene.order
         self._crops = Crops(scene.track, scene.lips, network.size)
@@ -126,7 +128,7 @@ class NeuralMouths(Stepwise):
 
     def _cut(self, batch: Batch) -> None:
         first, frames = batch.first, batch.frames
-        begun = [self._under.composer.begin(frame, t) for t, frame in enumerate(frames, first)]
+        begun = self._under.composer.begin_all(frames, first)
         asked = [k for k, mouth in enumerate(begun) if mouth is not None and self._share[first + k] > 0]
         batch.work = work = _Work(begun, asked)
         if asked and self._on_card is not None:

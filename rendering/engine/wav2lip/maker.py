@@ -114,7 +114,7 @@ class Wav2LipMouths(Stepwise):
 
     def _cut(self, batch: Batch) -> None:
         first, frames, composer = batch.first, batch.frames, self._under.composer
-        begun = [composer.begin(frame, t) for t, frame in enumerate(frames, first)]
+        begun = composer.begin_all(frames, first)
         speaks = [self._speaks[first + k] > LEAST_ALPHA for k in range(len(frames))]
         asked = [k for k, mouth in enumerate(begun) if mouth is not None and speaks[k]]
         batch.drawn = [mouth is not None for mouth in begun]
