@@ -48,9 +48,9 @@ HOOK = {
     **{"failures_in_row": 0, "failing_since": None, "secret_hint": "C3d4", "created_at": WHEN},
 }
 BASE = {
-    **{"id": "q8u3vh6xn2ck9tdy", "state": "ready", "stage": "", "progress": 100, "error_code": "", "engine": "1.3"},
-    **{"identity": "5f0c2a91d7e3b864", "footage": ["f2k6rd9yw4xh7mta"], "presenters": 4, "speech_s": 312.5},
-    **{"figures": {"gain": 0.07, "better_for": 4}, "created_at": WHEN, "analysed_at": WHEN},
+    **{"id": "q8u3vh6xn2ck9tdy", "state": "ready", "stage": "", "progress": 100, "error_code": "", "reason": ""},
+    **{"engine": "1.3", "identity": "5f0c2a91d7e3b864", "footage": ["f2k6rd9yw4xh7mta"], "presenters": 4},
+    **{"speech_s": 312.5, "figures": {"gain": 0.07, "better_for": 4}, "created_at": WHEN, "analysed_at": WHEN},
 }
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Me": {
@@ -77,8 +77,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "MouthModel": {
         **{"id": "m6t2wd8nb3xr9ykc", "footage": "f2k6rd9yw4xh7mta", "presenter": ADA, "state": "running"},
         **{"stage": "train", "percent": 42, "step": 1240, "steps": 3000, "eta_s": 95.0, "psnr": 26.1},
-        **{"error_code": "", "in_use": False, "automatic": False, "engine": "1.3", "identity": "", "size": 0},
-        **{"figures": {}, "failed": [], "initial": None, "borrowed": False},
+        **{"error_code": "", "reason": "", "in_use": False, "automatic": False, "engine": "1.3", "identity": ""},
+        **{"size": 0, "figures": {}, "failed": [], "initial": None, "borrowed": False},
         **{"picture_url": f"/media/{BLOB}/mouths.jpg", "created_at": WHEN, "started_at": WHEN},
         **{"analysed_at": None, "archived_at": None},
     },
@@ -192,6 +192,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 **{"percent": 42, "why": None},
             }
         ],
+        "bases": [{"base": BASE["id"], "team": TEAM, "state": "waiting", "stage": "", "progress": 0}],
     },
     "Worker": {
         **{"id": 3, "name": "render-1/gpu", "host": "render-1", "cluster": "gpu", "version": "1.0.0", "engine": "1.0"},
@@ -220,6 +221,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "limits": {"storage_bytes": 1 << 40, "render_minutes": 600, "file_bytes": None, "take_seconds": None},
     },
     "PatchedShareChange": {"weight": 2, "max_running": 8, "reason": "They bought a machine."},
+    "LearningAct": {"act": "cancel", "reason": "This machine is needed for a trade fair."},
     "TeamAct": {"act": "pause", "reason": "They asked for it."},
     "Usage": {
         **{"bytes": 7_301_444_608, "storage_percent": 6, "uploads": 0, "files": 212, "month": "2026-11-01"},

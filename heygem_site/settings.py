@@ -224,6 +224,7 @@ SPECTACULAR_SETTINGS = {
         "WorkerState": "rendering.models.WorkerNode.State",
         "WorkerActs": "rendering.services.farm_acts.WORKER_ACTS",
         "JobActs": "rendering.services.farm_acts.JOB_ACTS",
+        "LearningActs": "rendering.services.farm_acts.LEARNING_ACTS",
         "TeamActs": "rendering.services.farm_acts.TEAM_ACTS",
     },
 }

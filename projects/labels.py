@@ -65,6 +65,8 @@ EVENTS: dict[str, str | Promise] = {
     "take.refused": _("a take was refused"),
     "mouths.ready": _("a mouth model was learnt and is used from now on"),
     "mouths.refused": _("no mouth model came of it, or one that is not good enough"),
+    "mouths.cancelled": _("the making of a mouth model was stopped"),
+    "mouths.removed": _("a mouth model was removed"),
 }
 """What webhooks are told of."""
 

@@ -12,7 +12,7 @@ from django.db.models import Model, QuerySet
 from django.http import Http404
 
 from projects.access import AnyUser, carried_by, includes, require, role_of
-from projects.models import MouthModel, Role, Team
+from projects.models import MouthModel, Role, Team, TeamBase
 from projects.problems import HeyGemError
 from rendering.models import Deliverable, Export, Preset, RenderBatch, RenderJob, RenderVersion, WorkerNode
 
@@ -106,6 +106,18 @@ def get_any_team(user: AnyUser, public_id: str) -> Team:
     """Any team, for an operator."""
     require_operator(user)
     return _find(Team.objects.all(), public_id)
+
+
+def get_any_mouths(user: AnyUser, public_id: str) -> MouthModel:
+    """A mouth model of any team, for an operator."""
+    require_operator(user)
+    return _find(MouthModel.objects.select_related("footage__presenter__team").defer("log"), public_id)
+
+
+def get_any_base(user: AnyUser, public_id: str) -> TeamBase:
+    """A base model of any team, for an operator."""
+    require_operator(user)
+    return _find(TeamBase.objects.select_related("team"), public_id)
 
 
 def get_worker(user: AnyUser, number: int) -> WorkerNode:

@@ -68,7 +68,21 @@ def export_ended(export: Export, state: str) -> None:
 
 def mouths_settled(model: MouthModel) -> None:
     """A mouth model is used from now on, is not good enough, or could not be learnt."""
+    is_ready = MouthModel.objects.filter(pk=model.pk, state=AnalysisState.READY).exists()
+    _tell_of_mouths(model, "mouths.ready" if is_ready else "mouths.refused")
 
+
+def mouths_cancelled(model: MouthModel) -> None:
+    """Somebody stopped it before it was learnt."""
+    _tell_of_mouths(model, "mouths.cancelled")
+
+
+def mouths_removed(model: MouthModel) -> None:
+    """Somebody had what was learnt forgotten."""
+    _tell_of_mouths(model, "mouths.removed")
+
+
+def _tell_of_mouths(model: MouthModel, event: str) -> None:
     def tell() -> Told:
         from rendering.api.serializers import MouthModelSerializer
 
@@ -80,8 +94,7 @@ def mouths_settled(model: MouthModel) -> None:
         }
         return Told(MouthModelSerializer(now).data, links)
 
-    verdict = "ready" if MouthModel.objects.filter(pk=model.pk, state=AnalysisState.READY).exists() else "refused"
-    emit(team_id=model.footage.presenter.team_id, event=f"mouths.{verdict}", tell=tell)
+    emit(team_id=model.footage.presenter.team_id, event=event, tell=tell)
 
 
 def _tell_of_batch(pk: int, team_id: int, event: str) -> None:

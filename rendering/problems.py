@@ -50,6 +50,12 @@ PROBLEMS = (
         409,
     ),
     Problem(
+        "stopped_by_operator",
+        _("An operator of this installation stopped it."),
+        _("Ask them before you start it again."),
+        409,
+    ),
+    Problem(
         "mouths_being_made",
         _("A mouth model is being learnt from this footage already."),
         _("Wait for it, or stop it first."),

@@ -105,6 +105,7 @@ class MouthModel:
     eta_s: float | None
     psnr: float | None
     error_code: str
+    reason: str
     in_use: bool
     automatic: bool
     engine: str

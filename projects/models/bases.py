@@ -33,6 +33,9 @@ class TeamBase(Kept, Analysed):
     presenters = models.PositiveIntegerField(default=0)
     speech_s = models.FloatField(default=0.0, help_text=_("seconds of speech that it is learnt from"))
     figures = models.JSONField(default=dict, blank=True, help_text=_("how it did on presenters it had not met"))
+    reason = models.CharField(
+        max_length=300, blank=True, default="", db_default="", help_text=_("why an operator stopped it, in their words")
+    )
 
     class Meta(Analysed.Meta):
         ordering = ["-pk"]

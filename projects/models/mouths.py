@@ -67,6 +67,9 @@ class MouthModel(Kept, Analysed):
     claimed_at = models.DateTimeField(null=True, blank=True, help_text=_("when a machine took it last"))
     log = models.TextField(blank=True, default="", help_text=_("its end, as far as it is kept"))
     log_end = models.PositiveBigIntegerField(default=0, help_text=_("characters written, kept or not"))
+    reason = models.CharField(
+        max_length=300, blank=True, default="", db_default="", help_text=_("why an operator stopped it, in their words")
+    )
     # What came of it.
     blob = models.ForeignKey(
         MediaBlob,

@@ -28,7 +28,7 @@ EVENTS = (
     *("export.ready", "export.failed"),
     *("footage.ready", "footage.refused"),
     *("take.ready", "take.refused"),
-    *("mouths.ready", "mouths.refused"),
+    *("mouths.ready", "mouths.refused", "mouths.cancelled", "mouths.removed"),
 )
 PING = "ping"
 API_VERSION = "v1"

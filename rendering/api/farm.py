@@ -19,7 +19,7 @@ from projects.models import TeamLimits
 from rendering import access
 from rendering.api import farm_serializers as shapes
 from rendering.api import filters
-from rendering.api.serializers import AttemptSerializer
+from rendering.api.serializers import AttemptSerializer, MouthModelSerializer, TeamBaseSerializer
 from rendering.models import JobState, RenderJob, TeamShare, WorkerNode
 from rendering.selectors import farm as glance
 from rendering.services import farm, farm_acts, farm_many
@@ -128,6 +128,44 @@ class FarmBatches(ForOperators, GenericViewSet):
         batch = access.get_any_batch(request.user, public_id)
         told = farm_many.act_on_batch(actor=actor(request), batch=batch, **self.asked())
         return Response(shapes.ToldSerializer(told).data)
+
+
+@extend_schema(tags=["farm"])
+class FarmMouths(ForOperators, GenericViewSet):
+    """Mouth models of any team that are being learnt."""
+
+    serializer_class = MouthModelSerializer
+    lookup_field = "public_id"
+    lookup_value_converter = "str"
+    noun = "mouth model"
+    asks = {"operate": shapes.LearningAct}
+    refusals = {"operate": (*OPERATORS, "no_such_act")}
+
+    @action(detail=True, methods=["post"], url_path="act", url_name="act")
+    def operate(self, request: Request, public_id: str) -> Response:
+        """Stop learning it. It does not begin again by itself; its team may start it again."""
+        model = access.get_any_mouths(request.user, public_id)
+        farm_acts.act_on_mouths(actor=actor(request), model=model, **self.asked())
+        return Response(MouthModelSerializer(access.get_any_mouths(request.user, public_id)).data)
+
+
+@extend_schema(tags=["farm"])
+class FarmBases(ForOperators, GenericViewSet):
+    """Base models of any team that are being learnt."""
+
+    serializer_class = TeamBaseSerializer
+    lookup_field = "public_id"
+    lookup_value_converter = "str"
+    noun = "base model"
+    asks = {"operate": shapes.LearningAct}
+    refusals = {"operate": (*OPERATORS, "no_such_act")}
+
+    @action(detail=True, methods=["post"], url_path="act", url_name="act")
+    def operate(self, request: Request, public_id: str) -> Response:
+        """Stop learning it. It begins again when there is more to learn from, or its team asks for it."""
+        base = access.get_any_base(request.user, public_id)
+        farm_acts.act_on_base(actor=actor(request), base=base, **self.asked())
+        return Response(TeamBaseSerializer(access.get_any_base(request.user, public_id)).data)
 
 
 @extend_schema(tags=["farm"])

@@ -80,6 +80,16 @@ class FarmMouthsSerializer(serializers.Serializer):
     why = serializers.CharField(source="waits", default=None, allow_null=True, help_text="Null for what is learnt now.")
 
 
+class FarmBaseSerializer(serializers.Serializer):
+    """A team's base model that is being learnt, or waits to be."""
+
+    base = serializers.CharField(source="public_id")
+    team = serializers.CharField(source="team.public_id")
+    state = serializers.CharField()
+    stage = serializers.CharField()
+    progress = serializers.IntegerField(help_text="Percent of the stage.")
+
+
 class FarmSerializer(serializers.Serializer):
     """The farm at a glance: in one word, and why; the queue by team; the head of the line."""
 
@@ -91,6 +101,7 @@ class FarmSerializer(serializers.Serializer):
     teams = FarmTeamLineSerializer(many=True)
     waiting = FarmWaitingSerializer(many=True)
     mouths = FarmMouthsSerializer(many=True)
+    bases = FarmBaseSerializer(many=True)
 
 
 class FarmJobSerializer(JobSerializer):
@@ -141,6 +152,12 @@ class JobAct(Reasoned):
 
 class BatchAct(JobAct):
     act = serializers.ChoiceField(list(farm_many.ACTS))
+
+
+class LearningAct(Reasoned):
+    """The team reads the reason, too."""
+
+    act = serializers.ChoiceField(farm_acts.LEARNING_ACTS)
 
 
 class TeamAct(JobAct):

@@ -52,7 +52,10 @@ class Mouths(Made):
         return self.shown(self.get_object())
 
     def destroy(self, request: Request, public_id: str) -> Response:
-        """Forget what was learnt of its footage: new renders use the presenter's own mouths. The row stays."""
+        """Forget what was learnt of its footage, for good, earlier models that are still kept with it.
+
+        New renders use the presenter's own mouths. The rows stay.
+        """
         model = work.get_mouths_for_user(request.user, public_id, need=Role.CREATOR)
         if model.is_being_made:
             raise HeyGemError("mouths_being_made")

@@ -244,8 +244,8 @@ class TeamBaseSerializer(serializers.ModelSerializer):
     class Meta:
         model = TeamBase
         fields = [
-            *["id", "state", "stage", "progress", "error_code", "engine", "identity", "footage", "presenters"],
-            *["speech_s", "figures", "created_at", "analysed_at"],
+            *["id", "state", "stage", "progress", "error_code", "reason", "engine", "identity", "footage"],
+            *["presenters", "speech_s", "figures", "created_at", "analysed_at"],
         ]
         read_only_fields = fields
 
@@ -285,8 +285,8 @@ class MouthModelSerializer(serializers.ModelSerializer):
         model = MouthModel
         fields = [
             *["id", "footage", "presenter", "state", "stage", "percent", "step", "steps", "eta_s", "psnr"],
-            *["error_code", "in_use", "automatic", "engine", "identity", "size", "figures", "failed", "initial"],
-            *["borrowed", "picture_url", "created_at", "started_at", "analysed_at", "archived_at"],
+            *["error_code", "reason", "in_use", "automatic", "engine", "identity", "size", "figures", "failed"],
+            *["initial", "borrowed", "picture_url", "created_at", "started_at", "analysed_at", "archived_at"],
         ]
         read_only_fields = fields
 

@@ -16,6 +16,8 @@ router.register("presets", results.Presets, "preset")
 router.register("workers", farm.Workers, "worker")
 router.register("farm/jobs", farm.FarmJobs, "farm-job")
 router.register("farm/batches", farm.FarmBatches, "farm-batch")
+router.register("farm/mouths", farm.FarmMouths, "farm-mouths")
+router.register("farm/bases", farm.FarmBases, "farm-base")
 router.register("farm/teams", farm.FarmTeams, "farm-team")
 urlpatterns = [
     path("farm/", farm.Farm.as_view(), name="farm"),

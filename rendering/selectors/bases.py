@@ -8,7 +8,7 @@ from projects.models import AnalysisState, Team, TeamBase
 from rendering.execution.catalogue import BASE_MIN_PRESENTERS, BASE_MIN_SPEECH_S
 from rendering.selectors.boards import problem_view
 from rendering.selectors.shapes import ProblemView
-from rendering.services import bases
+from rendering.services import bases, mouths
 from rendering.services.bases import Material
 
 
@@ -61,6 +61,12 @@ class Learning:
         newest = self.newest
         made = [f"{newest.pk}:{newest.state}:{newest.stage}:{newest.progress}"] if newest is not None else []
         return [str(self.learns), f"{self.presenters}:{self.speech_s}", *made]
+
+
+def on_the_farm(limit: int) -> tuple[list[TeamBase], int]:
+    """For operators: what is being learnt, then what waits, of all teams; and how many there are. Two queries."""
+    going_on = TeamBase.objects.filter(state__in=mouths.BEING_MADE)
+    return list(going_on.select_related("team").order_by("state", "pk")[:limit]), going_on.count()
 
 
 def learning(team: Team) -> Learning:

@@ -13,9 +13,10 @@ from django.db.models import Count, Exists, Min, OuterRef, Q
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from projects.models import MouthModel, Team
+from projects.models import MouthModel, Team, TeamBase
 from rendering import tickets
 from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare, WorkerNode
+from rendering.selectors import bases as bases_selectors
 from rendering.selectors.mouths import FarmMouths, learnt_by, on_the_farm, percent_of
 from rendering.selectors.shapes import stage_label
 from rendering.selectors.waiting import (
@@ -119,6 +120,9 @@ class FarmView:
     mouths: tuple[FarmMouths, ...]
     more_mouths: int
     """Trainings that are not listed."""
+    bases: tuple[TeamBase, ...]
+    """What is learnt of teams' footage, or waits to be."""
+    more_bases: int
     running: int
     queued: int
     held: int
@@ -140,6 +144,8 @@ class FarmView:
             yield str(job.pk)
         for training in self.mouths:
             yield training.mark
+        for base in self.bases:
+            yield f"{base.pk} {base.state} {base.stage} {base.progress}"
 
 
 def farm() -> FarmView:
@@ -159,6 +165,7 @@ def farm() -> FarmView:
     seen = sorted(workers, key=lambda view: not view.needs_eyes)[:WORKERS_LISTED]
     lines = _teams(counted, now)
     learnt, trainings = on_the_farm(LISTED)
+    bases, number_of_bases = bases_selectors.on_the_farm(LISTED)
     return FarmView(
         word=word,
         reason=reason,
@@ -171,6 +178,8 @@ def farm() -> FarmView:
         failed=tuple(_recent_failures()),
         mouths=tuple(learnt),
         more_mouths=trainings - len(learnt),
+        bases=tuple(bases),
+        more_bases=number_of_bases - len(bases),
         running=len(at_work),
         queued=sum(numbers.values()) - held,
         held=held,

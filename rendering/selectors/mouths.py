@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,6 +88,8 @@ class MouthsView:
     """The last that was asked for, whatever became of it."""
     has_stale: bool
     """A good one of another engine, face or tracker is there."""
+    kept: int
+    """Good ones whose files are kept, the one in use with them: what removing takes."""
     machines: Machines
 
     @property
@@ -190,11 +193,13 @@ def mouths_of(footage: Iterable[Footage]) -> dict[int, MouthsView]:
     newest: dict[int, MouthModel] = {}
     current: dict[int, MouthModel] = {}
     good: set[int] = set()
+    kept: Counter[int] = Counter()
     made = MouthModel.objects.filter(footage__in=wanted) if wanted else MouthModel.objects.none()
     for model in _with_team(made).order_by("-pk"):
         newest.setdefault(model.footage_id, model)
         if model.state == AnalysisState.READY:
             good.add(model.footage_id)
+            kept[model.footage_id] += model.blob_id is not None
             if mouths.draws(model):
                 current.setdefault(model.footage_id, model)
     return {
@@ -203,6 +208,7 @@ def mouths_of(footage: Iterable[Footage]) -> dict[int, MouthsView]:
             current=current.get(item.pk),
             newest=newest.get(item.pk),
             has_stale=item.pk in good and item.pk not in current,
+            kept=kept[item.pk],
             machines=among,
         )
         for item in wanted.values()

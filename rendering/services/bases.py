@@ -32,7 +32,8 @@ GROWTH = 1.25
 AGAIN_AFTER = timedelta(days=1)
 """When machines were at fault, by itself."""
 NO_GAIN, TOO_LITTLE, SWITCHED_OFF = "base_no_gain", "base_too_little", "base_switched_off"
-_MACHINE_HAD_ITS_SAY = (NO_GAIN, TOO_LITTLE)
+_HAD_THEIR_SAY = (NO_GAIN, TOO_LITTLE, mouths.BY_OPERATOR)
+"""After these it is not made again before there is more to learn from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ def is_due(team: Team) -> bool:
         return False
     if last is None or last.engine != ENGINE_VERSION:
         return True
-    if last.state == AnalysisState.REFUSED and last.error_code not in _MACHINE_HAD_ITS_SAY:
+    if last.state == AnalysisState.REFUSED and last.error_code not in _HAD_THEIR_SAY:
         return last.analysed_at is None or timezone.now() - last.analysed_at > AGAIN_AFTER
     return _put_away(last) or material.speech_s >= GROWTH * last.speech_s
 
@@ -149,9 +150,14 @@ def _ask(team: Team, material: Material) -> TeamBase | None:
 def cancel(*, actor: User, team: Team) -> None:
     """Stop what is being made; a machine at it notices in a second or so. The base in use stays."""
     require(actor, team, Role.MANAGER)
-    stopped = TeamBase.objects.filter(team=team, state__in=[AnalysisState.WAITING, AnalysisState.RUNNING])
-    if stopped.update(**analysis.settled(AnalysisState.REFUSED), error_code="cancelled"):
+    if stop(TeamBase.objects.filter(team=team), mouths.CANCELLED):
         audit.record(action="base.cancelled", actor=actor, team=team, subject=team)
+
+
+def stop(made: QuerySet[TeamBase], code: str, *, reason: str = "") -> int:
+    """End those that wait or are being made; the caller has checked and audits. Returns how many."""
+    going_on = made.filter(state__in=mouths.BEING_MADE)
+    return going_on.update(**analysis.settled(AnalysisState.REFUSED), error_code=code, reason=reason)
 
 
 @transaction.atomic

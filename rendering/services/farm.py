@@ -14,12 +14,13 @@ from django.db.models import Max, Min, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from projects.models import Team
+from projects.models import MouthModel, Team, TeamBase
 from projects.problems import HeyGemError
 from projects.services import audit
 from rendering import queue, states, workers
 from rendering.access import require_operator
 from rendering.models import JobState, RenderJob, TeamShare, WorkerNode
+from rendering.services import bases, mouths
 
 REASON_LIMIT = 300
 PRIORITIES = range(-100, 1001)
@@ -165,6 +166,30 @@ def retry_job(*, actor: User, job: RenderJob, reason: str = "") -> RenderJob:
         raise HeyGemError("no_such_act")
     audit.record(action="job.retried", actor=actor, team=job.team, subject=again, of=job.public_id, **why(reason))
     return again
+
+
+# What is being learnt
+
+
+@transaction.atomic
+def stop_mouths(*, actor: User, model: MouthModel, reason: str = "") -> None:
+    """Stop learning a mouth model: it does not begin again by itself. The team reads the reason."""
+    require_operator(actor)
+    told = why(reason)
+    only = MouthModel.objects.filter(pk=model.pk)
+    _require(happened=bool(mouths.stop(only, mouths.BY_OPERATOR, reason=told.get("reason", ""))))
+    team, label = model.footage.presenter.team, model.footage.name
+    audit.record(action="mouths.cancelled", actor=actor, team=team, subject=model, label=label, **told)
+
+
+@transaction.atomic
+def stop_base(*, actor: User, base: TeamBase, reason: str = "") -> None:
+    """Stop learning from a team's footage, until there is more of it or somebody asks. The team reads the reason."""
+    require_operator(actor)
+    told = why(reason)
+    only = TeamBase.objects.filter(pk=base.pk)
+    _require(happened=bool(bases.stop(only, mouths.BY_OPERATOR, reason=told.get("reason", ""))))
+    audit.record(action="base.cancelled", actor=actor, team=base.team, subject=base, label=base.team.name, **told)
 
 
 # Teams

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.contrib.auth.models import User
 
-from projects.models import Team
+from projects.models import MouthModel, Team, TeamBase
 from projects.problems import HeyGemError
 from rendering.models import RenderJob, WorkerNode
 from rendering.services import farm, farm_many
@@ -29,6 +29,7 @@ JOBS: dict[str, Callable[..., object]] = {
     "retry": farm.retry_job,
 }
 JOB_ACTS = (*JOBS, "priority")
+LEARNING_ACTS = ("cancel",)
 TEAMS: dict[str, Callable[..., object]] = {
     "pause": farm.pause_team,
     "resume": farm.resume_team,
@@ -56,6 +57,23 @@ def act_on_job(*, actor: User, job: RenderJob, act: str, priority: int = 0, reas
     elif act in JOBS:
         JOBS[act](actor=actor, job=job, reason=reason)
     else:
+        raise HeyGemError("no_such_act")
+
+
+def act_on_mouths(*, actor: User, model: MouthModel, act: str, reason: str = "") -> None:
+    """What a machine learns of one presenter, or would."""
+    _only_learning(act)
+    farm.stop_mouths(actor=actor, model=model, reason=reason)
+
+
+def act_on_base(*, actor: User, base: TeamBase, act: str, reason: str = "") -> None:
+    """What a machine learns of all of a team's presenters, or would."""
+    _only_learning(act)
+    farm.stop_base(actor=actor, base=base, reason=reason)
+
+
+def _only_learning(act: str) -> None:
+    if act not in LEARNING_ACTS:
         raise HeyGemError("no_such_act")
 
 

@@ -20,7 +20,7 @@ from projects.models import USABLE, AnalysisState, Footage, MediaBlob, MouthMode
 from projects.problems import HeyGemError
 from projects.services import analysis, audit, disk
 from projects.services.waking import wake_renderers
-from rendering import capabilities, queue, training
+from rendering import capabilities, events, queue, training
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
 from rendering.models import UNFINISHED, JobState, Preset, RenderJob, RenderVersion, ability
 from rendering.services import limits
@@ -33,10 +33,10 @@ NO_MOUTH_TIER = "C"
 NONE, NOT_GOOD, STALE, TIER = "no_mouths", "mouths_not_good", "stale_mouths", "footage_tier"
 """Why footage is not drawn with a mouth model: the engine's codes."""
 TOO_LITTLE = "mouths_too_little"
-REMOVED, CANCELLED = "mouths_removed", "cancelled"
+REMOVED, CANCELLED, BY_OPERATOR = "mouths_removed", "cancelled", "stopped_by_operator"
 AGAIN_AFTER = timedelta(days=1)
 """When machines were at fault, by itself."""
-HAD_THEIR_SAY = (NOT_GOOD, TOO_LITTLE, TIER, REMOVED, CANCELLED)
+HAD_THEIR_SAY = (NOT_GOOD, TOO_LITTLE, TIER, REMOVED, CANCELLED, BY_OPERATOR)
 """After these nothing is begun again by itself with the same engine."""
 BEING_MADE = (AnalysisState.WAITING, AnalysisState.RUNNING)
 LOOKED_THROUGH = 500
@@ -148,18 +148,28 @@ def cancel(*, actor: User, footage: Footage) -> None:
     """Stop what is being learnt; a machine at it notices in a second or so. The model in use stays."""
     team = footage.presenter.team
     require(actor, team, Role.CREATOR)
-    if _stop(MouthModel.objects.filter(footage=footage), CANCELLED):
+    if stop(MouthModel.objects.filter(footage=footage), CANCELLED):
         audit.record(action="mouths.cancelled", actor=actor, team=team, subject=footage)
 
 
-def _stop(models: QuerySet[MouthModel], code: str) -> int:
-    over = {"error_code": code, "checkpoint": None, "eta_s": None}
-    return models.filter(state__in=BEING_MADE).update(**analysis.settled(AnalysisState.REFUSED), **over)
+@transaction.atomic
+def stop(models: QuerySet[MouthModel], code: str, *, reason: str = "") -> int:
+    """End those of ``models`` that wait or are being learnt; the caller has checked and audits. Returns how many."""
+    over = {"error_code": code, "reason": reason, "checkpoint": None, "eta_s": None}
+    stopped = 0
+    for model in models.filter(state__in=BEING_MADE).select_related("footage__presenter").defer("log"):
+        same = MouthModel.objects.filter(pk=model.pk, state__in=BEING_MADE)  # it may have been learnt meanwhile
+        if same.update(**analysis.settled(AnalysisState.REFUSED), **over):
+            stopped += 1
+            tell = events.mouths_cancelled if code in (CANCELLED, BY_OPERATOR) else events.mouths_settled
+            tell(model)
+    return stopped
 
 
 @transaction.atomic
 def remove(*, actor: User, footage: Footage) -> None:
-    """Forget what was learnt of ``footage``. Waiting jobs go on with ``exemplar``; it is not learnt again by itself."""
+    """Forget what was learnt of ``footage``, for good. Waiting jobs go on with ``exemplar``; it is not learnt again by
+    itself."""
     team = footage.presenter.team
     require(actor, team, Role.CREATOR)
     kept = MouthModel.objects.filter(footage=footage, state=AnalysisState.READY).exclude(blob=None)
@@ -170,10 +180,13 @@ def remove(*, actor: User, footage: Footage) -> None:
 
 def _put_away(models: QuerySet[MouthModel]) -> int:
     """Their files go, and the rows say so."""
-    gone = list(models.values_list("pk", flat=True))
-    _go_on_without(gone)
+    gone = list(models.select_related("footage__presenter").defer("log"))
+    _go_on_without(model.pk for model in gone)
     emptied = {"blob": None, "picture": None, "state": AnalysisState.REFUSED, "error_code": REMOVED}
-    return MouthModel.objects.filter(pk__in=gone).update(**emptied)
+    number = MouthModel.objects.filter(pk__in=[model.pk for model in gone]).update(**emptied)
+    for model in gone:
+        events.mouths_removed(model)
+    return number
 
 
 @transaction.atomic
@@ -181,7 +194,7 @@ def stop_learning(team: Team) -> None:
     """The team does not let machines learn any more: what they did by themselves goes, and what was begun with another
     presenter's. What a person had learnt from that presenter's footage alone stays."""
     taken = MouthModel.objects.filter(footage__presenter__team=team).filter(Q(automatic=True) | Q(borrowed=True))
-    _stop(taken, CANCELLED)
+    stop(taken, CANCELLED)
     _put_away(taken.filter(state=AnalysisState.READY).exclude(blob=None))
 
 
@@ -256,9 +269,9 @@ def tidy() -> int:
     another face was chosen since, it begins anew. Returns how many."""
     waiting = MouthModel.objects.filter(state=AnalysisState.WAITING)
     put_away = Q(footage__archived_at__isnull=False) | Q(footage__presenter__archived_at__isnull=False)
-    stopped = _stop(waiting.filter(pk__in=waiting.filter(put_away).values("pk")), CANCELLED)
+    stopped = stop(waiting.filter(pk__in=waiting.filter(put_away).values("pk")), CANCELLED)
     for model in waiting.filter(footage__state=AnalysisState.REFUSED).select_related("footage"):
-        stopped += _stop(waiting.filter(pk=model.pk), model.footage.error_code)
+        stopped += stop(waiting.filter(pk=model.pk), model.footage.error_code)
     running = MouthModel.objects.filter(state=AnalysisState.RUNNING)
     for model in running.select_related("footage").defer("log"):
         if not is_of(model, model.footage):

@@ -131,7 +131,8 @@ def outcome_words(model: MouthModel) -> str:
         return _("Put away for a newer one") if model.archived_at else _("Good enough")
     if model.error_code == "mouths_not_good":
         return str(STANDS[Stand.NOT_GOOD])
-    return {"mouths_removed": _("Removed"), "cancelled": _("Stopped")}.get(model.error_code, _("Not learnt"))
+    stopped = {"cancelled": _("Stopped"), "stopped_by_operator": _("Stopped by an operator")}
+    return (stopped | {"mouths_removed": _("Removed")}).get(model.error_code, _("Not learnt"))
 
 
 @register.filter

@@ -143,6 +143,22 @@ def farm_job_log(request: HttpRequest, public_id: str) -> HttpResponse:
 
 @login_required
 @require_POST
+def farm_mouths_act(request: HttpRequest, public_id: str) -> HttpResponse:
+    """``act``: one of ``farm_acts.LEARNING_ACTS``."""
+    farm_acts.act_on_mouths(model=access.get_any_mouths(request.user, public_id), **_many(request))
+    return done(request)
+
+
+@login_required
+@require_POST
+def farm_base_act(request: HttpRequest, public_id: str) -> HttpResponse:
+    """The same for a team's base model."""
+    farm_acts.act_on_base(base=access.get_any_base(request.user, public_id), **_many(request))
+    return done(request)
+
+
+@login_required
+@require_POST
 def farm_job_act(request: HttpRequest, public_id: str) -> HttpResponse:
     """``act``: one of ``farm_acts.JOB_ACTS``; ``priority`` comes with a number of that name."""
     farm_acts.act_on_job(job=access.get_any_job(request.user, public_id), **_many(request))

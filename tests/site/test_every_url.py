@@ -24,7 +24,7 @@ from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 from pytest_django.fixtures import Settings
 
-from projects.models import Membership, Role, Team
+from projects.models import Membership, Role, Team, TeamBase
 from projects.services import teams, tokens, uploads, webhooks
 from rendering.cells import CellKey
 from rendering.models import Export, Preset
@@ -287,6 +287,8 @@ GET    rendering:farm_audit_csv       302 404 200
 GET    rendering:farm_job             302 404 200
 GET    rendering:farm_job_changes     302 404 200
 POST   rendering:farm_job_act         302 404 302
+POST   rendering:farm_mouths_act      302 404 302
+POST   rendering:farm_base_act        302 404 302
 GET    rendering:farm_team            302 404 200
 POST   rendering:farm_team            302 404 302
 GET    api:farm                       401 404 200
@@ -301,6 +303,8 @@ POST   api:farm-batch-act             401 404 200
 GET    api:farm-team-detail           401 404 200
 PATCH  api:farm-team-detail           401 404 200
 POST   api:farm-team-act              401 404 200
+POST   api:farm-mouths-act            401 404 200
+POST   api:farm-base-act              401 404 200
 POST   rendering:farm_team_act        302 404 302
 POST   rendering:farm_team_retain     302 404 302
 GET    rendering:farm_storage         302 404 200
@@ -346,7 +350,7 @@ class World:
         route = routes()[name]
         first = route.removeprefix("farm/").removeprefix("t/<str:team_id>/").split("/")[0]
         known: dict[str, Any] = {"team_id": self.team.public_id, "number": self.member, "token": self.token}
-        known |= {"name": "clip.mp4", "public_id": self.things.get(first, "")}
+        known |= {"name": "clip.mp4", "public_id": self.things.get(route.split("<")[0], self.things.get(first, ""))}
         if first == "workers":
             known["number"] = self.things[first]
         words = re.findall(r"<(?:\w+:)?(\w+)>", route)
@@ -376,6 +380,8 @@ class World:
             "projects:script_edit": {"title": "Renamed"},
             "rendering:farm_worker_act": {"act": "drain"},
             "rendering:farm_job_act": {"act": "hold"},
+            "rendering:farm_mouths_act": {"act": "cancel"},
+            "rendering:farm_base_act": {"act": "cancel"},
             "rendering:farm_jobs_act": {"act": "hold", "job": self.things["jobs"]},
             "rendering:farm_batch_act": {"act": "hold"},
             "rendering:farm_team": {"weight": "2"},
@@ -392,6 +398,8 @@ class World:
             "api:worker-act": {"act": "drain", "reason": "A new driver."},
             "api:farm-job-act": {"act": "hold"},
             "api:farm-batch-act": {"act": "hold"},
+            "api:farm-mouths-act": {"act": "cancel"},
+            "api:farm-base-act": {"act": "cancel"},
             "api:farm-team-act": {"act": "pause"},
             "api:farm-team-detail": {"weight": 2},
             "api:footage-face": {"face": 0},
@@ -443,7 +451,7 @@ def build() -> World:
     cell = published.deliverable
     version = making.version(project, cell.presenter, cell.script)
     invitation, token = teams.invite(actor=alice, team=team, role=Role.VIEWER)
-    footage = project.presenters.first().footage.get()
+    footage, other_footage = (person.footage.get() for person in project.presenters.all())
     footage.faces, footage.presenter_face = [[0.1, 0.2, 0.2, 0.3], [0.6, 0.2, 0.2, 0.3]], 1
     footage.save(update_fields=["faces", "presenter_face"])
     take = project.scripts.first().versions.get().takes.get()
@@ -472,6 +480,8 @@ def build() -> World:
             "versions": version.public_id,
             "exports": export.public_id,
             "mouths": teaching.model(footage).public_id,
+            "farm/mouths/": teaching.model(other_footage, state="waiting", blob=None).public_id,
+            "bases": TeamBase.objects.create(team=team).public_id,
             "presets": preset.public_id,
             "teams": team.public_id,
             "workers": str(making.worker().pk),
