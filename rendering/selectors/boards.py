@@ -146,6 +146,7 @@ def cell_view(cell: Cell, record: Record | None, line: Line | None) -> CellView:
         percent=seen.percent,
         queue_position=line.position(in_line) if in_line is not None and line and in_line.state == "queued" else None,
         eta_s=line.eta_s(in_line) if in_line is not None and line else None,
+        nobody_can=in_line is not None and line is not None and line.nobody_can(in_line),
         problem=seen.problem,
         stale_because=seen.stale_because,
         revision=record.deliverable.revision if record else 0,

@@ -7,10 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from statistics import median
 
-from django.db.models import Count, Q
+from django.db.models import BooleanField, Case, Count, Q, Value, When
 from django.utils import timezone
 
-from projects.models import Team
+from projects.models import USABLE, Team
+from rendering import capabilities
 from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare, WorkerNode
 from rendering.workers import SEEN_RECENTLY
 
@@ -22,8 +23,15 @@ TRUSTED_PERCENT = 10
 
 def machines_at_work() -> int:
     """Machines that take jobs, have room for them, and have been heard of lately."""
-    alive = Q(busy_since__isnull=False) | Q(last_seen_at__gte=timezone.now() - SEEN_RECENTLY)
-    return WorkerNode.objects.filter(alive, state=WorkerNode.State.ACTIVE, cluster="gpu", refusal="").count()
+    return sum(is_alive for _node, is_alive in _machines())
+
+
+def _machines() -> list[tuple[WorkerNode, bool]]:
+    """Machines that take jobs and have room for them, and whether they have been heard of lately."""
+    taking = WorkerNode.objects.filter(state=WorkerNode.State.ACTIVE, cluster="gpu", refusal="")
+    since = timezone.now() - SEEN_RECENTLY
+    known = taking.only("engine", "backends", "device_memory_mb", "busy_since", "last_seen_at")
+    return [(node, node.busy_since is not None or (node.last_seen_at or since) > since) for node in known]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +45,13 @@ class Pace:
     machines: int
 
 
-def load_pace() -> Pace | None:
-    """None: nothing has been rendered yet, or no machine is at work. Two queries."""
+def load_pace(machines: int) -> Pace | None:
+    """None: nothing has been rendered yet, or no machine is at work. One query."""
     recent = RenderAttempt.objects.filter(
         outcome=RenderAttempt.Outcome.SUCCEEDED, job__version__duration_s__gt=0
     ).order_by("-pk")
     rows = recent.values_list("started_at", "ended_at", "job__version__duration_s")[:RECENT]
     worked = [((ended - started).total_seconds(), seconds) for started, ended, seconds in rows if ended is not None]
-    machines = machines_at_work()
     if not worked or not machines:
         return None
     return Pace(
@@ -70,7 +77,8 @@ class Line:
     """
 
     def __init__(self, team: Team) -> None:
-        self.pace = load_pace()
+        machines = _machines()
+        self.pace = load_pace(sum(is_alive for _node, is_alive in machines))
         shares = {share.team_id: share for share in TeamShare.objects.all()}
         paused = {team_id for team_id, share in shares.items() if share.paused_at is not None}
         self._weight = {team_id: share.weight for team_id, share in shares.items()}
@@ -83,8 +91,13 @@ class Line:
             self._waiting.setdefault(team_id, Counter())[priority + self._priority.get(team_id, 0)] = number
         self._rank: dict[int, int] = {}
         seen: Counter[int] = Counter()
-        own = queued.filter(team=team).order_by("-team_priority", "pk")
-        for pk, priority in own.values_list("pk", "priority"):
+        self._left_out: set[int] = set()
+        own = queued.filter(team=team).annotate(fits=_fits([node for node, _is_alive in machines]))
+        for pk, priority, fits in own.order_by("-team_priority", "pk").values_list("pk", "priority", "fits"):
+            if not fits:
+                self._left_out.add(pk)
+                self._waiting[team.pk][priority + self._priority.get(team.pk, 0)] -= 1
+                continue
             self._rank[pk] = seen[priority]
             seen[priority] += 1
         self._at_work = list(
@@ -100,8 +113,12 @@ class Line:
             )
         )
 
+    def nobody_can(self, job: RenderJob) -> bool:
+        """Machines take jobs, but none can do this one: it has no place in line until one can."""
+        return job.pk in self._left_out
+
     def position(self, job: RenderJob) -> int | None:
-        """1 is next. None for what is not in line, or whose team is paused."""
+        """1 is next. None for what is not in line, whose team is paused, or what no machine can do."""
         rank = self._rank.get(job.pk)
         if rank is None or self._is_paused:
             return None
@@ -137,6 +154,13 @@ class Line:
             return elapsed / job.progress * 100 * left
         work = self._work(job)
         return None if work is None else work * left
+
+
+def _fits(machines: list[WorkerNode]) -> Case:
+    """Whether one of ``machines`` can do a job whose footage is ready. While there are none, one may come that can."""
+    unready = ~Q(footage__state__in=USABLE) | Q(footage__analysis=None)
+    can = unready | capabilities.somebody_fits(machines) if machines else Q(pk__gt=0)
+    return Case(When(can, then=Value(True)), default=Value(False), output_field=BooleanField())
 
 
 def queue_position(job: RenderJob) -> int | None:

@@ -108,6 +108,8 @@ class CellView:
     """1 is next; None when not in line."""
     eta_s: float | None = None
     """Seconds until done; None when it is not known."""
+    nobody_can: bool = False
+    """It waits, and no machine that takes jobs can do it."""
     problem: ProblemView | None = None
     stale_because: tuple[str, ...] = ()
     """Any of ``footage``, ``tracker``, ``take``, ``engine``, ``face``, ``words``."""

@@ -15,10 +15,11 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 from projects import problems
 from projects.models import ApiToken, AudioTake, AuditEvent, Role
 from projects.sentences import named
-from rendering.models import RenderAttempt, WorkerNode
+from rendering.models import Preset, RenderAttempt, WorkerNode
 from rendering.selectors import stage_label
 from rendering.selectors.farm import Word
 from rendering.selectors.waiting import WaitingJob, Why
+from rendering.services.presets import OPTIONS
 
 register = template.Library()
 
@@ -77,6 +78,8 @@ DETAILS: dict[str, str | Promise] = {
     "mouth_days": gettext_lazy("days of mouth models"),
     "export_days": gettext_lazy("days of ZIPs"),
     "version_days": gettext_lazy("days of superseded versions"),
+    "options": gettext_lazy("options"),
+    **{field.name: field.verbose_name for field in Preset._meta.fields if field.name in OPTIONS},
 }
 """What acts note in the audit log; what is not listed is shown as it is."""
 STATES: dict[str, str | Promise] = {state.value: state.label for state in WorkerNode.State}
@@ -86,6 +89,10 @@ VALUES: dict[str, dict[str, str | Promise]] = {
     "scope": {scope.value: scope.label for scope in ApiToken.Scope},
     "source": {source.value: source.label for source in AudioTake.Source},
     "teams": {"all": gettext_lazy("all")},
+    "backend": dict(Preset.Backend.choices),
+    "when_shorter": dict(Preset.WhenShorter.choices),
+    "speed": dict(Preset.Speed.choices),
+    "normalize_loudness": {"True": gettext_lazy("yes"), "False": gettext_lazy("no")},
 }
 """Words for what is noted under a name."""
 SIZES = {"size", "storage_bytes", "file_bytes"}

@@ -25,7 +25,7 @@ from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare, Work
 from rendering.selectors import farm as farm_selectors
 from rendering.selectors import farm_work, waiting
 from rendering.services import farm as services
-from rendering.services import farm_many
+from rendering.services import farm_many, presets
 from tests import factories
 from tests.cast import browser
 from tests.rendering import making
@@ -327,6 +327,7 @@ def test_the_audit_log_tells_what_was_noted_in_words(olga: User, alice: User, te
     was = {"storage_bytes": None, "take_seconds": 60}
     audit.record(action="team.limits_changed", actor=olga, team=team, was=was, storage_bytes=2**30, take_seconds=3)
     audit.record(action="project.script_added", actor=alice, team=team, what="m6jcydm8nx79b2bc", what_label="Greeting")
+    presets.create_preset(actor=alice, team=team, name="Lively", backend="exemplar")
     page = unescape(browser(olga).get(reverse("rendering:farm_audit")).content.decode()).replace("\xa0", " ")
     for words in (
         "events: job.failed, export.ready",
@@ -337,6 +338,8 @@ def test_the_audit_log_tells_what_was_noted_in_words(olga: User, alice: User, te
         "storage: 1.0 GB",
         "seconds of one take: 3",
         "which: Greeting",
+        "way of making the mouth: The presenter's own mouths (exemplar)",
+        "even out loudness: no",
     ):
         assert words in page
     assert "m6jcydm8nx79b2bc" not in page

@@ -16,7 +16,7 @@ from django.utils import timezone
 from projects.models import AnalysisState, AudioTake, Footage, Project, ScriptVersion, Team
 from rendering import selectors, states
 from rendering.fingerprint import fingerprint
-from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare
+from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare, WorkerNode
 from rendering.selectors import CellState, boards
 from rendering.services import stopping
 from rendering.services.batches import retry_failed, start_batch
@@ -313,6 +313,20 @@ def test_nothing_is_promised_before_anything_was_measured(bob: User, single: Pro
     job = start_batch(actor=bob, project=single).jobs.get()
     assert selectors.estimate(job) is None
     assert selectors.queue_position(job) == 1
+
+
+def test_a_job_that_no_machine_can_do_is_promised_neither_a_place_nor_a_time(bob: User, single: Project) -> None:
+    measured(bob, single, 4.0)
+    lively = create_preset(actor=bob, team=single.team, name="Lively", amplitude=1.3)
+    job = start_batch(actor=bob, project=single, cells=[the_cell(single).key], preset=lively).jobs.get()
+    assert (the_cell(single).queue_position, the_cell(single).nobody_can) == (1, False)
+    assert selectors.estimate(job) is not None
+    RenderJob.objects.filter(pk=job.pk).update(backend="wav2lip")
+    WorkerNode.objects.update(backends=["exemplar", "neural"])
+    cell = the_cell(single)
+    assert (cell.state, cell.queue_position, cell.eta_s, cell.nobody_can) == (CellState.QUEUED, None, None, True)
+    page = browser(bob).get(f"/cells/{job.deliverable.public_id}/").content.decode()
+    assert "No machine at work can make it so." in page
 
 
 def measured(bob: User, project: Project, seconds: float) -> None:
