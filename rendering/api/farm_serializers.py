@@ -175,5 +175,5 @@ class ShareChange(Reasoned):
 
 
 class ToldSerializer(serializers.Serializer):
-    done = serializers.IntegerField(help_text="Jobs that were changed.")
+    done = serializers.IntegerField(help_text="Jobs and trainings that were changed.")
     left = serializers.IntegerField(help_text="What the act would still fit: send it again.")

@@ -218,7 +218,7 @@ FAILURES: dict[str, Failure] = {
         Failure(
             "engine_killed",
             _("The engine was ended from outside in the middle of the work."),
-            _("Your files are not at fault. It is tried again by itself; tell the operator if it keeps happening."),
+            _("Your files are not at fault. It is tried a few times by itself. If all fail, tell the operator."),
             "transient",
         ),
         Failure(

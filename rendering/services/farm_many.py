@@ -14,12 +14,13 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from projects.models import Team
+from projects.models import MouthModel, Team, TeamBase
 from projects.problems import HeyGemError
 from projects.services import audit
 from rendering import states
 from rendering.access import require_operator
 from rendering.models import UNFINISHED, JobState, RenderBatch, RenderJob
+from rendering.services import bases, mouths
 from rendering.services.farm import PRIORITIES, front_of, team_priority, why
 
 MOST = 1000
@@ -30,6 +31,7 @@ WAITING = (JobState.QUEUED, JobState.HELD)
 @dataclass(frozen=True, kw_only=True)
 class Told:
     done: int
+    """Jobs, and trainings with all of a team's work, that were changed."""
     left: int
     """What the act would still fit, beyond :data:`MOST`."""
 
@@ -75,16 +77,31 @@ def act_on_batch(*, actor: User, batch: RenderBatch, act: str, reason: str = "",
 
 @transaction.atomic
 def act_on_team(*, actor: User, team: Team, act: str, reason: str = "") -> Told:
-    """Cancel, requeue or release all of a team's work. What else an operator does to a team is in ``farm``."""
+    """Cancel, requeue or release all of a team's work; cancelling stops what is learnt of its footage, too.
+
+    What else an operator does to a team is in ``farm``.
+    """
     if act not in ("cancel", "requeue", "release"):
         raise HeyGemError("no_such_act")
-    done, left = _act(actor, RenderJob.objects.filter(team=team), Q(team=team), act, 0)
-    told: dict[str, Any] = {"jobs": len(done), **why(reason)}
+    require_operator(actor)
+    stopped = _stop_learning(team, reason) if act == "cancel" else 0
+    done, left = _act(actor, RenderJob.objects.filter(team=team), Q(team=team), act, 0, may_be_none=bool(stopped))
+    told: dict[str, Any] = {"jobs": len(done), **({"trainings": stopped} if stopped else {}), **why(reason)}
     audit.record(action=f"team.work_{ACTS[act].verb}", actor=actor, team=team, subject=team, **told)
-    return Told(done=len(done), left=left)
+    return Told(done=len(done) + stopped, left=left)
 
 
-def _act(actor: User, jobs: QuerySet[RenderJob], mine: Q, act: str, priority: int) -> tuple[list[RenderJob], int]:
+def _stop_learning(team: Team, reason: str) -> int:
+    """End what is learnt of the team's footage; it reads the reason. Returns how many trainings that were."""
+    said = why(reason).get("reason", "")
+    models = MouthModel.objects.filter(footage__presenter__team=team)
+    stopped = mouths.stop(models, mouths.BY_OPERATOR, reason=said)
+    return stopped + bases.stop(TeamBase.objects.filter(team=team), mouths.BY_OPERATOR, reason=said)
+
+
+def _act(
+    actor: User, jobs: QuerySet[RenderJob], mine: Q, act: str, priority: int, *, may_be_none: bool = False
+) -> tuple[list[RenderJob], int]:
     """The jobs that were changed, and how many more there are."""
     require_operator(actor)
     if act not in ACTS:
@@ -103,7 +120,7 @@ def _act(actor: User, jobs: QuerySet[RenderJob], mine: Q, act: str, priority: in
         if ACTS[act].do(job, priority):
             job.priority = priority if ACTS[act].verb == "prioritised" else job.priority
             done.append(job)
-    if not done:
+    if not done and not may_be_none:
         raise HeyGemError("nothing_chosen")
     return done, total - len(chosen)
 

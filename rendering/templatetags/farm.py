@@ -45,6 +45,7 @@ DETAILS: dict[str, str | Promise] = {
     "at_once": gettext_lazy("at once"),
     "given_back": gettext_lazy("jobs given back"),
     "jobs": gettext_lazy("jobs"),
+    "trainings": gettext_lazy("trainings"),
     "worker": gettext_lazy("worker"),
     "of": gettext_lazy("instead of"),
     "priority": gettext_lazy("priority"),

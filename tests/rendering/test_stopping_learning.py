@@ -15,7 +15,7 @@ from projects.models import AnalysisState, AuditEvent, Footage, MouthModel, Pres
 from projects.problems import HeyGemError
 from projects.services import analysis, footage, webhooks
 from rendering import training
-from rendering.services import bases, farm, mouths
+from rendering.services import bases, farm, farm_many, mouths
 from tests import factories
 from tests.cast import browser
 from tests.rendering import teaching
@@ -122,6 +122,23 @@ def test_an_operator_stops_learning_from_a_teams_footage(olga: User, alice: User
     assert (event.actor, event.team, event.detail) == (olga, team, {"reason": REASON})
     lesson(factories.presenter(team, "Zoe"), seconds=60.0)
     assert bases.consider(team) is not None, "there is much more to learn from"
+
+
+def test_cancelling_all_of_a_teams_work_stops_what_is_learnt_of_it(olga: User, team: Team, film: Footage) -> None:
+    other = teaching.film(factories.presenter(factories.team("Another", owner=factories.user("dan"))))
+    for item in (film, other):
+        teaching.model(item, state=AnalysisState.WAITING, blob=None)
+    TeamBase.objects.create(team=team)
+    assert farm_many.act_on_team(actor=olga, team=team, act="cancel", reason=REASON).done == 2
+    assert set(MouthModel.objects.values_list("footage", "state", "reason")) == {
+        (film.pk, "refused", REASON),
+        (other.pk, "waiting", ""),
+    }
+    assert TeamBase.objects.get().error_code == "stopped_by_operator"
+    event = AuditEvent.objects.get(action="team.work_cancelled")
+    assert event.detail == {"jobs": 0, "trainings": 2, "reason": REASON}
+    with pytest.raises(HeyGemError, match="nothing_chosen"):
+        farm_many.act_on_team(actor=olga, team=team, act="cancel")
 
 
 # The farm's page and programs
