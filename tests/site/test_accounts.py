@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.exceptions import ImproperlyConfigured
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.html import escape
 from pytest_django.fixtures import Settings
 
@@ -48,6 +49,13 @@ def test_address_and_password_sign_in(client: Client, dora: User) -> None:
 def test_a_wrong_password_does_not(client: Client, dora: User) -> None:
     assert sign_in(client, dora.email, "wrong").status_code == 200
     assert not is_signed_in(client)
+
+
+def test_what_is_wrong_with_a_new_password_is_told_in_the_reader_s_language() -> None:
+    for language, said in (("en", "at least 10 characters"), ("zh-hans", "至少要有 10 个字符")):
+        with translation.override(language), pytest.raises(ValidationError) as refused:
+            validate_password("x4Tq!")
+        assert said in str(refused.value)
 
 
 def test_after_too_many_tries_even_the_right_password_waits(client: Client, dora: User, settings: Settings) -> None:
