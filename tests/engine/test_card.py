@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -312,3 +314,58 @@ def test_a_processor_has_no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_of_a_card_is_bounded_by_its_share() -> None:
     assert device.fraction(2048, 8 << 30) == 0.25
     assert device.fraction(20_000, 8 << 30) == 1.0
+
+
+def test_what_was_sent_ahead_is_what_it_was_when_it_was_sent() -> None:
+    batched = Batched(lambda part: (2 * part, part.sum(dim=1)), CPU, 4)
+    given = np.arange(14, dtype=np.float32).reshape(7, 2)
+    expected = [2 * given, given.sum(axis=1)]
+    sent = batched.send(given)
+    given[:] = -1
+    asked = batched.ask(sent)
+    later = batched.ask(batched.send(given))
+    for mine, theirs in zip(batched.answers(asked), expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(batched.answers(later)[1], np.full(7, -2, np.float32))
+
+
+def test_what_was_sent_before_memory_ran_out_is_asked_in_smaller_batches() -> None:
+    sizes = []
+
+    def net(given: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(given))
+        if len(given) > 3:
+            raise torch.OutOfMemoryError("too many")
+        return 2 * given
+
+    batched = Batched(net, CPU, 7)
+    sent = [batched.send(np.full((7, 1), number, np.float32)) for number in (1, 2)]
+    for number, one in zip((2, 4), [batched.ask(each) for each in sent], strict=True):
+        np.testing.assert_array_equal(batched.answers(one)[0], np.full((7, 1), number, np.float32))
+    assert sizes == [7] + 6 * [3]
+
+
+def test_settings_of_exact_networks_last_until_the_last_of_several_threads_is_done() -> None:
+    flags = torch.backends.cudnn
+    before, inside, go = flags.allow_tf32, threading.Event(), threading.Event()
+    seen = []
+
+    def slow(given: torch.Tensor) -> torch.Tensor:
+        inside.set()
+        go.wait()
+        seen.append(flags.allow_tf32)
+        return given
+
+    def quick(given: torch.Tensor) -> torch.Tensor:
+        seen.append(flags.allow_tf32)
+        return given
+
+    one = np.zeros((1, 1), np.float32)
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(Batched(slow, CPU, 1), one)
+        inside.wait()
+        Batched(quick, CPU, 1)(one)
+        go.set()
+        waiting.result()
+    assert seen == [False, False]
+    assert flags.allow_tf32 == before is True

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from rendering.engine.batched import Batched
 from rendering.engine.card.graphs import Captured
 from rendering.engine.card.pictures import blurred, mixed, places, sampled, to_bgr, to_planes
 from rendering.engine.contract import Limits, RenderOptions
@@ -18,6 +19,7 @@ from rendering.engine.media.frames import read_frames
 from rendering.engine.media.probe import probe
 from rendering.engine.neural.draw import Network
 from rendering.engine.neural.net import MouthNet
+from rendering.engine.pipeline import beside
 from tests.engine.clips import make_video, number_of
 
 pytestmark = [
@@ -118,3 +120,34 @@ def test_a_card_encodes_every_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with av.open(str(out)) as container:
         keys = [packet.pts * packet.time_base for packet in container.demux(video=0) if packet.is_keyframe]
     assert [float(key) for key in keys][:2] == [0.0, 2.0]
+
+
+def test_batches_that_travel_beside_each_other_arrive_as_they_were_sent_and_come_back_whole() -> None:
+    """Sent, asked and fetched by three threads, many times over memory that is used again; against plain copies."""
+    dice, weight = np.random.default_rng(6), torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(2))
+    kernel = weight.to(CARD)
+
+    def net(pictures: torch.Tensor, shifts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        levels = torch.nn.functional.conv2d(pictures.float(), kernel) + shifts[:, None, None, None]
+        return levels, pictures.flip(1)
+
+    def given(number: int) -> tuple[np.ndarray, np.ndarray]:
+        count = TOGETHER if number % 3 else 3
+        random = np.random.default_rng(number)
+        return random.integers(0, 256, (count, 3, 256, 256), np.uint8), random.random(count).astype(np.float32)
+
+    def plain(pictures: np.ndarray, shifts: np.ndarray) -> list[np.ndarray]:
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with torch.inference_mode(), exact:
+            filled = [np.zeros((TOGETHER, *part.shape[1:]), part.dtype) for part in (pictures, shifts)]
+            for whole, part in zip(filled, (pictures, shifts), strict=True):
+                whole[: len(part)] = part
+            answers = net(*(torch.from_numpy(part).to(CARD) for part in filled))
+            return [one[: len(pictures)].cpu().numpy() for one in answers]
+
+    batched, numbers = Batched(net, CARD, TOGETHER), dice.permutation(60).tolist()
+    sent = beside((batched.send(*given(number)) for number in numbers), depth=2, name="cut")
+    asked = beside((batched.ask(one) for one in sent), depth=2, name="network")
+    for number, one in zip(numbers, asked, strict=True):
+        for mine, theirs in zip(batched.answers(one), plain(*given(number)), strict=True):
+            np.testing.assert_array_equal(mine, theirs)

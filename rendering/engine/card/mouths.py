@@ -21,6 +21,7 @@ from rendering.engine.face.blend import LEAST_ALPHA
 
 if TYPE_CHECKING:
     from rendering.engine.batched import Batched
+    from rendering.engine.card.copies import Returned, Sent
     from rendering.engine.face.blend import Mask
     from rendering.engine.face.compose import Begun, Composer
     from rendering.engine.face.square import Square
@@ -150,6 +151,20 @@ class Laid:
         self.region.put_back(frame, whole, self.y, self.chroma)
 
 
+class Prepared(NamedTuple):
+    """Faces on the way to a device, and where they lie."""
+
+    regions: list[Region]
+    sent: Sent
+
+
+class Drawing(NamedTuple):
+    """The same on the way back."""
+
+    regions: list[Region]
+    asked: list[Returned]
+
+
 F = TypeVar("F", bound=Face)
 
 
@@ -162,8 +177,8 @@ class OnCard(ABC, Generic[F]):
         self._batched = batched.doing(self._step)
         self._side = 0
 
-    def prepared(self, faces: Sequence[F]) -> tuple[list[Region], list[Array]]:
-        """What the device is to be given of ``faces``: where they lie, and arrays (n, ...)."""
+    def prepared(self, faces: Sequence[F]) -> Prepared:
+        """What the device is to be given of ``faces``, on the way to it. Raises ``device_error``."""
         boxes = [[face.whole, self._square.box(face.index)] for face in faces]
         extents = [
             max(max(x + w for x, _, w, _ in both) - min(x for x, *_ in both) for both in boxes),
@@ -174,12 +189,16 @@ class OnCard(ABC, Generic[F]):
         given = [
             (*self._seen(face, region), *self._given(face, region)) for face, region in zip(faces, regions, strict=True)
         ]
-        return regions, [np.stack(part) for part in zip(*given, strict=True)]
+        return Prepared(regions, self._batched.send(*(np.stack(part) for part in zip(*given, strict=True))))
 
-    def draw(self, regions: list[Region], given: list[Array]) -> list[Laid | None]:
-        """What :meth:`prepared` made, drawn; None where the network had no answer. Raises ``device_error``."""
-        y, chroma, answered = self._batched(*given)
-        laid = [Laid(*each) for each in zip(regions, y, chroma, strict=True)]
+    def draw(self, prepared: Prepared) -> Drawing:
+        """What :meth:`prepared` sent, drawn, and on the way back. Raises ``device_error``."""
+        return Drawing(prepared.regions, self._batched.ask(prepared.sent))
+
+    def laid(self, drawing: Drawing) -> list[Laid | None]:
+        """What comes back; None where the network had no answer. Raises ``device_error``."""
+        y, chroma, answered = self._batched.answers(drawing.asked)
+        laid = [Laid(*each) for each in zip(drawing.regions, y, chroma, strict=True)]
         return [each if known else None for each, known in zip(laid, answered, strict=True)]
 
     def _seen(self, face: F, region: Region) -> tuple[Array, ...]:

@@ -51,7 +51,8 @@ class Enhanced(Stepwise):
                 faces.append(Drawn(batch.frames[k], int(self._order[t]), *place, fresh=self._last != t - 1))
                 self._last = t
         if faces and self._on_card is not None:
-            for face, laid in zip(faces, self._on_card.draw(*self._on_card.prepared(faces)), strict=True):
+            drawing = self._on_card.draw(self._on_card.prepared(faces))
+            for face, laid in zip(faces, self._on_card.laid(drawing), strict=True):
                 if laid is not None:
                     laid.put_into(face.frame, face.whole)
 

@@ -16,7 +16,7 @@ import torch
 from rendering.engine import device
 from rendering.engine.batched import Batched
 from rendering.engine.card.graphs import captured
-from rendering.engine.card.mouths import Laid, Mouth
+from rendering.engine.card.mouths import Drawing, Laid, Mouth, Prepared
 from rendering.engine.face.compose import Begun, calmed
 from rendering.engine.face.fades import fade_in_out
 from rendering.engine.face.lips import LipSpace, head_turn
@@ -33,7 +33,6 @@ from rendering.engine.steps import Batch, Stepwise
 
 if TYPE_CHECKING:
     from rendering.engine.backends import Scene
-    from rendering.engine.card.faces import Region
 
 Array = np.ndarray[Any, Any]
 
@@ -90,7 +89,8 @@ class _Work:
     given: tuple[Array, Array] | None = None
     """Of those, see :meth:`Network.draw`."""
     squares: dict[int, Array] = field(default_factory=dict)
-    prepared: tuple[list[Region], list[Array]] | None = None
+    prepared: Prepared | None = None
+    drawing: Drawing | None = None
     """The same for a card."""
     laid: dict[int, Laid] = field(default_factory=dict)
 
@@ -145,13 +145,14 @@ class NeuralMouths(Stepwise):
             work.squares = {k: square for k, square in drawn if np.isfinite(square).all()}
             work.given = None
         if work.prepared is not None and self._on_card is not None:
-            laid = zip(work.asked, self._on_card.draw(*work.prepared), strict=True)
-            work.laid = {k: each for k, each in laid if each is not None}
-            work.prepared = None
+            work.drawing, work.prepared = self._on_card.draw(work.prepared), None
 
     def _lay(self, batch: Batch) -> None:
         work: _Work = batch.work
         composer = self._under.composer
+        if work.drawing is not None and self._on_card is not None:
+            laid = zip(work.asked, self._on_card.laid(work.drawing), strict=True)
+            work.laid = {k: each for k, each in laid if each is not None}
         batch.places = [None] * len(batch.frames)
         for k, mouth in enumerate(work.begun):
             batch.drawn.append(mouth is not None)

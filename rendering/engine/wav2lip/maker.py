@@ -18,7 +18,7 @@ from torch import Tensor
 from rendering.engine import device
 from rendering.engine.batched import Batched
 from rendering.engine.card.graphs import captured
-from rendering.engine.card.mouths import Laid, Mouth
+from rendering.engine.card.mouths import Drawing, Laid, Mouth, Prepared
 from rendering.engine.face.blend import LEAST_ALPHA, Colour
 from rendering.engine.media.frame import Frame
 from rendering.engine.steps import Batch, Stepwise
@@ -29,7 +29,6 @@ from rendering.engine.wav2lip.crops import SIZE, Crops
 
 if TYPE_CHECKING:
     from rendering.engine.backends import Exemplar, Scene
-    from rendering.engine.card.faces import Region
     from rendering.engine.face.compose import Begun
 
 Array = np.ndarray[Any, Any]
@@ -91,7 +90,8 @@ class _Work:
     faces: Array | None = None
     """Of those, (n, 96, 96, 3) u8 BGR."""
     drawn: dict[int, Array] = field(default_factory=dict)
-    prepared: tuple[list[Region], list[Array]] | None = None
+    prepared: Prepared | None = None
+    drawing: Drawing | None = None
     """The same for a card."""
     laid: dict[int, Laid | None] = field(default_factory=dict)
 
@@ -142,11 +142,12 @@ class Wav2LipMouths(Stepwise):
             work.drawn = dict(zip(work.asked, self._network.draw(work.faces, heard), strict=True))
             work.faces = None
         if work.prepared is not None and self._on_card is not None:
-            work.laid = dict(zip(work.asked, self._on_card.draw(*work.prepared), strict=True))
-            work.prepared = None
+            work.drawing, work.prepared = self._on_card.draw(work.prepared), None
 
     def _lay(self, batch: Batch) -> None:
         work: _Work = batch.work
+        if work.drawing is not None and self._on_card is not None:
+            work.laid = dict(zip(work.asked, self._on_card.laid(work.drawing), strict=True))
         batch.places = [None] * len(batch.frames)
         for k, frame in enumerate(batch.frames):
             mouth, t = work.begun[k], batch.first + k
