@@ -25,6 +25,7 @@ from rendering.engine.face.track import Track
 from rendering.engine.media import hardware
 from rendering.engine.media.frame import Frame
 from rendering.engine.neural import model
+from rendering.engine.pipeline import Helpers
 from rendering.engine.steps import Batch, Step, Stepwise
 from rendering.engine.wav2lip import checkpoint
 
@@ -82,7 +83,9 @@ class Exemplar(Stepwise):
     together, weights = 1, ""
 
     def __init__(self, scene: Scene, gain: float = WIDTH_GAIN, helpers: int = 0) -> None:
-        """``gain`` on the planned width and ``helpers``: see :class:`rendering.engine.face.compose.Composer`."""
+        """``gain`` on the planned width: see :func:`rendering.engine.face.compose.shape`; ``helpers``: threads for who
+        draws over it, see :meth:`Composer.begin_all`."""
+        self.helpers = Helpers(helpers)
         self.patches = Patches(scene.analysis / PATCHES) if scene.tier != "C" else None
         chosen = None
         if self.patches is not None:
@@ -97,7 +100,7 @@ class Exemplar(Stepwise):
             plan=scene.plan,
             chosen=chosen,
             gain=gain,
-            helpers=helpers,
+            helpers=self.helpers,
         )
         self.steps = {"draw": self._draw}
 
@@ -105,7 +108,7 @@ class Exemplar(Stepwise):
         batch.drawn = [self.composer.compose(frame, t) for t, frame in enumerate(batch.frames, batch.first)]
 
     def close(self) -> None:
-        self.composer.close()
+        self.helpers.close()
         if self.patches is not None:
             self.patches.close()
 

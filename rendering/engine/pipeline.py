@@ -7,9 +7,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def beside(source: Iterable[Item], *, depth: int, name: str) -> Generator[Item, None, None]:
@@ -50,6 +52,31 @@ def beside(source: Iterable[Item], *, depth: int, name: str) -> Generator[Item, 
         stopped.set()
         room.release()
         thread.join()
+
+
+class Helpers:
+    """Threads that a step spreads over; none: it does all of it itself."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, "helper") if threads else None
+
+    def __bool__(self) -> bool:
+        return self._pool is not None
+
+    def submit(self, work: Callable[..., Result], *given: Any) -> Future[Result]:
+        """``work`` of ``given``, begun in this order."""
+        if self._pool is None:
+            raise ValueError("nobody helps")
+        return self._pool.submit(work, *given)
+
+    def map(self, work: Callable[..., Result], *given: Iterable[Any]) -> list[Result]:
+        """``work`` of each of ``given``, in their order."""
+        return list(self._pool.map(work, *given) if self._pool is not None else map(work, *given))
+
+    def close(self) -> None:
+        """End them, after what they are at."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
 
 class Busy:

@@ -21,6 +21,7 @@ from rendering.engine.card.pictures import blurred, mixed, places, reduced, samp
 from rendering.engine.contract import Limits
 from rendering.engine.face.blend import Mask
 from rendering.engine.face.lips import LipSpace
+from rendering.engine.media import hardware
 from rendering.engine.media.frame import Frame
 from rendering.engine.media.frames import read_frames
 from rendering.engine.media.probe import MediaInfo, probe
@@ -237,6 +238,20 @@ def assert_alike(filmed: Filmed, on_card: list[Frame], on_cpu: list[Frame]) -> N
 
 def test_a_card_draws_the_mouths_that_the_processor_draws(filmed: Filmed, scene: Scene, net: MouthNet) -> None:
     assert_alike(filmed, drawn(filmed, scene, net, "fake"), drawn(filmed, scene, net, "cpu"))
+
+
+@pytest.mark.parametrize("where", ["cpu", "fake"])
+def test_with_more_cores_several_frames_are_made_ready_at_once_and_are_the_same(
+    filmed: Filmed, scene: Scene, net: MouthNet, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    made = []
+    for cores in (2, 5):
+        monkeypatch.setattr(hardware, "cores", lambda cores=cores: cores)
+        assert hardware.helpers() == cores - 2
+        made.append(drawn(filmed, scene, net, where))
+    for alone, helped in zip(*made, strict=True):
+        for one, other in ((alone.y, helped.y), (alone.u, helped.u), (alone.v, helped.v)):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_a_card_keeps_captions_too(filmed: Filmed, scene: Scene, net: MouthNet) -> None:

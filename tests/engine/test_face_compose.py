@@ -1,5 +1,6 @@
 """Mouths laid into frames: the plan is seen again, and nothing else has changed."""
 
+import contextlib
 import dataclasses
 import threading
 
@@ -16,6 +17,7 @@ from rendering.engine.face.profile import Patches
 from rendering.engine.face.track import Follower, opening_width
 from rendering.engine.media.frames import read_frames
 from rendering.engine.media.planes import Planes
+from rendering.engine.pipeline import Helpers
 
 COUNT = 60
 
@@ -198,8 +200,8 @@ def test_mouths_begun_by_several_threads_are_those_begun_one_by_one(filmed, lips
     covered = np.arange(len(filmed.track)) == 11
     track, order = dataclasses.replace(filmed.track, covered=filmed.track.covered | covered), np.arange(len(chosen))
     begun, stretch = [], []
-    for helpers in (0, 3):
-        with Patches(filmed.patches) as patches:
+    for helpers in (Helpers(0), Helpers(3)):
+        with Patches(filmed.patches) as patches, contextlib.closing(helpers):
             composer = Composer(
                 track, lips, patches, order=order, plan=reversed_speech[order], chosen=chosen, helpers=helpers
             )
@@ -210,7 +212,6 @@ def test_mouths_begun_by_several_threads_are_those_begun_one_by_one(filmed, lips
                 )
             else:
                 begun.append([composer.begin(frame, t) for t, frame in enumerate(frames)])
-            composer.close()
         stretch.append(composer.stretch)
     np.testing.assert_array_equal(*stretch)
     assert [each is None for each in begun[0]] == [each is None for each in begun[1]] == covered[:20].tolist()
@@ -222,7 +223,7 @@ def test_mouths_begun_by_several_threads_are_those_begun_one_by_one(filmed, lips
             ):
                 np.testing.assert_array_equal(mine, theirs)
     assert any(one is not None and len(one.lenders) > 1 for one in begun[0])
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("cut_")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("helper")]
 
 
 def test_the_mouth_before_a_jump_goes_on_for_as_long_as_it_fades():

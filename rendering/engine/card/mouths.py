@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rendering.engine.face.compose import Begun, Composer
     from rendering.engine.face.square import Square
     from rendering.engine.media.frame import Box, Frame
+    from rendering.engine.pipeline import Helpers
 
 Array = np.ndarray[Any, Any]
 
@@ -177,7 +178,7 @@ class OnCard(ABC, Generic[F]):
         self._batched = batched.doing(self._step)
         self._side = 0
 
-    def prepared(self, faces: Sequence[F]) -> Prepared:
+    def prepared(self, faces: Sequence[F], helpers: Helpers) -> Prepared:
         """What the device is to be given of ``faces``, on the way to it. Raises ``device_error``."""
         boxes = [[face.whole, self._square.box(face.index)] for face in faces]
         extents = [
@@ -186,9 +187,7 @@ class OnCard(ABC, Generic[F]):
         ]
         self._side = max(self._side, side_for(max(extents)))
         regions = [Region.around(both, self._side) for both in boxes]
-        given = [
-            (*self._seen(face, region), *self._given(face, region)) for face, region in zip(faces, regions, strict=True)
-        ]
+        given = helpers.map(self._all_given, faces, regions)
         return Prepared(regions, self._batched.send(*(np.stack(part) for part in zip(*given, strict=True))))
 
     def draw(self, prepared: Prepared) -> Drawing:
@@ -200,6 +199,9 @@ class OnCard(ABC, Generic[F]):
         y, chroma, answered = self._batched.answers(drawing.asked)
         laid = [Laid(*each) for each in zip(drawing.regions, y, chroma, strict=True)]
         return [each if known else None for each, known in zip(laid, answered, strict=True)]
+
+    def _all_given(self, face: F, region: Region) -> tuple[Array, ...]:
+        return *self._seen(face, region), *self._given(face, region)
 
     def _seen(self, face: F, region: Region) -> tuple[Array, ...]:
         """What :class:`Seen` is made of."""

@@ -14,6 +14,7 @@ from rendering.engine.enhance.model import Enhancer
 from rendering.engine.enhance.steady import Steady
 from rendering.engine.face.square import Square
 from rendering.engine.face.track import Track
+from rendering.engine.pipeline import Helpers
 from rendering.engine.steps import Batch, Stepwise
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ Array = np.ndarray[Any, Any]
 
 LEFT_EYE, RIGHT_EYE, MOUTH = (33, 133, 159, 145), (263, 362, 386, 374), (61, 291)
 """Corners and lids of the eyes, corners of the mouth: what FFHQ aligns a face by."""
+NOBODY = Helpers(0)
 BROAD = 1 / 12
 """Share of the crop: what is broader of an addition is tone and not detail, and is left out."""
 
@@ -51,7 +53,7 @@ class Enhanced(Stepwise):
                 faces.append(Drawn(batch.frames[k], int(self._order[t]), *place, fresh=self._last != t - 1))
                 self._last = t
         if faces and self._on_card is not None:
-            drawing = self._on_card.draw(self._on_card.prepared(faces))
+            drawing = self._on_card.draw(self._on_card.prepared(faces, NOBODY))
             for face, laid in zip(faces, self._on_card.laid(drawing), strict=True):
                 if laid is not None:
                     laid.put_into(face.frame, face.whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from rendering.engine.face.profile import Patches, region
 from rendering.engine.face.track import Track
 from rendering.engine.face.warp import Warp
 from rendering.engine.media.planes import Planes
+from rendering.engine.pipeline import Helpers
 
 if TYPE_CHECKING:
     from rendering.engine.media.frames import Frame
@@ -193,11 +194,11 @@ class Composer:
         plan: Array,
         chosen: Array | None,
         gain: float = WIDTH_GAIN,
-        helpers: int = 0,
+        helpers: Helpers | None = None,
     ) -> None:
         """``order`` (n,): footage frame shown at each output frame; ``plan`` (n, 8); ``chosen`` (n,): frame that lends
         its mouth, from :func:`choose`. Without ``patches`` each frame's own mouth is bent and painted (tier C).
-        ``gain`` on the width: see :func:`shape`; ``helpers``: threads that :meth:`begin_all` spreads over."""
+        ``gain`` on the width: see :func:`shape`; ``helpers``: what :meth:`begin_all` spreads over."""
         self._track, self._patches = track, patches
         self._order = np.asarray(order, int)
         self._chosen = self._order if chosen is None or patches is None else np.asarray(chosen, int)
@@ -226,7 +227,7 @@ class Composer:
         self._kept: OrderedDict[int, Planes] = OrderedDict()
         self._keeping = Lock()
         self._blocks: dict[int, Future[dict[int, Place]]] = {}
-        self._helpers = ThreadPoolExecutor(helpers, "cut") if helpers else None
+        self._helpers = helpers
         self.stretch: Array = np.full(len(self._order), np.nan, np.float32)
         """(n,) times its own size at which each drawn mouth is stretched most (:mod:`.stretch`); NaN until drawn, and
         where nothing was lent."""
@@ -252,7 +253,7 @@ class Composer:
     def begin_all(self, frames: Sequence[Frame], first: int) -> list[Begun | None]:
         """:meth:`begin` of output frames ``first``, ``first + 1`` ...: ``frames``, several at once where there are
         helpers; the same."""
-        if self._helpers is None:
+        if not self._helpers:
             return [self.begin(frame, t) for t, frame in enumerate(frames, first)]
         asked: list[Future[_Bare] | None] = []
         for t, frame in enumerate(frames, first):
@@ -264,11 +265,6 @@ class Composer:
             asked.append(self._helpers.submit(self._helped, frame, t, self._blocks[block]) if drawn else None)
         numbered = enumerate(zip(frames, asked, strict=True), first)
         return [self._coloured(frame, t, None if bare is None else bare.result()) for t, (frame, bare) in numbered]
-
-    def close(self) -> None:
-        """End the helpers."""
-        if self._helpers is not None:
-            self._helpers.shutdown(cancel_futures=True)
 
     def _helped(self, frame: Frame, t: int, block: Future[dict[int, Place]]) -> _Bare:
         # A block is asked for before those who wait for it.

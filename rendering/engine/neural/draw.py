@@ -128,13 +128,14 @@ class NeuralMouths(Stepwise):
 
     def _cut(self, batch: Batch) -> None:
         first, frames = batch.first, batch.frames
-        begun = self._under.composer.begin_all(frames, first)
+        begun, helpers = self._under.composer.begin_all(frames, first), self._under.helpers
         asked = [k for k, mouth in enumerate(begun) if mouth is not None and self._share[first + k] > 0]
         batch.work = work = _Work(begun, asked)
+        each = [frames[k] for k in asked], [first + k for k in asked], [begun[k] for k in asked]
         if asked and self._on_card is not None:
-            work.prepared = self._on_card.prepared([self._face(frames[k], first + k, begun[k]) for k in asked])
+            work.prepared = self._on_card.prepared(helpers.map(self._face, *each), helpers)
         elif asked:
-            given = [self._fed(frames[k], first + k, begun[k]) for k in asked]
+            given = helpers.map(self._fed, *each)
             seen, condition = (np.stack(part) for part in zip(*given, strict=True))
             work.given = seen, condition
 

@@ -125,7 +125,8 @@ class Wav2LipMouths(Stepwise):
             if mouth is not None and (self._on_card is None or not speaks[k]):
                 composer.finish(frames[k], first + k, mouth)
         if asked and self._on_card is not None:
-            work.prepared = self._on_card.prepared([self._face(frames[k], first + k, begun[k]) for k in asked])
+            faces = [self._face(frames[k], first + k, begun[k]) for k in asked]
+            work.prepared = self._on_card.prepared(faces, self._under.helpers)
         elif asked:
             work.faces = np.stack([self._crops.cut(frames[k], int(self._order[first + k])) for k in asked])
 
