@@ -15,7 +15,7 @@ from rendering.engine.voice.align import align
 from rendering.engine.voice.articulate import Closures, closures_met
 from rendering.engine.voice.features import HOP_S
 from rendering.engine.voice.pauses import activity
-from rendering.engine.voice.phones import recognise
+from rendering.engine.voice.phones import sequence
 from rendering.engine.voice.visemes import Phoneme
 
 KNOWN = ("given", "aligned")
@@ -36,7 +36,7 @@ def sounds(studied: Studied) -> tuple[tuple[Phoneme, ...] | None, str]:
         aligned = align(studied.audio16k, words.text, words.language)
         if aligned.trusted:
             return aligned.phonemes, "aligned"
-    return recognise(studied.audio16k).events, "heard"
+    return sequence(studied.audio16k), "heard"
 
 
 def pooled(pieces: Sequence[Dubbed], part: Callable[[Dubbed], np.ndarray]) -> np.ndarray:

@@ -19,7 +19,7 @@ from rendering.engine.media.audio import read_audio
 from rendering.engine.media.frame import Frame
 from rendering.engine.media.frames import read_frames
 from rendering.engine.media.probe import MediaInfo, probe, probe_footage
-from rendering.engine.voice.phones import IPA, recognise
+from rendering.engine.voice.phones import IPA, sequence
 from rendering.engine.voice.visemes import Phoneme
 
 WIDTH_IO, HEIGHT_IO = 1.0, 0.9
@@ -118,7 +118,7 @@ def _cut(source: Path, boxes: dict[int, Box]) -> dict[int, np.ndarray]:
 
 
 def _heard(video: Path, info: MediaInfo) -> Sequence[Phoneme]:
-    return recognise(read_audio(video, info=info)).events if info.audio is not None else ()
+    return sequence(read_audio(video, info=info)) if info.audio is not None else ()
 
 
 def _said(phonemes: Sequence[Phoneme], time_s: float) -> str:

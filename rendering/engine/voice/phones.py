@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -36,6 +37,10 @@ WARPS = (0.88, 0.92, 0.96, 1.0, 1.04, 1.08, 1.12, 1.16)
 """Vocal tract lengths tried; the one under which the sound is likeliest is kept."""
 _WARP_FRAMES, _WARP_LOOKS = 2000, 500
 """The length is chosen by about so many looks at the first speaking frames, but every second frame of a short sound."""
+_ROUNDS, _LEAST_LOOKS = 8, 30
+"""The looks are taken in so many rounds; from so many of them on, a length may drop out."""
+_BEHIND = 3.0
+"""Standard errors of the mean difference by which a length that drops out is behind the best one."""
 _SHARPNESS = 0.2
 """Power applied to the likelihoods: neighbouring frames and streams are far from independent."""
 _DECISIVE = 3.0
@@ -48,7 +53,7 @@ _KEPT, _KEPT_FRAMES = 3, 60_000
 
 @dataclass(frozen=True, eq=False)
 class Phones:
-    """What was heard. ``events`` cover the whole sound in order: (start_s, end_s, IPA; "" for silence and noise).
+    """What was heard.
 
     ``soft`` (T, 40) float32 at 100 Hz, T as of ``features``, rows sum to 1: the probability of each sound of ``IPA``.
     ``shares`` (T, 40) float32, rows sum to 1: how well each sound fits that frame alone, whatever is before and after;
@@ -56,7 +61,6 @@ class Phones:
     shorter than the average.
     """
 
-    events: tuple[Phoneme, ...]
     soft: np.ndarray
     shares: np.ndarray
     warp: float = 1.0
@@ -96,55 +100,93 @@ def _cores() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def sequence(audio16k: np.ndarray) -> tuple[Phoneme, ...]:
+    """``audio16k`` (n,) float32 mono at 16 kHz -> the likeliest sounds one after another: (start_s, end_s, IPA; "" for
+    silence and noise), from the beginning to the end without gaps. Not remembered."""
+    audio = np.ascontiguousarray(audio16k, np.float32)
+    if _silent(audio):
+        return ((0.0, len(audio) / RATE, ""),)
+    model, warp = load_acoustic_model(), recognise(audio).warp
+    with _cores().limit(limits=1):
+        fitting = _fitting(model, audio, _speaking(audio), warp)
+        best = np.array(_columns(model))[
+            np.concatenate([likeliest(model, _DECISIVE * likelihood) for _, likelihood in fitting])
+        ]
+    edges = np.flatnonzero(np.diff(best)) + 1
+    names = list(IPA)
+    return tuple(
+        (float(first) * HOP_S, float(last) * HOP_S, IPA[names[best[first]]])
+        for first, last in zip([0, *edges], [*edges, len(best)], strict=True)
+    )
+
+
 def _recognise(audio: np.ndarray) -> Phones:
-    frames = len(audio) // HOP + 1
-    soft, shares = np.zeros((2, frames, len(IPA)), np.float32)
-    if len(audio) < RATE // 10 or loudest(audio) < 1e-4:
+    soft, shares = np.zeros((2, len(audio) // HOP + 1, len(IPA)), np.float32)
+    if _silent(audio):
         soft[:, COLUMNS["SIL"]] = 1
-        return Phones(((0.0, len(audio) / RATE, ""),), soft, soft)
-    model = load_acoustic_model()
+        return Phones(soft, soft)
+    model, speaking = load_acoustic_model(), _speaking(audio)
+    warp = _warp(model, audio, speaking)
+    for piece, likelihood in _fitting(model, audio, speaking, warp):
+        probability, fit = smoothed(model, likelihood).sum(2), np.exp(likelihood).sum(2)
+        fit /= fit.sum(1, keepdims=True)
+        for phone, column in enumerate(_columns(model)):
+            soft[piece, column] += probability[:, phone]
+            shares[piece, column] += fit[:, phone]
+    return Phones(soft, shares, warp)
+
+
+def _silent(audio: np.ndarray) -> bool:
+    return len(audio) < RATE // 10 or loudest(audio) < 1e-4
+
+
+def _speaking(audio: np.ndarray) -> np.ndarray:
+    """(T,) bool: where somebody speaks; everywhere, if hardly anywhere."""
     speaking = activity(audio) > 0.5
     if speaking.sum() < 20:
         speaking[:] = True
-    warp = _warp(model, audio, speaking)
+    return speaking
+
+
+def _columns(model: AcousticModel) -> list[int]:
+    """The column of each of the model's phones."""
+    return [COLUMNS.get(name, COLUMNS["SIL"]) for name in model.names]
+
+
+def _fitting(
+    model: AcousticModel, audio: np.ndarray, speaking: np.ndarray, warp: float
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Piece after piece, its frames and (t, 42, 3) how well each state fits them, flattened; 0 for the best."""
     heard = cepstra(without_noise(mel_power(audio, (warp,)))[:, 0])
     heard = streams(heard, heard[speaking].mean(0))
-    columns = [COLUMNS.get(name, COLUMNS["SIL"]) for name in model.names]
-    best = np.empty(frames, np.int64)
-    cuts = pieces(audio)
-    for start, end in pairwise(cuts):
+    for start, end in pairwise(pieces(audio)):
         likelihood = model.likelihood(heard[start:end])
-        likelihood = _SHARPNESS * (likelihood - likelihood.max((1, 2), keepdims=True))
-        probability, fit = smoothed(model, likelihood).sum(2), np.exp(likelihood).sum(2)
-        fit /= fit.sum(1, keepdims=True)
-        for phone, column in enumerate(columns):
-            soft[start:end, column] += probability[:, phone]
-            shares[start:end, column] += fit[:, phone]
-        best[start:end] = np.array(columns)[likeliest(model, _DECISIVE * likelihood)]
-    edges = np.flatnonzero(np.diff(best)) + 1
-    names = list(IPA)
-    events = [
-        (float(first) * HOP_S, float(last) * HOP_S, IPA[names[best[first]]])
-        for first, last in zip([0, *edges], [*edges, frames], strict=True)
-    ]
-    return Phones(tuple(events), soft, shares, warp)
+        yield slice(start, end), _SHARPNESS * (likelihood - likelihood.max((1, 2), keepdims=True))
 
 
 def _warp(model: AcousticModel, audio: np.ndarray, speaking: np.ndarray) -> float:
-    """The vocal tract length under which what is spoken is likeliest."""
+    """The vocal tract length under which what is spoken is likeliest.
+
+    Lengths that are clearly behind after some of the looks are not tried on the rest.
+    """
     where = np.flatnonzero(speaking)[:_WARP_FRAMES]
     piece = audio[where[0] * HOP : (where[-1] + 1) * HOP]
     spoken = where - where[0]
-
     tried = cepstra(without_noise(mel_power(piece, WARPS)))
-
     step = max(2, len(spoken) // _WARP_LOOKS)
-
-    def fit(index: int) -> float:
-        heard = streams(tried[:, index], tried[spoken, index].mean(0))[spoken]
-        return float(model.likelihood(heard[::step]).max((1, 2)).mean())
-
-    return WARPS[max(range(len(WARPS)), key=fit)]
+    looks = np.stack([streams(tried[:, k], tried[spoken, k].mean(0))[spoken][::step] for k in range(len(WARPS))])
+    left, fits = np.arange(len(WARPS)), np.empty((len(WARPS), 0), np.float32)
+    for number in range(_ROUNDS):
+        asked = looks[left, number::_ROUNDS]
+        found = model.likelihood(asked.reshape(-1, *asked.shape[2:])).max((1, 2))
+        fits = np.concatenate([fits, found.reshape(len(left), -1)], axis=1)
+        behind = fits[fits.mean(1).argmax()] - fits
+        if fits.shape[1] >= _LEAST_LOOKS:
+            close = behind.mean(1) <= _BEHIND * behind.std(1) / np.sqrt(fits.shape[1])
+            left, fits = left[close], fits[close]
+        if len(left) == 1:
+            break
+    return WARPS[left[fits.mean(1).argmax()]]
 
 
 def smoothed(model: AcousticModel, likelihood: np.ndarray) -> np.ndarray:
