@@ -16,7 +16,7 @@ from rendering.engine.face.mesh import ONE_LOOK, Crop, Mesh
 from rendering.engine.face.points import LIPS, STABLE
 from rendering.engine.face.track import Track, opening_width
 from rendering.engine.media.frame import Frame
-from rendering.engine.media.probe import VideoInfo
+from rendering.engine.media.probe import VideoInfo, written
 from rendering.engine.voice.base import hear, load_base, read_curve
 from rendering.engine.voice.pauses import activity
 
@@ -212,13 +212,8 @@ def _around_lips() -> np.ndarray:
     return result
 
 
-def confirm(path: Path, written: VideoInfo, promised: VideoInfo, frames: int) -> None:
+def confirm(path: Path, promised: VideoInfo, frames: int) -> None:
     """The file on disk is what was promised. Raises ``io_error``: the disk or the encoder let us down."""
-    same = (written.width, written.height, written.fps, written.frames) == (
-        promised.width,
-        promised.height,
-        promised.fps,
-        frames,
-    )
-    if not same:
-        raise EngineError("io_error", f"{path.name}: {written} instead of {frames} frames of {promised}")
+    there, wanted = written(path), (promised.width, promised.height, promised.fps, frames)
+    if there != wanted:
+        raise EngineError("io_error", f"{path.name}: {there} instead of {wanted}")

@@ -77,8 +77,7 @@ def render(request: RenderRequest, *, report: Report = silent) -> RenderResult:
     with stages.timed("compose"), contextlib.closing(made.maker):
         composed = compose(request, info, video, take, scene, made.maker, report)
     with stages.reported("check"):
-        _, written = probe_footage(request.out, Limits(max_seconds=float("inf")))
-        confirm(request.out, written, video, frames)
+        confirm(request.out, video, frames)
         quality = replace(composed.check.quality(take.audio16k), text_followed=said.followed)
     return RenderResult(
         engine=ENGINE_VERSION,

@@ -14,7 +14,7 @@ from rendering.engine.contract import Limits, RenderOptions
 from rendering.engine.media.audio import measure_take, read_audio
 from rendering.engine.media.encode import VideoWriter
 from rendering.engine.media.frames import read_frames
-from rendering.engine.media.probe import MediaInfo, VideoInfo, probe
+from rendering.engine.media.probe import MediaInfo, VideoInfo, probe, written
 from tests.engine.clips import RATE, click, make_video, number_of, onset_s
 
 FAST = RenderOptions(speed="ultrafast")
@@ -39,6 +39,7 @@ def test_rate_length_and_pictures_are_kept(tmp_path: Path, rate: int | Fraction)
     assert result.video is not None
     assert result.video.fps == source.fps
     assert result.video.frames == round(seconds * float(rate))
+    assert written(tmp_path / "out.mp4") == (source.width, source.height, source.fps, result.video.frames)
     frames = read_frames(tmp_path / "out.mp4", result)
     assert [number_of(frame.y) for frame in frames] == [number % 20 for number in range(result.video.frames)]
 

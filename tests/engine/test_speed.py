@@ -76,6 +76,28 @@ def test_luma_warped_in_16_bits_is_the_one_warped_in_8_but_for_rounding():
     assert np.abs(drawn - cubic).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("fine", "inside"),
+    [
+        ((0, 0, 30, 20), np.s_[:16, :24]),
+        ((70, 60, 90, 90), np.s_[56:, 64:]),
+        ((0, 0, 200, 200), np.s_[:, :]),
+        ((100, 10, 30, 20), np.s_[:0, :0]),
+        ((-40, 10, 30, 20), np.s_[:0, :0]),
+        (None, np.s_[:0, :0]),
+    ],
+)
+def test_all_but_the_fine_part_of_a_warp_is_what_it_would_be_without_one(fine, inside):
+    random = np.random.default_rng(5)
+    picture = Planes(*(random.integers(0, 256, size, np.uint8) for size in ((90, 110), (45, 55), (45, 55))))
+    target = random.uniform(10, 80, (1, 12, 2))
+    (warp,) = Warp.several([(6, 4, 80, 70)], target, target + random.normal(0, 2, (1, 12, 2)))
+    drawn, whole, coarse = (warp(picture, (2, 4), part) for part in (fine, (6, 4, 80, 70), None))
+    coarse.y[inside] = whole.y[inside]
+    assert np.array_equal(drawn.y, coarse.y)
+    assert np.array_equal(drawn.u, coarse.u)
+
+
 @pytest.mark.parametrize("samples", [1, 2, 7, 4001, 500_000])
 def test_the_level_of_loud_samples_is_their_percentile(samples: int):
     sound = np.random.default_rng(3).normal(size=samples).astype(np.float32)

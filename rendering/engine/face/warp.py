@@ -85,21 +85,30 @@ class Warp:
         nodes = self.shift + (self._origin - corner).astype(np.float32)
         shift = _enlarged(nodes, w, h)
         source = picture.y.astype(np.uint16)
-        luma = _remapped(source, shift, cv2.INTER_CUBIC)
-        if fine is not None:
-            left, top = (max(0, int(fine[axis] - self._origin[axis])) for axis in range(2))
-            right, bottom = (int(fine[axis] + fine[axis + 2] - self._origin[axis]) for axis in range(2))
-            part = shift[top:bottom, left:right]
-            if part.size:
-                luma[top:bottom, left:right] = _remapped(source, part, cv2.INTER_LANCZOS4)
+        left, top, right, bottom = (0, 0, 0, 0) if fine is None else self._within(fine)
+        luma = np.empty((h, w), np.uint16)
+        for part in (np.s_[:top], np.s_[bottom:], np.s_[top:bottom, :left], np.s_[top:bottom, right:]):
+            _remap(source, shift[part], cv2.INTER_CUBIC, luma[part])
+        inside = np.s_[top:bottom, left:right]
+        _remap(source, shift[inside], cv2.INTER_LANCZOS4, luma[inside])
         half = _enlarged(nodes / 2, w // 2, h // 2)
-        u, v = (_remapped(plane.astype(np.uint16), half, cv2.INTER_CUBIC) for plane in (picture.u, picture.v))
-        return Planes(luma, u, v)
+        chroma = np.empty((2, h // 2, w // 2), np.uint16)
+        for plane, drawn in zip((picture.u, picture.v), chroma, strict=True):
+            _remap(plane.astype(np.uint16), half, cv2.INTER_CUBIC, drawn)
+        return Planes(*(cv2.convertScaleAbs(drawn) for drawn in (luma, *chroma)))
+
+    def _within(self, fine: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of what the box holds of ``fine``, counted from the box's corner."""
+        x, y = (int(each) for each in self._origin)
+        w, h = self._size
+        left, top = min(max(0, fine[0] - x), w), min(max(0, fine[1] - y), h)
+        return left, top, min(max(left, fine[0] + fine[2] - x), w), min(max(top, fine[1] + fine[3] - y), h)
 
 
 def _enlarged(nodes: Array, width: int, height: int) -> Array:
     """(height, width, 2) float32: where each pixel is found, from how far away the ``nodes`` (g, g, 2) px are."""
-    return cv2.add(cv2.resize(nodes, (width, height), interpolation=cv2.INTER_LINEAR), _places(height, width))
+    shift = cv2.resize(nodes, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.add(shift, _places(height, width), dst=shift)
 
 
 def _places(height: int, width: int) -> Array:
@@ -115,10 +124,10 @@ def _corner(rows: int, columns: int) -> Array:
     return np.stack([x, y], axis=-1)
 
 
-def _remapped(plane: Array, shift: Array, window: int) -> Array:
-    """``plane`` (h, w) uint16 at the places ``shift`` (H, W, 2) float32, (H, W) uint8.
+def _remap(plane: Array, shift: Array, window: int, into: Array) -> None:
+    """``plane`` (h, w) uint16 at the places ``shift`` (H, W, 2) float32, ``into`` (H, W) uint16.
 
     OpenCV reads wide windows of 16 bits in half the time that it takes for bytes in threes.
     """
-    drawn = cv2.remap(plane, shift, _NO_SECOND_MAP, window, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.convertScaleAbs(drawn)
+    if into.size:
+        cv2.remap(plane, shift, _NO_SECOND_MAP, window, dst=into, borderMode=cv2.BORDER_REPLICATE)

@@ -116,6 +116,18 @@ def probe_footage(path: Path, limits: Limits) -> tuple[MediaInfo, VideoInfo]:
     return info, info.video
 
 
+def written(path: Path) -> tuple[int, int, Fraction, int]:
+    """Width, height, rate and number of frames of a video that this engine wrote, by its packets. Raises ``bad_media``
+    and ``no_video``."""
+    with opened(path) as container:
+        picture = picture_stream(container)
+        if picture is None:
+            raise EngineError("no_video", path.name)
+        seen = _scan(container, picture, None, Limits(max_seconds=float("inf")))
+        fps, _ = choose_rate(seen.pictures)
+        return picture.width, picture.height, fps, _frames(seen, fps)
+
+
 @dataclass
 class _Seen:
     """Presentation times in seconds of what is really in the file."""
@@ -180,8 +192,7 @@ def _video(container: av.container.InputContainer, seen: _Seen) -> VideoInfo:
         raise EngineError("bad_media", f"cut off: {len(seen.pictures)} of {seen.announced} pictures")
     interlaced = frame.interlaced_frame
     fps, variable = choose_rate(seen.pictures)
-    shown = seen.last_picture_s if 0 < seen.last_picture_s < 1 else float(1 / fps)
-    frames = max(1, round((seen.pictures[-1] - seen.pictures[0] + shown) * float(fps)))
+    frames = _frames(seen, fps)
     rotation = round(frame.rotation / 90) * 90 % 360
     width, height = (frame.width, frame.height) if rotation % 180 == 0 else (frame.height, frame.width)
     hdr = int(frame.color_trc) if int(frame.color_trc) in (TRANSFER_PQ, TRANSFER_HLG) else 0
@@ -204,6 +215,14 @@ def _video(container: av.container.InputContainer, seen: _Seen) -> VideoInfo:
         cropped=bool(width % 2 or height % 2),
         pixel_aspect=aspect if rotation % 180 == 0 else 1 / aspect,
     )
+
+
+def _frames(seen: _Seen, fps: Fraction) -> int:
+    """How many frames there are at the constant rate ``fps``."""
+    if not len(seen.pictures):
+        return 0
+    shown = seen.last_picture_s if 0 < seen.last_picture_s < 1 else float(1 / fps)
+    return max(1, round((seen.pictures[-1] - seen.pictures[0] + shown) * float(fps)))
 
 
 def _delivered_colour(frame: av.VideoFrame, hdr: int) -> Colour:
