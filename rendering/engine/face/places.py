@@ -15,9 +15,9 @@ from rendering.engine.face import geometry
 from rendering.engine.face.blend import box_around, hull, neck, outline
 from rendering.engine.face.lips import LipSpace, head_turn
 from rendering.engine.face.points import LIPS
-from rendering.engine.face.stretch import STRETCHED, pull
+from rendering.engine.face.stretch import STRETCHED, cells, least_singular_values, pull, pull_of
 from rendering.engine.face.track import Track
-from rendering.engine.face.warp import Warp
+from rendering.engine.face.warp import GRID, Warp
 
 Array = np.ndarray[Any, Any]
 Box = tuple[int, int, int, int]
@@ -62,6 +62,8 @@ class Place(NamedTuple):
     """(78, 2) px: where the lender's lips and points around them go."""
     lend: Warp | None
     """What brings the lent mouth there; None where none is lent."""
+    least: Array | None
+    """(g-1, g-1): the lesser singular values of ``lend``."""
     drawn: Array
     """(40, 2) float64 px: the lips to draw, on the frame's own head."""
 
@@ -112,11 +114,12 @@ class Places:
         """How the mouth of frame ``lender`` comes into output frame ``t``, at its ``place``: where its lips go, (40, 2)
         px, the warp and how many times its own size it is stretched to (:func:`pull`). From any thread."""
         scale = float(self._track.io[lender] / place.io)
-        if self._chosen is not None and self._chosen[t] == lender and place.lend is not None:
+        if self._chosen is not None and self._chosen[t] == lender and place.lend and place.least is not None:
             target, warp = place.target, place.lend
+            stretch = pull_of(place.least, place.box, scale, target[: len(LIPS)])
         else:
             target, warp = self._alone(lender, t, place, 1.0)
-        stretch = pull(warp.shift, place.box, scale, target[: len(LIPS)])
+            stretch = pull(warp.shift, place.box, scale, target[: len(LIPS)])
         for share in HELD_BACK:
             if stretch <= MAX_PULL:
                 break
@@ -152,8 +155,10 @@ class Places:
         lenders = index if self._chosen is None else self._chosen[ts]
         target, source = self._destinations(lenders, ts, points, around, 1.0)
         lend: Sequence[Warp | None] = [None] * len(ts)
+        least: Array | Sequence[None] = [None] * len(ts)
         if self._chosen is not None:
-            lend = Warp.several(boxes, target, source)
+            lend = lent = Warp.several(boxes, target, source)
+            least = least_singular_values(np.stack([warp.shift for warp in lent]), cells(GRID, np.array(boxes)))
         drawn = self._lips.placed(self._wanted[ts], self._turned[index], self._poses(index))
         return {
             int(t): Place(
@@ -166,6 +171,7 @@ class Places:
                 giving[k] if gives_way[k] else None,
                 target[k],
                 lend[k],
+                least[k],
                 drawn[k],
             )
             for k, t in enumerate(ts)
