@@ -157,13 +157,18 @@ def test_an_error_of_its_own_ends_the_process_with_a_traceback() -> None:
 
 def test_threads_wait_asleep_unless_the_operator_says_otherwise() -> None:
     """What spins beside somebody else's work takes many times as long (docs/engine.md)."""
-    look = "import rendering.engine, os; print(os.environ['OMP_WAIT_POLICY'], os.environ['OPENBLAS_NUM_THREADS'])"
-    usual = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "OPENBLAS_"))}
+    look = (
+        "import rendering.engine, cv2, os\n"
+        "print(os.environ['OMP_WAIT_POLICY'], os.environ['OPENBLAS_NUM_THREADS'], cv2.getNumThreads())"
+    )
+    ours = ("OMP_", "OPENBLAS_", "OPENCV_")
+    usual = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
     def said(**more: str) -> str:
         return subprocess.run(
             [sys.executable, "-c", look], env=usual | more, capture_output=True, text=True, check=True
         ).stdout
 
-    assert said().split() == ["passive", "1"]
-    assert said(OMP_WAIT_POLICY="active", OPENBLAS_NUM_THREADS="4").split() == ["active", "4"]
+    assert said().split() == ["passive", "1", "1"]
+    told = said(OMP_WAIT_POLICY="active", OPENBLAS_NUM_THREADS="4", OPENCV_FOR_THREADS_NUM="3")
+    assert told.split() == ["active", "4", "3"]
