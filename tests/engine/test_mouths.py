@@ -34,7 +34,7 @@ from rendering.engine.evaluate.clips import Clip, study
 from rendering.engine.evaluate.filming import dub, write_take
 from rendering.engine.evaluate.own_voice import hidden
 from rendering.engine.media.frames import read_frames
-from rendering.engine.neural import gate, kept, learn, model
+from rendering.engine.neural import gate, kept, learn, measure, model
 from rendering.engine.neural.footage import Lessons
 from rendering.engine.neural.learn import learn_mouths
 from rendering.engine.neural.train import Schedule, Trained
@@ -85,6 +85,7 @@ def learnt(filmed: Filmed, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     measured: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(learn, "LEAST_S", 4.0)  # six seconds are enough to see that it works
+        patched.setattr(measure, "DULL", 2.0)  # after two steps it is still more lent than drawn
         with pytest.raises(StoppedError):
             learn_mouths(request, schedule=TWO_STEPS, report=stop)
         interrupted = {path.name for path in request.out.iterdir()}
@@ -220,6 +221,13 @@ def test_a_network_of_another_engine_is_not_loaded(tmp_path: Path) -> None:
         with pytest.raises(EngineError) as refused:
             kept.load(tmp_path, torch.device("cpu"))
         assert refused.value.code == "stale_mouths"
+
+
+def test_what_was_found_out_about_its_detail_is_kept_with_the_network(learnt: Learnt, good: Path) -> None:
+    said = model.read_said(learnt.out)
+    assert said["dull"] is True
+    assert kept.load(learnt.out, torch.device("cpu")).dull
+    assert not kept.load(good, torch.device("cpu")).dull, "a report that says nothing of it is an older one"
 
 
 def test_the_served_engine_learns_mouths_and_says_who_drew(learnt: Learnt, take: Path, tmp_path: Path) -> None:

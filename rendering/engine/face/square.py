@@ -104,8 +104,12 @@ class Square:
 
     def covered(self, index: int, box: Box) -> Array:
         """How far the square covers each pixel of ``box`` of footage frame ``index``, (h, w) float32 0..1."""
+        return self.laid(self.edge, index, box)
+
+    def laid(self, shares: Array, index: int, box: Box) -> Array:
+        """``shares`` (size, size) float32 where they belong in ``box`` of footage frame ``index``, (h, w); 0 beyond."""
         back = self._back(index, box)
-        return cv2.warpAffine(self.edge, back, box[2:], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        return cv2.warpAffine(shares, back, box[2:], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
     def _back(self, index: int, box: Box) -> Array:
         """(2, 3): pixels of ``box`` to pixels of the square."""

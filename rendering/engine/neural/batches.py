@@ -27,6 +27,8 @@ LENT_TINT = 0.01
 """Light changes, and what the lent picture's colour is off by."""
 BLURRED, DROPPED = 0.15, 0.3
 """Share of the squares whose surroundings are blurred, and of those that are lent nothing."""
+INSIDE = 4
+"""Which of what the network sees is the map of the wanted mouth's inside."""
 
 
 class Batch(NamedTuple):

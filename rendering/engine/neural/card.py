@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from rendering.engine.card.mouths import Face, Laying, Mouth, OnCard, Seen, in_bytes, known
-from rendering.engine.card.pictures import blurred, places, to_bgr, to_planes, within
+from rendering.engine.card.pictures import blurred, places, sampled, to_bgr, to_planes, within
+from rendering.engine.neural.detail import FINE, FINE_INSIDE, INSIDE_EDGE
 
 if TYPE_CHECKING:
     from rendering.engine.card.faces import Region
@@ -34,8 +35,8 @@ class Drawn(Face):
     """(43,) float32."""
     share: float
     """Share of the network's mouth in the new one."""
-    finest: float
-    """Pixels (standard deviation) under which detail is the lent mouth's."""
+    io: float
+    """Pixels."""
 
     @property
     def whole(self) -> Box:
@@ -45,17 +46,18 @@ class Drawn(Face):
 class NeuralOnCard(OnCard[Drawn]):
     """One render's mouths."""
 
-    def __init__(self, crops: Crops, network: Network, finest: float) -> None:
-        """``finest``: the most that :attr:`Drawn.finest` will be."""
+    def __init__(self, crops: Crops, network: Network, most_io: float) -> None:
+        """``most_io``: the most that :attr:`Drawn.io` will be."""
         super().__init__(crops, network.batched)
-        self._network, self._finest = network, finest
+        self._network, self._most_io = network, most_io
+        self._edge = INSIDE_EDGE * crops.pixels_per_io
 
     def _given(self, face: Drawn, region: Region) -> tuple[Array, ...]:
         return (
             *face.mouth.given(region),
             np.rint(255 * face.maps).astype(np.uint8),
             face.condition,
-            np.array([face.share, face.finest], np.float32),
+            np.array([face.share, face.io], np.float32),
         )
 
     def _step(self, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -71,6 +73,15 @@ class NeuralOnCard(OnCard[Drawn]):
         mask = laying.mask()
         drawn, covered = self._spread(torch.nan_to_num(answer), seen)
         finer = lent - drawn
-        drawn = drawn + mask * (finer - blurred(finer, shares[:, 1], self._finest))
+        drawn = drawn + mask * (finer - self._coarse(finer, maps[:, 1:2], seen, shares[:, 1]))
         drawn = torch.lerp(lent, drawn, shares[:, 0, None, None, None] * covered).round_().clamp_(0, 255)
         return in_bytes(laying.laid(seen.planes, to_planes(drawn, back), mask), known(answer))
+
+    def _coarse(self, pictures: Tensor, inside: Tensor, seen: Seen, io: Tensor) -> Tensor:
+        """As :func:`detail.coarse`, of (n, 3, r, r); ``inside`` (n, 1, s, s) of the squares, ``io`` (n,) pixels."""
+        result = blurred(pictures, FINE * io, FINE * self._most_io)
+        if not self._network.dull:
+            return result
+        softened = blurred(inside, torch.full_like(io, self._edge), self._edge)
+        share = sampled(softened, places(seen.squares[:, 1], seen.side), "bilinear", beyond="zeros")
+        return torch.lerp(result, blurred(pictures, FINE_INSIDE * io, FINE_INSIDE * self._most_io), share)

@@ -24,9 +24,10 @@ from rendering.engine.face.points import JAW
 from rendering.engine.face.track import Track
 from rendering.engine.media import hardware
 from rendering.engine.media.frame import Frame
-from rendering.engine.neural.batches import fed
+from rendering.engine.neural.batches import INSIDE, fed
 from rendering.engine.neural.card import Drawn, NeuralOnCard
 from rendering.engine.neural.crops import Crops, usable_frames, windows
+from rendering.engine.neural.detail import INSIDE_EDGE, coarse
 from rendering.engine.neural.footage import GAIN, lent_square
 from rendering.engine.neural.net import MouthNet, composite, drawing
 from rendering.engine.steps import Batch, Stepwise
@@ -38,8 +39,6 @@ Array = np.ndarray[Any, Any]
 
 ON_CPU, ON_CARD = 4, 32
 """Frames that the network draws together."""
-FINE = 0.02
-"""IO (standard deviation) under which detail is the lent mouth's."""
 BEYOND_CODES = 0.5
 """Standard deviations beyond the footage's 1st to 99th percentile that a mouth may be planned."""
 BEYOND_POSE = 5.0
@@ -55,9 +54,13 @@ LASTING = 2 * FADED + 1
 class Network:
     """A trained network on its device, given its squares in batches of one size."""
 
-    def __init__(self, net: MouthNet, size: int, where: torch.device, together: int | None = None) -> None:
+    def __init__(
+        self, net: MouthNet, size: int, where: torch.device, together: int | None = None, *, dull: bool = False
+    ) -> None:
         """``size``: pixels a side of its squares; ``together``: of them in a batch, None: what suits the device."""
         self.net, self.size, self.device = net.to(where, memory_format=torch.channels_last).eval(), size, where
+        self.dull = dull
+        """Whether more detail is lent to it between the lips: see :data:`detail.DULL`."""
         self.ask = captured(self._ask, where)
         """As :meth:`draw`, with what is on the device: -> (n, 3, s, s) 0..1, float32 or less."""
         self.batched = Batched(self.ask, where, together or (ON_CARD if device.like_card(where) else ON_CPU))
@@ -88,7 +91,8 @@ class _Work:
     """Places in the batch of the frames that the network is to draw."""
     given: tuple[Array, Array] | None = None
     """Of those, see :meth:`Network.draw`."""
-    squares: dict[int, Array] = field(default_factory=dict)
+    squares: dict[int, tuple[Array, Array]] = field(default_factory=dict)
+    """What was drawn, (s, s, 3), and the map of the mouth's inside, (s, s)."""
     prepared: Prepared | None = None
     drawing: Drawing | None = None
     """The same for a card."""
@@ -119,7 +123,7 @@ class NeuralMouths(Stepwise):
         self.steps = {"cut": self._cut, "network": self._ask, "compose": self._lay}
         self._on_card = None
         if device.like_card(network.device):
-            self._on_card = NeuralOnCard(self._crops, network, FINE * float(np.nanmax(scene.track.io)))
+            self._on_card = NeuralOnCard(self._crops, network, float(np.nanmax(scene.track.io)))
 
     def draw(self, frames: Sequence[Frame], first: int) -> list[Begun | None]:
         """The mouths of output frames ``first``, ``first + 1`` ... into ``frames``. Returns where each was laid."""
@@ -142,8 +146,8 @@ class NeuralMouths(Stepwise):
     def _ask(self, batch: Batch) -> None:
         work: _Work = batch.work
         if work.given is not None:
-            drawn = zip(work.asked, self._network.draw(*work.given), strict=True)
-            work.squares = {k: square for k, square in drawn if np.isfinite(square).all()}
+            drawn = zip(work.asked, self._network.draw(*work.given), work.given[0][:, INSIDE], strict=True)
+            work.squares = {k: (square, inside) for k, square, inside in drawn if np.isfinite(square).all()}
             work.given = None
         if work.prepared is not None and self._on_card is not None:
             work.drawing, work.prepared = self._on_card.draw(work.prepared), None
@@ -166,7 +170,7 @@ class NeuralMouths(Stepwise):
                 batch.places[k] = mouth.box, mouth.mask, covered * composer.share(t, mouth)
                 continue
             if k in work.squares:
-                picture, covered = self._hybrid(work.squares[k], t, mouth)
+                picture, covered = self._hybrid(*work.squares[k], t, mouth)
                 batch.places[k] = mouth.box, mouth.mask, covered * composer.share(t, mouth)
             composer.finish(batch.frames[k], t, mouth, picture)
 
@@ -188,17 +192,21 @@ class NeuralMouths(Stepwise):
             maps=crops.wanted(self._codes[t], index, begun.moved[JAW]).maps(crops.size),
             condition=crops.condition(self._told[t], index),
             share=float(self._share[t]),
-            finest=FINE * float(self._io[index]),
+            io=float(self._io[index]),
         )
 
-    def _hybrid(self, square: Array, t: int, begun: Begun) -> tuple[Array, Array]:
+    def _hybrid(self, square: Array, inside: Array, t: int, begun: Begun) -> tuple[Array, Array]:
         """The picture for the box, (h, w, 3) u8: what was drawn, its finest detail that of the lent mouth. And how much
         of it was drawn, (h, w) float32 0..1."""
         index = int(self._order[t])
         drawn, covered = self._crops.lay(square, index, begun.box)
         lent = begun.picture.astype(np.float32)
         finer = lent - drawn
-        finer -= cv2.GaussianBlur(finer, (0, 0), FINE * float(self._io[index]))
+        between = None
+        if self._network.dull:
+            softened = cv2.GaussianBlur(inside, (0, 0), INSIDE_EDGE * self._crops.pixels_per_io)
+            between = self._crops.laid(softened, index, begun.box)
+        finer -= coarse(finer, between, float(self._io[index]))
         drawn += begun.mask.full()[..., None] * finer
         share: Array = self._share[t] * covered
         return np.clip(np.rint(lent + share[..., None] * (drawn - lent)), 0, 255).astype(np.uint8), share

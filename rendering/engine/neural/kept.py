@@ -42,7 +42,7 @@ def load(folder: Path, where: torch.device, together: int | None = None) -> Netw
     stored = read(folder)
     net = MouthNet(reduction(stored["size"]))
     net.load_state_dict({name: value.float() for name, value in stored["weights"].items()})
-    return Network(net, stored["size"], where, together)
+    return Network(net, stored["size"], where, together, dull=model.read_said(folder).get("dull") is True)
 
 
 class RecentNetworks:

@@ -76,7 +76,7 @@ def learn_mouths(request: MouthsRequest, *, schedule: Schedule | None = None, re
     identity = model.identity(out)
     began_with = initial.identity if initial else ""
     also = {"identity": identity, "psnr": trained.psnr, "initial": began_with, "space": model.space(lips)}
-    gate.write_report(out, verdict, trained.size, trained.steps, **also)
+    gate.write_report(out, verdict, trained.size, trained.steps, dull=network.dull, **also)
     checkpoint.unlink(missing_ok=True)
     return LearntMouths(
         engine=ENGINE_VERSION,

@@ -25,6 +25,7 @@ from rendering.engine.media.frame import Frame
 from rendering.engine.media.frames import FrameWalk, require_video
 from rendering.engine.media.probe import MediaInfo
 from rendering.engine.neural.crops import Crops, Wanted
+from rendering.engine.neural.detail import DULL
 from rendering.engine.neural.draw import Network, NeuralMouths
 from rendering.engine.neural.footage import GAIN, HELD_OUT, blocks
 from rendering.engine.neural.gate import Figures
@@ -46,7 +47,7 @@ WINDOW_IO = (0.80, 0.55)
 SEAM = (0.05, 0.30)
 LEAST = 5
 MAX_LAG = 4
-FILMS = 8
+FILMS = 9
 """Times that frames are walked through."""
 
 
@@ -72,7 +73,10 @@ def measure(
     network: Network,
     report: Report = silent,
 ) -> Figures:
-    """The figures of ``network`` on ``footage``, as analysed in ``folder``. Raises ``mouths_too_little``."""
+    """The figures of ``network`` on ``footage``, as analysed in ``folder``. Raises ``mouths_too_little``.
+
+    Finds out first whether it is dull, and leaves it knowing.
+    """
     report = Parts(report, FILMS)
     crops, fps = Crops(track, lips, network.size), float(require_video(info).fps)
     block, codes = blocks(track, crops), np.nan_to_num(crops.own_codes())
@@ -95,6 +99,9 @@ def measure(
         return _film(footage, info, track, crops, order, lambda frame, t: None, report)
 
     truth, moving = untouched(held_out), untouched(driven)
+    look = Look(crops, [crops.wanted(codes[index], int(index)) for index in held_out])
+    network.dull = False
+    network.dull = look.share(film(held_out, codes[held_out]).squares, truth.squares, BAND) < DULL
     asked = ((held_out, codes[held_out]), (driven, other), (driven, still))
     own, planned, frozen = (film(order, plan) for order, plan in asked)
     own_theirs, planned_theirs, frozen_theirs = (film(order, plan, exemplar=True) for order, plan in asked)
@@ -102,10 +109,9 @@ def measure(
     still_moves, still_moves_theirs, own_moves = (
         without_head(each.mouth[:, 0], track, driven) for each in (frozen, frozen_theirs, moving)
     )
-    look = Look(crops, [crops.wanted(codes[index], int(index)) for index in held_out])
     psnr, ssim = look.alike(own.squares, truth.squares)
     exemplar_psnr, exemplar_ssim = look.alike(own_theirs.squares, truth.squares)
-    middle, finest = (look.power(own.squares, band) / look.power(truth.squares, band) for band in (BAND, GRID))
+    middle, finest = (look.share(own.squares, truth.squares, band) for band in (BAND, GRID))
     return Figures(
         usable_s=float((block >= 0).sum() / fps),
         psnr=psnr,
@@ -221,6 +227,10 @@ class Look:
             light = (torch.from_numpy(part.transpose(2, 0, 1)[None].astype(np.float32) / 255) for part in (a, b))
             alike.append(float(similarity(*(grey(part) for part in light))[0, 0].numpy()[area].mean()))
         return float(10 * np.log10(255**2 / max(float(np.mean(errors)), 1e-6))), float(np.mean(alike))
+
+    def share(self, made: Array, truth: Array, band: tuple[float, float]) -> float:
+        """:meth:`power` of ``made`` over that of ``truth``."""
+        return self.power(made, band) / self.power(truth, band)
 
     def power(self, squares: Array, band: tuple[float, float]) -> float:
         """Mean power of the mouths' luma between two frequencies, cycles a pixel; of :data:`GRID` along one axis."""
