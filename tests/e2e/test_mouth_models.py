@@ -59,7 +59,7 @@ def test_one_is_learnt_by_keyboard_watched_and_draws_the_next_video(
     done = page.locator('.cell[data-state="done"]')
     expect(done).to_have_count(1, timeout=60_000)
     page.goto(str(done.get_attribute("data-href")))
-    expect(page.get_by_text("Drawn by the presenter's own network")).to_be_visible()
+    expect(page.locator("dd", has_text="Drawn by the presenter's own network")).to_be_visible()
 
     page.goto(address)
     section(page).get_by_role("button", name="Remove").click()
@@ -94,7 +94,10 @@ def test_what_is_being_learnt_is_stopped(stage: Portal, open_page: OpenPage, fak
     new_presenter(page, stage, fake_file("Paul.mp4", "ok", 8))
     section(page).get_by_role("button", name="Learn a mouth model").click()
     expect(section(page).get_by_role("status")).to_have_text("Being learnt", timeout=30_000)
-    section(page).get_by_role("button", name="Stop learning").click()
+    stop = section(page).get_by_role("button", name="Stop learning")
+    expect(stop).to_have_attribute("data-confirm", re.compile("lost"), timeout=30_000)  # there is something to lose
+    stop.click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop learning").click()
     expect(section(page).get_by_role("status")).to_have_text("Not learnt")
     expect(section(page)).to_contain_text("The work was cancelled.")
     expect(section(page).get_by_role("button", name="Learn a mouth model")).to_be_visible()
