@@ -11,9 +11,11 @@ import errno
 import hashlib
 import io
 import shutil
+import struct
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,7 +33,7 @@ from django.utils.http import content_disposition_header
 from projects.models import MediaBlob, Team, new_public_id
 from projects.problems import HeyGemError
 from projects.services import cache, media_hold, work
-from projects.storage import CHUNK, Hear, StorageUnavailable, Store, StoredFile, silent
+from projects.storage import CHUNK, Damaged, Hear, StorageUnavailable, Store, StoredFile, silent
 
 ROOT = "blobs"
 """Keys of stored files are ``blobs/<team>/<blob>``."""
@@ -165,7 +167,7 @@ def on_disk(blob: MediaBlob, *, hear: Hear = silent) -> Iterator[Path]:
     """The blob as a file of this machine, which stays while this context is open.
 
     What lies elsewhere is fetched once, checked, and kept in the bounded cache. Raises ``FileNotFoundError``, and
-    ``OSError`` for bytes that are not those that were stored.
+    :class:`Damaged` for bytes that are not those that were stored.
     """
     if (place := storage().place(blob.path)) is None:
         with cache.kept(blob.public_id, blob.size, lambda part: _fetch(blob, part, hear), hear=hear) as path:
@@ -186,7 +188,7 @@ def _fetch(blob: MediaBlob, part: Path, hear: Hear) -> None:
             hear(file.tell(), blob.size)
         size = file.tell()
     if size != blob.size or not (is_unread(blob) or seen.hexdigest() == blob.sha256):
-        raise OSError(errno.EIO, "these are not the bytes that were stored", blob.path)
+        raise Damaged(errno.EIO, "these are not the bytes that were stored", blob.path)
 
 
 def note_use(blob: MediaBlob) -> None:
@@ -198,6 +200,10 @@ def note_use(blob: MediaBlob) -> None:
 
 
 # Folders, packed
+
+UNREADABLE = (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, zlib.error, struct.error)
+"""What reading an archive raises that is none or was changed: also one that claims to be encrypted or packed otherwise.
+"""
 
 
 def pack(folder: Path, to: Path) -> None:
@@ -218,7 +224,8 @@ def unpacked(blob: MediaBlob, *, hear: Hear = silent) -> Iterator[Path]:
 
 
 def unpack(blob: MediaBlob, part: Path, hear: Hear = silent) -> None:
-    """The files that :func:`pack` made ``blob`` of, into the folder ``part``. Raises as :func:`on_disk` does."""
+    """The files that :func:`pack` made ``blob`` of, into the folder ``part``. Raises as :func:`on_disk` does, and
+    :class:`Damaged` for what no such archive can be read from."""
     with work.folder() as around:
         archive = storage().place(blob.path)
         if archive is None:  # not by way of the cache: it would be kept twice
@@ -227,8 +234,8 @@ def unpack(blob: MediaBlob, part: Path, hear: Hear = silent) -> None:
         try:
             with zipfile.ZipFile(archive) as packed:
                 packed.extractall(part)
-        except zipfile.BadZipFile as error:
-            raise OSError(errno.EIO, f"a damaged archive: {error}", blob.path) from error
+        except UNREADABLE as error:
+            raise Damaged(errno.EIO, f"a damaged archive: {error}", blob.path) from error
 
 
 def take_out(blob: MediaBlob, name: str, to: Path) -> bool:
@@ -246,8 +253,8 @@ def take_out(blob: MediaBlob, name: str, to: Path) -> bool:
                 return False
             with packed.open(name) as inside, to.open("wb") as target:
                 shutil.copyfileobj(inside, target)
-    except zipfile.BadZipFile as error:
-        raise OSError(errno.EIO, f"a damaged archive: {error}", blob.path) from error
+    except UNREADABLE as error:
+        raise Damaged(errno.EIO, f"a damaged archive: {error}", blob.path) from error
     return True
 
 

@@ -31,6 +31,10 @@ class StorageUnavailable(HeyGemError):  # noqa: N818 - named as its code
         return self.detail
 
 
+class Damaged(OSError):  # noqa: N818 - of what is stored, not of ours
+    """What is stored was read, and is not what was stored: it does not get better by trying again."""
+
+
 @dataclass(frozen=True)
 class StoredFile:
     key: str

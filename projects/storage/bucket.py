@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
-from projects.storage import CHUNK, Hear, StorageUnavailable, StoredFile, silent
+from projects.storage import CHUNK, Damaged, Hear, StorageUnavailable, StoredFile, silent
 
 log = logging.getLogger("heygem.storage")
 
@@ -53,7 +53,8 @@ def _config(*, own: bool) -> Config:
 
 @contextmanager
 def telling(what: str) -> Iterator[None]:
-    """An outage is :class:`StorageUnavailable`, a missing file ``FileNotFoundError``."""
+    """An outage is :class:`StorageUnavailable`, a missing file ``FileNotFoundError``, less than was
+    stored :class:`Damaged`."""
     try:
         yield
     except ClientError as error:
@@ -61,7 +62,7 @@ def telling(what: str) -> Iterator[None]:
         if told.get("Code") in {"NoSuchKey", "404", "NotFound", "NoSuchUpload"}:
             raise FileNotFoundError(errno.ENOENT, "not stored", what) from error
         if told.get("Code") == "InvalidRange":
-            raise OSError(errno.EIO, "less is stored than was", what) from error
+            raise Damaged(errno.EIO, "less is stored than was", what) from error
         log.warning("object storage: %s of %s: %s", error.operation_name, what, told)
         raise StorageUnavailable(f"{error.operation_name}: {told.get('Code', '?')}") from error
     except (BotoCoreError, HTTPClientError, HTTPError, ConnectionError, TimeoutError) as error:

@@ -172,7 +172,10 @@ FAILURES: dict[str, Failure] = {
         ),
         Failure(
             "stale_mouths",
-            _("The mouth model belongs to another analysis of the footage or to another version of the engine."),
+            _(
+                "The mouth model belongs to another analysis of the footage or to another version of the engine, "
+                "or its files are damaged."
+            ),
             _("Train it again. Until then the presenter's own mouths are used."),
         ),
         Failure(

@@ -17,6 +17,7 @@ from projects import trace
 from projects.models import MediaBlob, MouthModel
 from projects.problems import HeyGemError
 from projects.services import analysis, blobs, work
+from projects.storage import Damaged
 from rendering import events, queue, training, workers
 from rendering.engine.contract import (
     MOUTHS_CHECKPOINT,
@@ -76,6 +77,8 @@ class Training(Try):
         """What is left to do is to hand it on."""
         self.out = Path()
         self.step = 0
+        self.kept_step = 0
+        """What can be gone on from."""
         self.picture = self.checkpoint = 0
         """When the files that were kept last were written."""
 
@@ -88,21 +91,30 @@ class Training(Try):
 
     def work_at(self, model: MouthModel) -> None:
         self.team = team_of(model)
-        self.log = LiveLog(Diary(self.claim, model, self.node), self.child.log_fd, f"mouths {model.public_id}")
+        self.diary = Diary(self.claim, model, self.node)
+        self.log = LiveLog(self.diary, self.child.log_fd, f"mouths {model.public_id}")
         with work.folder() as around, ExitStack() as held:
             self.out = around / "mouths"
             args = self._args(model, held)
             self.checkpoint = _written(self.out / MOUTHS_CHECKPOINT)
             try:
                 learnt = self.child.run("mouths", args, report=self.hear, poll=self.poll)
-            except (WorkerStopping, EngineError):
+            except (WorkerStopping, EngineError) as ended:
                 self.is_over = True
                 self.lease.surely(self._keep_checkpoint)
+                if isinstance(ended, WorkerStopping):
+                    self._note_stop(str(ended) or "given back")
                 raise
             finally:
                 self.log.write()
             self.is_over = True
             self._keep(model, learnt)
+
+    def _note_stop(self, why: str) -> None:
+        """For who reads the log: that this was no failure, and what is kept of it."""
+        self.log.write()
+        kept = f"kept up to step {self.kept_step}" if self.kept_step else "nothing is kept yet"
+        self.lease.surely(lambda: self.diary.add(f"{why}, {kept}"))
 
     def _args(self, model: MouthModel, held: ExitStack) -> dict[str, Any]:
         """The engine's ``MouthsRequest``. Its files stay on this machine until ``held`` is closed."""
@@ -114,7 +126,7 @@ class Training(Try):
         blobs.note_use(packed)
         self.out.mkdir()
         if begun.checkpoint is not None:
-            self._go_on_from(begun.checkpoint)
+            self._go_on_from(begun.checkpoint, model.checkpoint_step)
         film = begun.footage.blob
         args: dict[str, Any] = {
             "footage": str(self.patiently(lambda: held.enter_context(blobs.on_disk(film, hear=self.hear_fetch)))),
@@ -128,15 +140,19 @@ class Training(Try):
             try:
                 folder = self.patiently(lambda: held.enter_context(blobs.unpacked(initial, hear=self.hear_fetch)))
                 args["initial"] = str(folder)
-            except FileNotFoundError:
-                log.warning("mouths %s: what it was to begin with is not stored any more", model.public_id)
+            except (FileNotFoundError, Damaged) as error:
+                log.warning("mouths %s: what it was to begin with cannot be read: %s", model.public_id, error)
         return args
 
-    def _go_on_from(self, checkpoint: MediaBlob) -> None:
+    def _go_on_from(self, checkpoint: MediaBlob, step: int) -> None:
         try:
             self.patiently(lambda: blobs.unpack(checkpoint, self.out, self.hear_fetch))
         except OSError as error:
             log.warning("mouths %s: begins anew, its checkpoint cannot be read: %s", self.claim.pk, error)
+            self.lease.surely(lambda: self.diary.add("begins anew, its checkpoint cannot be read"))
+        else:
+            self.kept_step = step
+            self.lease.surely(lambda: self.diary.add(f"goes on at step {step}"))
 
     def _keep(self, model: MouthModel, learnt: dict[str, Any]) -> None:
         self.lease.surely(self._keep_picture)
@@ -223,7 +239,7 @@ class Training(Try):
         blob = self._stored_if_possible(packed, "application/zip")
         if blob is not None:
             self.lease.surely(lambda: mouths_kept.keep_checkpoint(self.claim, blob, step=self.step))
-            self.checkpoint = written
+            self.checkpoint, self.kept_step = written, self.step
 
     def _stored_if_possible(self, path: Path, content_type: str) -> MediaBlob | None:
         """None where the storage is away or full: the training is worth more than what it shows meanwhile."""
@@ -250,9 +266,18 @@ class Diary:
         self.claim = claim
         begun = f"attempt {claim.attempt} on {node.name}\n"
         self.before, self.end = model.log + begun, model.log_end + len(begun)
+        self.told = "", 0
+        """What the engine has written of this attempt, as it was handed on last."""
 
     def __call__(self, text: str, end: int) -> None:
+        self.told = text, end
         mouths_kept.write_log(self.claim, self.before + text, self.end + end)
+
+    def add(self, words: str) -> None:
+        """A line of our own, before the engine has begun or after it has ended. Raises ``LeaseLost``."""
+        text, end = self.told
+        mouths_kept.write_log(self.claim, f"{self.before}{text}{words}\n", self.end + end + len(words) + 1)
+        self.before, self.end, self.told = f"{self.before}{text}{words}\n", self.end + end + len(words) + 1, ("", 0)
 
 
 def _written(path: Path) -> int:

@@ -17,7 +17,7 @@ from projects import trace
 from projects.models import MediaBlob, MouthModel, TeamBase
 from projects.problems import HeyGemError
 from projects.services import blobs, disk, work
-from projects.storage import StorageUnavailable
+from projects.storage import Damaged, StorageUnavailable
 from rendering import capabilities, queue, states, tickets, training, workers
 from rendering.engine.contract import RENDER_STAGES
 from rendering.engine.errors import EngineError
@@ -203,7 +203,7 @@ class Attempt:
 
     def _learnt(self, what: str, model: TeamBase | MouthModel | None, held: contextlib.ExitStack) -> Path | None:
         """The folder of the team's own base model or the presenter's mouth model; None: the job has none, or it is gone
-        and the work is done without."""
+        or damaged, and the work is done without."""
         if model is None or model.blob is None:
             return None
         blobs.note_use(model.blob)
@@ -211,7 +211,11 @@ class Attempt:
             return self._fetched(blobs.unpacked, model.blob, held)
         except FileNotFoundError:
             log.warning("job %s: the %s %s is not stored any more", self.job.public_id, what, model.public_id)
-            return None
+        except Damaged as error:
+            log.warning("job %s: the %s %s cannot be read: %s", self.job.public_id, what, model.public_id, error)
+            if isinstance(model, MouthModel):
+                self.lease.surely(lambda: mouths.damaged(model=model))
+        return None
 
     def _fetched(self, how: Callable[..., Any], blob: MediaBlob, held: contextlib.ExitStack) -> Path:
         return self._patiently(lambda: held.enter_context(how(blob, hear=self._hear_fetch)))

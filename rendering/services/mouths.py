@@ -18,7 +18,7 @@ from django.utils import timezone
 from projects.access import require
 from projects.models import USABLE, AnalysisState, Footage, MediaBlob, MouthModel, Role, Team
 from projects.problems import HeyGemError
-from projects.services import analysis, audit, disk
+from projects.services import analysis, audit, blobs, disk
 from projects.services.waking import wake_renderers
 from rendering import capabilities, events, queue, training
 from rendering.fingerprint import ENGINE_VERSION, fingerprint
@@ -79,7 +79,8 @@ def lacking(footage: Footage) -> str:
     made = MouthModel.objects.filter(footage=footage)
     if made.filter(state=AnalysisState.READY).exclude(blob=None).exists():  # of another engine, face or tracker
         return STALE
-    return NOT_GOOD if made.filter(error_code=NOT_GOOD).exists() else NONE
+    told = made.filter(error_code__in=(NOT_GOOD, STALE)).order_by("-pk").values_list("error_code", flat=True)
+    return told.first() or NONE
 
 
 def newest(footage: Footage) -> MouthModel | None:
@@ -294,12 +295,12 @@ def let_go() -> int:
 
 
 @transaction.atomic
-def lost(blobs: Iterable[MediaBlob]) -> int:
+def lost(files: Iterable[MediaBlob]) -> int:
     """Models whose files the storage has lost are learnt again; a lost checkpoint or picture is done without.
 
     Returns how many are learnt again.
     """
-    asked = list(blobs)
+    asked = list(files)
     MouthModel.objects.filter(checkpoint__in=asked).update(checkpoint=None, checkpoint_step=0)
     MouthModel.objects.filter(picture__in=asked).update(picture=None)
     gone = MouthModel.objects.filter(blob__in=asked)
@@ -309,3 +310,17 @@ def lost(blobs: Iterable[MediaBlob]) -> int:
     wanted = [model for model in models if model.archived_at is None]
     again = [_ask(model.footage, automatic=model.automatic, created_by=model.created_by) for model in wanted]
     return sum(made is not None for made in again)
+
+
+@transaction.atomic
+def damaged(*, model: MouthModel) -> None:
+    """What is stored of ``model`` was read and is not what was learnt: nothing is drawn with it any more, and jobs that
+    wait for it go on without. Its footage is as if it had never been learnt from."""
+    spoilt = model.blob
+    used = MouthModel.objects.filter(pk=model.pk, state=AnalysisState.READY, blob=spoilt)
+    if spoilt is None or not used.update(blob=None, state=AnalysisState.REFUSED, error_code=STALE):
+        return
+    _go_on_without([model.pk])
+    # At once: the same network learnt again has the same bytes, and would be taken for stored.
+    transaction.on_commit(lambda: blobs.discard(spoilt), robust=True)
+    events.mouths_settled(model)

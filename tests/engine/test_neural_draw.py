@@ -259,3 +259,11 @@ def test_the_report_is_read_back_and_not_that_of_another_version(tmp_path):
     said = json.loads((tmp_path / MOUTHS_REPORT).read_text())
     (tmp_path / MOUTHS_REPORT).write_text(json.dumps(said | {"engine": "0.1"}))
     assert gate.read_report(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "said", [b"\xff\xfe", b"{", b"[]", json.dumps({"engine": gate.ENGINE_VERSION, "figures": []}).encode()]
+)
+def test_a_report_that_cannot_be_read_is_none(said, tmp_path):
+    (tmp_path / MOUTHS_REPORT).write_bytes(said)
+    assert gate.read_report(tmp_path) is None

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import errno
+import io
+import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
+from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django.fixtures import Settings
 
-from projects.models import AnalysisState, Footage, MouthModel, Presenter, Team
+from projects.models import AnalysisState, Footage, MediaBlob, MouthModel, Presenter, Team
 from projects.services import analysis, blobs, webhooks
+from projects.services.work import folder as work_folder
 from projects.storage import StorageUnavailable
 from rendering import training
 from rendering.execution import learn, render
@@ -156,7 +161,18 @@ def test_it_gives_way_to_a_render_with_a_checkpoint_unless_it_has_waited_long(
     assert render.run_ticket() == f"mouths {made.public_id}: done"
     made.refresh_from_db()
     assert step <= made.figures["begun"] <= step + 1, "it went on from there"
-    assert "attempt 1 on here/gpu" in made.log
+    begun, engine_ran, stopped, again, went_on, *_rest = _said(made)
+    assert (begun, again) == ("attempt 1 on here/gpu",) * 2
+    assert engine_ran == "mouths begins"
+    assert stopped == f"gave way to a render, kept up to step {step}"
+    assert went_on == f"goes on at step {step}"
+    assert made.log_end == len(made.log)
+
+
+def _said(model: MouthModel) -> list[str]:
+    """Its log without the times and without how far the engine was."""
+    lines = [line.partition("Z ")[2] if line[:4].isdigit() else line for line in model.log.splitlines()]
+    return [line for line in lines if " of " not in line]
 
 
 def _when(monkeypatch: pytest.MonkeyPatch, ready: Callable[[MouthModel], bool], act: Callable[..., None]) -> None:
@@ -258,7 +274,20 @@ def test_a_checkpoint_that_cannot_be_read_costs_time_alone(
         factories.path_of(kept).unlink()
     MouthModel.objects.update(checkpoint=kept, checkpoint_step=7)
     assert render.run_ticket() == f"mouths {made.public_id}: done"
-    assert MouthModel.objects.get().figures["begun"] == 0.0
+    made.refresh_from_db()
+    assert made.figures["begun"] == 0.0
+    assert "begins anew, its checkpoint cannot be read" in _said(made)
+
+
+def test_a_damaged_model_of_other_footage_does_not_keep_a_new_one_from_being_learnt(
+    bob: User, team: Team, presenter: Presenter
+) -> None:
+    spoilt = factories.blob(team, b"no archive", "application/zip")
+    teaching.model(teaching.film(presenter), blob=spoilt)
+    made = mouths.start(actor=bob, footage=teaching.film(presenter, seconds=0.05))
+    assert render.run_ticket() == f"mouths {made.public_id}: done"
+    made.refresh_from_db()
+    assert (made.attempts, made.initial) == (1, None), "it began with nothing"
 
 
 def test_a_storage_that_is_away_costs_the_picture_and_not_the_training(
@@ -360,6 +389,98 @@ def test_a_model_that_cannot_be_used_leaves_the_render_to_exemplar_and_says_so(
     assert version.instead == ("no_mouths" if fault == "lost" else "mouths_not_good")
     assert version.fingerprint != asked.fingerprint, "it is not what was asked for"
     assert board(project).counts.by_state == {"done": 1}
+
+
+def _cut(archive: bytes) -> bytes:
+    return archive[: len(archive) // 2]
+
+
+def _flipped(archive: bytes) -> bytes:
+    """One byte of its network is another one."""
+    at = archive.index(b"fake network")
+    return archive[:at] + b"F" + archive[at + 1 :]
+
+
+def _packed_otherwise(archive: bytes) -> bytes:
+    """It says of its files that they are packed in a way that nobody knows."""
+    return archive.replace(b"PK\x03\x04\x14\x00\x00\x00\x00\x00", b"PK\x03\x04\x14\x00\x00\x00\x63\x00").replace(
+        b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x00\x00\x63\x00"
+    )
+
+
+@pytest.mark.parametrize(
+    ("automatic", "damage", "where"),
+    [
+        (True, _cut, "disk"),
+        (True, _flipped, "bucket"),
+        (False, _packed_otherwise, "disk"),
+        (False, _cut, "bucket"),
+    ],
+)
+def test_a_damaged_model_is_used_no_more_and_the_video_is_made_without_it(
+    automatic: bool,
+    damage: Callable[[bytes], bytes],
+    where: str,
+    bob: User,
+    team: Team,
+    presenter: Presenter,
+    client: Client,
+    request: pytest.FixtureRequest,
+    django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[object]],
+) -> None:
+    if where == "bucket":
+        request.getfixturevalue("s3")
+    film = teaching.film(presenter)
+    if not automatic:
+        Preset.objects.filter(pk=default_preset(team).pk).update(backend="neural")
+    made = teaching.model(film)
+    assert made.blob is not None
+    project, later = teaching.board(team, film), teaching.board(team, film)
+    asked, waits = teaching.order(bob, project), teaching.order(bob, later)
+    _spoil(made.blob, damage)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert render.run_ticket() == f"{asked.public_id}: version 1"
+    version = RenderVersion.objects.get()
+    assert (version.drawn_by, version.mouths, version.instead) == ("exemplar", "", "stale_mouths")
+    assert version.fingerprint != asked.fingerprint, "it is not what was asked for"
+    made.refresh_from_db()
+    assert (made.state, made.error_code, made.blob) == (AnalysisState.REFUSED, "stale_mouths", None)
+    assert mouths.lacking(film) == "stale_mouths"
+    client.force_login(bob)
+    page = client.get(f"/footage/{film.public_id}/mouths/").content.decode()
+    assert "or its files are damaged. Train it again." in " ".join(re.sub("<[^>]*>", " ", page).split())
+    waits.refresh_from_db()
+    assert waits.mouths is None
+    assert board(project).counts.by_state == {"done": 1}
+
+    again = mouths.start(actor=bob, footage=film)
+    while render.run_ticket() != "nothing to do":
+        pass
+    again.refresh_from_db()
+    assert mouths.current(film) == again
+    assert drawn(bob, team, film).drawn_by == "neural"
+
+
+def _spoil(blob: MediaBlob, damage: Callable[[bytes], bytes]) -> None:
+    kept = b"".join(blobs.read(blob))
+    spoilt = damage(kept)
+    assert spoilt != kept
+    with work_folder() as folder:
+        (folder / "spoilt").write_bytes(spoilt)
+        blobs.storage().put(folder / "spoilt", blob.path, blob.content_type, lambda *_: None)
+
+
+def test_a_network_learnt_again_with_the_same_bytes_does_not_find_the_damaged_ones(
+    team: Team, presenter: Presenter, django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[object]]
+) -> None:
+    made = teaching.model(teaching.film(presenter))
+    assert made.blob is not None
+    _spoil(made.blob, _flipped)
+    with django_capture_on_commit_callbacks(execute=True):
+        mouths.damaged(model=made)
+    whole = teaching.packed("feed")
+    with blobs.on_disk(blobs.store(team, io.BytesIO(whole), "application/zip")) as path:
+        assert path.read_bytes() == whole
 
 
 def test_a_model_that_is_learnt_later_makes_nothing_outdated_and_rendering_again_uses_it(

@@ -151,13 +151,15 @@ def write_report(folder: Path, verdict: Verdict, size: int, steps: int, **also: 
 
 
 def read_report(folder: Path) -> Verdict | None:
-    """What was decided of the model in ``folder``, judged by the criteria of today; None where nothing was,
-    or by another version of the engine."""
+    """What was decided of the model in ``folder``, judged by the criteria of today; None where nothing was that can be
+    read, or by another version of the engine."""
     try:
         said = json.loads((folder / MOUTHS_REPORT).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         return None
-    if said.get("engine") != ENGINE_VERSION or said.get("figures", {}).keys() != Figures.__dataclass_fields__.keys():
+    if not isinstance(said, dict) or not isinstance(said.get("figures"), dict):
+        return None
+    if said.get("engine") != ENGINE_VERSION or said["figures"].keys() != Figures.__dataclass_fields__.keys():
         return None
     figures: dict[str, Any] = {
         name: float("nan") if value is None else value for name, value in said["figures"].items()
