@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from projects.problems import Problem
+from projects.problems import Problem, codes, get
 
 PROBLEMS = (
     Problem(
@@ -171,3 +172,36 @@ PROBLEMS = (
         400,
     ),
 )
+
+_ITS_LOG = _("Read the log of its tries, and what else the machine did then. Mend that, then try it again.")
+
+FOR_OPERATORS: dict[str, str | Promise] = {
+    "too_long": _("Let the team cut it into parts, or give it a higher limit."),
+    "no_checkpoint": _("Set WAV2LIP_CHECKPOINT to a file that this machine can read."),
+    "bad_checkpoint": _("Set WAV2LIP_CHECKPOINT to a checkpoint of the published 96-pixel network."),
+    "unsafe_checkpoint": _("Set WAV2LIP_CHECKPOINT to a file that holds weights alone: other contents could run code."),
+    "no_enhancer": _("Set ENHANCER_MODEL to a file that this machine can read."),
+    "bad_enhancer": _("Set ENHANCER_MODEL to a TorchScript model that answers a face with a face of the same size."),
+    "unsafe_enhancer": _("Set ENHANCER_MODEL to one whose code works on pictures alone: other code could reach files."),
+    "no_tracker": _("Set TRACKER to bundled or face-alignment."),
+    "no_tracker_weights": _("Put them where FACE_ALIGNMENT_WEIGHTS says, or set TRACKER to bundled."),
+    "bad_tracker_weights": _("Set up those that the package itself fetches, or set TRACKER to bundled."),
+    "io_error": _("See whether its disk and the storage answer, and read the log of its tries. Then try it again."),
+    "disk_full": _("Make room on its disk; it goes on by itself."),
+    "engine_crashed": _ITS_LOG,
+    "engine_killed": _("See who ended it: a person, systemd-oomd or earlyoom. Then try it again."),
+    "engine_hung": _ITS_LOG,
+    "worker_lost": _("See whether the host runs and reaches the database. Then try it again."),
+    "device_error": _("See what the driver and the kernel's log say of the device. Then try it again."),
+    "storage_unavailable": _("Run the doctor on that host: it says what the storage answers."),
+    "render_minutes_over": _("Give the team more minutes, or leave it until they are renewed next month."),
+    "team_storage_spent": _("Give the team more storage, or let it delete versions and ZIPs that nobody needs."),
+}
+"""What to do, for whom the others are sent to: said on the farm's pages in place of the catalogue's remedy."""
+
+UNFORESEEN = _("No sentence is known for this code. Read the log of the try that failed, then try it again.")
+
+
+def remedy_for_operators(code: str) -> str:
+    """What an operator is told to do about ``code``."""
+    return str(FOR_OPERATORS.get(code, get(code).remedy if code in codes() else UNFORESEEN))

@@ -16,6 +16,7 @@ from projects import problems
 from projects.models import ApiToken, AudioTake, AuditEvent, Role
 from projects.sentences import named
 from rendering.models import Preset, RenderAttempt, WorkerNode
+from rendering.problems import remedy_for_operators
 from rendering.selectors import stage_label
 from rendering.selectors.farm import Word
 from rendering.selectors.waiting import WaitingJob, Why
@@ -130,6 +131,12 @@ def problem_sentence(code: str) -> str:
 
 
 @register.filter
+def operator_remedy(code: str) -> str:
+    """What the operator, who reads the farm's pages, is to do."""
+    return remedy_for_operators(code)
+
+
+@register.filter
 def why_words(item: WaitingJob) -> str:
     """Why a job waits, in a sentence."""
     if item.why == Why.BACKOFF:
@@ -204,6 +211,14 @@ def worker_facts(node: WorkerNode) -> list[Fact]:
         _fact(_("Use"), _with_unit(said.get("device_use_percent"), "%")),
         *machine,
     ]
+
+
+@register.filter
+def way_words(ability: str) -> str:
+    """A way of making the mouth that a worker's engine has, as presets call it."""
+    way, _plus, enhanced = ability.partition("+")
+    words = str(VALUES["backend"].get(way, way))
+    return _("%(way)s, enhanced") % {"way": words} if enhanced else words
 
 
 @register.filter

@@ -18,7 +18,9 @@ from heygem_site.owner import ensure_owner
 from projects.models import AnalysisState, AuditEvent, Team
 from projects.problems import HeyGemError
 from rendering import queue, states
+from rendering.engine.errors import FAILURES
 from rendering.models import JobState, RenderAttempt, RenderJob, TeamShare, WorkerNode
+from rendering.problems import remedy_for_operators
 from rendering.selectors import farm, rates
 from rendering.selectors.farm import Why, Word
 from rendering.services import farm as services
@@ -277,6 +279,32 @@ def test_charts_count_what_was_made_and_what_failed(team: Team, worker: WorkerNo
             assert 0 <= bar.failed_y <= bar.done_y <= chart.height
             assert bar.done_height + bar.failed_height <= chart.height
     assert [(item.problem.code, item.attempts) for item in rates.failures()] == [("no_face", 2)]
+
+
+def test_the_page_says_that_its_figures_count_tries(olga: User) -> None:
+    page = browser(olga).get("/farm/").content.decode()
+    assert "Tries: made and failed" in page
+    assert "Failed tries of the last week, by kind" in page
+    assert "counts here once for each try" in page
+
+
+def test_operators_are_told_what_to_do_and_not_to_tell_themselves(olga: User, team: Team, worker: WorkerNode) -> None:
+    for code in [*FAILURES, "storage_unavailable", "render_minutes_over", "team_storage_spent", "of_a_newer_engine"]:
+        remedy = remedy_for_operators(code)
+        assert remedy
+        assert "operator" not in remedy.lower(), code
+    job = new_job(team)
+    states.fail(job, claimed(job, worker), "device_error")
+    WorkerNode.objects.update(refused={"wav2lip": "unsafe_checkpoint"})
+    client = browser(olga)
+    for address, words in (
+        ("/farm/", "See what the driver"),
+        (f"/farm/jobs/{job.public_id}/", "See what the driver"),
+        (f"/farm/workers/{worker.pk}/", "Set WAV2LIP_CHECKPOINT to a file that holds weights alone"),
+    ):
+        page = client.get(address).content.decode()
+        assert words in page, address
+        assert "the operator " not in page.replace("the operator supplied", ""), address
 
 
 def test_the_page_takes_as_many_queries_for_many_jobs_as_for_few(olga: User, team: Team, worker: WorkerNode) -> None:

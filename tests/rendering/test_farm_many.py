@@ -349,10 +349,16 @@ def test_a_workers_page_tells_what_is_known_and_what_is_not(olga: User, team: Te
     job = new_job(team)
     states.fail(job, claimed(job, worker), "no_face")
     figures = {"temperature_c": 71, "device_memory_mb": 24576, "device_memory_used_mb": 12288}
-    WorkerNode.objects.update(device="L4", engine="1.2", backends=["exemplar"], figures=figures)
+    WorkerNode.objects.update(device="L4", engine="1.2", backends=["exemplar", "neural+enhancer"], figures=figures)
     page = browser(olga).get(reverse("rendering:farm_worker", args=[worker.pk])).content.decode()
-    for words in ("L4", "71 °C", "12.0 / 24.0 GB", "1.2", "exemplar", "no_face", "unknown"):
+    for words in ("L4", "71 °C", "12.0 / 24.0 GB", "1.2", "no_face", "unknown"):
         assert words in page
+    for language, ways in (
+        ("en", ("mouths (exemplar)", "own network (mouth model), enhanced")),
+        ("zh-hans", ("出镜人自己的嘴（exemplar）", "由出镜人自己的网络绘制（口型模型），经增强")),
+    ):
+        page = browser(olga).get(f"/farm/workers/{worker.pk}/", headers={"Accept-Language": language}).content.decode()
+        assert all(way in page for way in ways)
     WorkerNode.objects.update(device="cpu", figures={})
     page = browser(olga).get(reverse("rendering:farm_worker", args=[worker.pk])).content.decode()
     assert "Temperature" not in page, "a processor has none to tell of"
