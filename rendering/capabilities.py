@@ -73,12 +73,15 @@ def somebody_draws(backend: str) -> bool:
     return not told or any(backend in backends for backends in told)
 
 
+CHECKPOINT_CODES = ("no_checkpoint", "bad_checkpoint", "unsafe_checkpoint")
+ENHANCER_CODES = ("no_enhancer", "bad_enhancer", "unsafe_enhancer")
+"""What can be wrong with weights of the operator's: there are none, or why an engine refused those that are set up."""
 NEEDS_WEIGHTS = {
-    Preset.Backend.WAV2LIP.value: "no_checkpoint",
-    ENHANCED_WAV2LIP: "no_enhancer",
-    ENHANCED_NEURAL: "no_enhancer",
+    Preset.Backend.WAV2LIP.value: CHECKPOINT_CODES[0],
+    ENHANCED_WAV2LIP: ENHANCER_CODES[0],
+    ENHANCED_NEURAL: ENHANCER_CODES[0],
 }
-"""Ways to draw with weights of the operator's, and the code of what is wrong without them."""
+"""Ways to draw with weights of the operator's, and the code of what is wrong where no machine names any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,8 @@ class Weights:
     """What the machines that render have for one back end."""
 
     lacking: str = ""
-    """Code of why nobody can render with it; empty: somebody can."""
+    """Code of why nobody can render with it: none is set up, or why what is set up was refused; empty: somebody
+    can."""
     identity: str = ""
     """Of the weights that the worker heard of last would draw with; empty: none are needed, or not known yet."""
 
@@ -96,11 +100,19 @@ def weights_for(options: Mapping[str, object]) -> Weights:
     needed = ability(options)
     if needed not in NEEDS_WEIGHTS:
         return Weights()
-    told = list(staying().order_by("-last_seen_at").values_list("weights", flat=True)) or [own_weights()]
+    nodes = list(staying().order_by("-last_seen_at").only("weights", "refused"))
+    told = [node.weights for node in nodes] or [own_weights()]
     for one in (str(options["backend"]), needed):  # without a checkpoint there is nothing to enhance
         if one in NEEDS_WEIGHTS and not any(one in weights for weights in told):
-            return Weights(lacking=NEEDS_WEIGHTS[one])
+            return Weights(lacking=_why_lacking(one, nodes))
     return Weights(identity=next(filter(None, (weights.get(needed) for weights in told)), ""))
+
+
+def _why_lacking(way: str, nodes: Iterable[WorkerNode]) -> str:
+    """Why none of ``nodes`` has weights for ``way``: a file that was set up and refused says more than that there is
+    none, and the worker heard of last goes first."""
+    supplied = way.rpartition("+")[2]  # what the engine opened for it
+    return next(filter(None, (node.refused.get(supplied) for node in nodes)), NEEDS_WEIGHTS[way])
 
 
 def weights_used(options: Mapping[str, object], *, has_mouths: bool) -> str:

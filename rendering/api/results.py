@@ -16,6 +16,7 @@ from rendering import access as work
 from rendering.api import filters
 from rendering.api import serializers as shapes
 from rendering.api.work import keys_of
+from rendering.capabilities import CHECKPOINT_CODES, ENHANCER_CODES
 from rendering.models import Export, Preset, RenderVersion
 from rendering.services import exports, presets, versions
 
@@ -67,6 +68,10 @@ class Exports(Made):
         return self.forget(exports.delete_export)
 
 
+NOT_KEPT = ("name_missing", "bad_preset", "preset_name_taken", *CHECKPOINT_CODES, *ENHANCER_CODES)
+"""Why a preset is not kept."""
+
+
 class Presets(Made):
     """A team's ways of rendering; a batch keeps a snapshot of the one it was started with."""
 
@@ -75,8 +80,8 @@ class Presets(Made):
     queryset = Preset.objects.select_related("team")
     asks = {"create": shapes.PresetNew, "partial_update": shapes.PresetChange}
     refusals = {
-        "create": ("name_missing", "bad_preset", "preset_name_taken", "no_checkpoint", "no_enhancer"),
-        "partial_update": ("name_missing", "bad_preset", "preset_name_taken", "no_checkpoint", "no_enhancer"),
+        "create": NOT_KEPT,
+        "partial_update": NOT_KEPT,
         "destroy": ("default_preset",),
     }
     noun = "preset"

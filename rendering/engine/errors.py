@@ -104,8 +104,8 @@ FAILURES: dict[str, Failure] = {
         Failure("no_backend", _("The preset asks for an engine that is not installed."), _("Choose another preset.")),
         Failure(
             "no_checkpoint",
-            _("Wav2Lip needs a checkpoint, and none is set up on the machines that render."),
-            _("Choose another way of making the mouth, or ask the operator to set WAV2LIP_CHECKPOINT."),
+            _("Wav2Lip needs a checkpoint, and the machines that render have none."),
+            _("Choose another way of making the mouth, or ask the operator: WAV2LIP_CHECKPOINT has to name its file."),
         ),
         Failure(
             "bad_checkpoint",
@@ -119,8 +119,8 @@ FAILURES: dict[str, Failure] = {
         ),
         Failure(
             "no_enhancer",
-            _("The preset asks for enhanced mouths, and no model for that is set up on the machines that render."),
-            _("Set the enhancement to 0, or ask the operator to set ENHANCER_MODEL."),
+            _("The preset asks for enhanced mouths, and the machines that render have no model for that."),
+            _("Set the enhancement to 0, or ask the operator: ENHANCER_MODEL has to name its file."),
         ),
         Failure(
             "bad_enhancer",

@@ -109,7 +109,7 @@ def start_batch(
     next_revision(project)  # two presses of the button take turns
     plan = _plan(project, cells, preset)
     if not plan.ready:
-        raise HeyGemError(_why_nothing(plan.skipped))
+        raise HeyGemError(_why_nothing(plan.skipped, capabilities.weights_for(preset.snapshot()).lacking))
     _check_limits(project.team, plan.ready, preset.snapshot())
     engines = capabilities.live_engines() or {ENGINE_VERSION}  # old and new, while an installation is upgraded
     analysis.renew((item.footage for item in plan.ready), engines=engines)
@@ -208,10 +208,10 @@ def _plan_cell(key: CellKey, cell: Cell | None, record: Record | None, made_with
     return Planned(cell=cell, footage=cell.footage, take=cell.take, base=base, mouths=model, fingerprint=mark)
 
 
-def _why_nothing(skipped: Sequence[Skipped]) -> str:
+def _why_nothing(skipped: Sequence[Skipped], lacking: str) -> str:
     codes = {skip.code for skip in skipped}
-    if lacking := codes & set(capabilities.NEEDS_WEIGHTS.values()):  # whatever else is the matter with other cells
-        return lacking.pop()
+    if lacking in codes:  # whatever else is the matter with other cells
+        return lacking
     return codes.pop() if len(codes) == 1 else "nothing_to_render"
 
 
@@ -285,7 +285,7 @@ def retry_failed(
     """A new job, in the same batch, for each cell whose last job failed; made from what would be used today.
 
     Of a batch, of a project, or one ``job`` alone (with its batch). Cells that still have nothing usable are left out.
-    Raises ``nothing_to_retry``, or ``no_checkpoint`` where that is what all of them lack.
+    Raises ``nothing_to_retry``, or what is wrong with the operator's weights where all of them lack those.
     """
     board = batch.project if batch is not None else project
     if board is None:

@@ -34,8 +34,8 @@ def default_preset(team: Team) -> Preset:
 
 
 def create_preset(*, actor: User, team: Team, name: str, **options: object) -> Preset:
-    """``options`` are fields of :data:`OPTIONS`. Raises ``preset_name_taken``, ``bad_preset``, ``no_checkpoint`` or
-    ``no_enhancer``: no machine can render that way."""
+    """``options`` are fields of :data:`OPTIONS`. Raises ``preset_name_taken``, ``bad_preset``, or one of
+    ``CHECKPOINT_CODES`` or ``ENHANCER_CODES``: no machine can render that way."""
     require(actor, team, Role.CREATOR)
     default_preset(team)
     preset = Preset(team=team, name=names.clean(name, limit=80))

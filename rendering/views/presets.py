@@ -14,11 +14,14 @@ from projects.sentences import joined
 from projects.views.base import page, signed_in
 from rendering import selectors
 from rendering.access import get_preset_for_user
-from rendering.capabilities import NEEDS_WEIGHTS
+from rendering.capabilities import CHECKPOINT_CODES, ENHANCER_CODES
 from rendering.forms import PresetForm
 from rendering.models import Preset
 from rendering.selectors import mouths
 from rendering.services import presets as services
+
+FIELDS = dict.fromkeys(CHECKPOINT_CODES, "backend") | dict.fromkeys(ENHANCER_CODES, "enhance")
+"""Where in the form it stands what is wrong."""
 
 
 @login_required
@@ -40,9 +43,7 @@ def _edit(request: HttpRequest, team: Team, preset: Preset | None) -> HttpRespon
                 fresh = Preset.objects.select_related("team").get(pk=preset.pk)
                 services.update_preset(actor=actor, preset=fresh, name=name, **form.options)
         except HeyGemError as error:
-            lacking = {"no_enhancer": "enhance"} | dict.fromkeys({*NEEDS_WEIGHTS.values()} - {"no_enhancer"}, "backend")
-            field = lacking.get(error.code, "name")
-            form.add_error(field, joined(error.sentence, error.remedy))
+            form.add_error(FIELDS.get(error.code, "name"), joined(error.sentence, error.remedy))
         else:
             return redirect("rendering:presets", team.public_id)
     context = {"form": form, "preset": preset, "drawn": mouths.presenters_with(team)}

@@ -47,6 +47,16 @@ def test_without_a_checkpoint_it_is_that_which_is_missing(alice: User, team: Tea
     assert capabilities.weights_for(ENHANCED).lacking == "no_checkpoint"
 
 
+@pytest.mark.parametrize("asked", [ENHANCED, OWN])
+def test_a_model_that_an_engine_refused_is_told_from_none(team: Team, asked: dict[str, object]) -> None:
+    one = able("one")
+    WorkerNode.objects.filter(pk=one.pk).update(refused={"enhancer": "unsafe_enhancer"})
+    assert capabilities.weights_for(asked).lacking == "unsafe_enhancer"
+    assert capabilities.weights_for({**asked, "enhance": 0.0}).lacking == ""
+    able_of_both("two")
+    assert capabilities.weights_for(ENHANCED).lacking == ""
+
+
 @pytest.mark.django_db
 def test_where_no_worker_is_there_the_settings_decide(settings: Settings, tmp_path: Path) -> None:
     settings.WAV2LIP_CHECKPOINT = tmp_path
@@ -137,5 +147,5 @@ def test_a_form_that_asks_for_what_no_machine_has_says_so_at_the_field(alice: Us
     sent = {"name": "Sharp", "backend": "wav2lip", "enhance": "0.6", "amplitude": "1", "when_shorter": "cut"}
     answer = browser(alice).post(f"/presets/{preset.public_id}/", {**sent, "crf": "18", "speed": "fast"})
     assert answer.status_code == 200
-    assert "no model for that is set up" in answer.content.decode()
+    assert "the machines that render have no model for that" in answer.content.decode()
     assert Preset.objects.get(pk=preset.pk).backend == "exemplar"

@@ -76,6 +76,28 @@ def test_a_preset_with_wav2lip_is_refused_where_no_machine_has_a_checkpoint(
     assert not Preset.objects.filter(**WAV2LIP).exists()
 
 
+REFUSED = [
+    ("bad_checkpoint", "cannot be read as one", "无法作为检查点读取"),
+    ("unsafe_checkpoint", "holds more than weights", "里不止有权重"),
+]
+
+
+@pytest.mark.parametrize(("code", "english", "chinese"), REFUSED)
+def test_a_checkpoint_that_an_engine_refused_is_told_from_none(
+    bob: User, team: Team, code: str, english: str, chinese: str
+) -> None:
+    node("none", backends=["exemplar"])
+    node("junk", backends=["exemplar"], refused={"wav2lip": code})
+    client, asked = browser(bob), {"team": team.public_id, "name": "Network", **WAV2LIP}
+    for language, words in (("en", english), ("zh-hans", chinese)):
+        said_in = {"Accept-Language": language}
+        answer = client.post("/api/v1/presets/", asked, content_type="application/json", headers=said_in)
+        assert (answer.status_code, answer.json()["code"]) == (422, code)
+        assert words in answer.json()["title"]
+    able("two")
+    assert create_preset(actor=bob, team=team, name="Network", **WAV2LIP).backend == "wav2lip"
+
+
 def test_it_is_let_in_where_one_machine_of_several_has_one(bob: User, team: Team) -> None:
     node("one", backends=["exemplar"])
     able("two")
@@ -135,6 +157,9 @@ def test_a_batch_is_refused_up_front_where_the_checkpoint_has_gone(bob: User, te
     project.rows.first().presenter.footage.all().delete()  # type: ignore[union-attr]
     assert {skip.code for skip in plan_batch(actor=bob, project=project).skipped} == {"no_footage", "no_checkpoint"}
     with pytest.raises(HeyGemError, match="no_checkpoint"):
+        start_batch(actor=bob, project=project)
+    node("junk", backends=["exemplar"], refused={"wav2lip": "bad_checkpoint"})
+    with pytest.raises(HeyGemError, match="bad_checkpoint"):
         start_batch(actor=bob, project=project)
     assert not RenderJob.objects.exists()
     able("one")
@@ -280,7 +305,7 @@ def test_from_upload_to_version_with_random_weights_and_enhanced_but_not_with_a_
     worker = WorkerNode.objects.get(cluster="gpu")
     assert (worker.backends, worker.weights) == (["exemplar", "neural"], {})
     assert "holds more than weights, so it was not opened" in client.get(f"/farm/workers/{worker.pk}/").content.decode()
-    with pytest.raises(HeyGemError, match="no_checkpoint"):
+    with pytest.raises(HeyGemError, match="unsafe_checkpoint"):
         create_preset(actor=alice, team=cell.project.team, name="Another", **WAV2LIP)
     assert RenderJob.objects.get().state == JobState.QUEUED, "another machine may have a good one"
 
