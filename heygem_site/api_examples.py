@@ -19,10 +19,11 @@ PROGRESS = {
     **{"total": 4, "done": 1, "failed": 0, "cancelled": 0, "running": 1, "queued": 2, "held": 0},
     **{"percent": 38, "eta_s": 95.0, "is_finished": False},
 }
+NO_ERROR = {"error_code": "", "error_title": "", "error_detail": ""}
 RUNNING_JOB = {
     **{"id": JOB, "batch": BATCH, "project": PROJECT, "presenter": ADA, "script": GREETING, "language": "en"},
     **{"state": "running", "stage": "compose", "progress": 52, "priority": 0, "attempts": 1, "max_attempts": 3},
-    **{"error_code": "", "version": None, "created_at": WHEN, "started_at": WHEN, "finished_at": None},
+    **{**NO_ERROR, "version": None, "created_at": WHEN, "started_at": WHEN, "finished_at": None},
 }
 PRESET = {
     "backend": "auto",
@@ -48,7 +49,7 @@ HOOK = {
     **{"failures_in_row": 0, "failing_since": None, "secret_hint": "C3d4", "created_at": WHEN},
 }
 BASE = {
-    **{"id": "q8u3vh6xn2ck9tdy", "state": "ready", "stage": "", "progress": 100, "error_code": "", "reason": ""},
+    **{"id": "q8u3vh6xn2ck9tdy", "state": "ready", "stage": "", "progress": 100, **NO_ERROR, "reason": ""},
     **{"engine": "1.3", "identity": "5f0c2a91d7e3b864", "footage": ["f2k6rd9yw4xh7mta"], "presenters": 4},
     **{"speech_s": 312.5, "figures": {"gain": 0.07, "better_for": 4}, "created_at": WHEN, "analysed_at": WHEN},
 }
@@ -77,7 +78,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "MouthModel": {
         **{"id": "m6t2wd8nb3xr9ykc", "footage": "f2k6rd9yw4xh7mta", "presenter": ADA, "state": "running"},
         **{"stage": "train", "percent": 42, "step": 1240, "steps": 3000, "eta_s": 95.0, "psnr": 26.1},
-        **{"error_code": "", "reason": "", "in_use": False, "automatic": False, "engine": "1.3", "identity": ""},
+        **{**NO_ERROR, "reason": "", "in_use": False, "automatic": False, "engine": "1.3", "identity": ""},
         **{"size": 0, "figures": {}, "failed": [], "initial": None, "borrowed": False},
         **{"picture_url": f"/media/{BLOB}/mouths.jpg", "created_at": WHEN, "started_at": WHEN},
         **{"analysed_at": None, "archived_at": None},
@@ -159,7 +160,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "tracker": "",
             "mouths": "",
             "drawn_by": "exemplar",
-            "instead": "",
+            **{"instead": "", "instead_title": "", "instead_detail": ""},
             "tier": "A",
             "preset": {"crf": 18},
             "size": 6_291_456,
@@ -173,7 +174,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Export": {
         **{"id": "x4u7ta9nk2ce6bsg", "team": TEAM, "project": PROJECT, "name": "Spring 2026-11-21.zip"},
-        **{"state": "ready", "done": 4, "total": 4, "error_code": "", "created_at": WHEN, "finished_at": WHEN},
+        **{"state": "ready", "done": 4, "total": 4, **NO_ERROR, "created_at": WHEN, "finished_at": WHEN},
         "download_url": f"/media/{BLOB}/Spring%202026-11-21.zip?download",
     },
     "ExportNew": {"project": PROJECT},
@@ -239,6 +240,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Attempt": {
         **{"number": 1, "worker": "render-1/gpu", "outcome": "failed", "error_code": "no_face", "started_at": WHEN},
+        "error_title": "No face could be followed through the footage.",
+        "error_detail": "Use footage in which one face is seen from the front in nearly every frame.",
         **{"ended_at": WHEN, "log": "compose: no face from 12.4 s on\n", "log_end": 32},
     },
     "Webhook": HOOK,

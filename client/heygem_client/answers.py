@@ -105,6 +105,8 @@ class MouthModel:
     eta_s: float | None
     psnr: float | None
     error_code: str
+    error_title: str
+    error_detail: str
     reason: str
     in_use: bool
     automatic: bool
@@ -252,6 +254,8 @@ class Job:
     attempts: int
     max_attempts: int
     error_code: str
+    error_title: str
+    error_detail: str
     version: str | None
     created_at: datetime
     started_at: datetime | None
@@ -280,6 +284,8 @@ class Version:
     mouths: str
     drawn_by: str
     instead: str
+    instead_title: str
+    instead_detail: str
     tier: str
     preset: Json
     size: int | None
@@ -299,6 +305,8 @@ class Export:
     done: int
     total: int
     error_code: str
+    error_title: str
+    error_detail: str
     download_url: str | None
     created_at: datetime
     finished_at: datetime | None

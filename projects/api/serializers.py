@@ -9,7 +9,7 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from projects import selectors
+from projects import problems, selectors
 from projects.access import carried_by
 from projects.models import (
     ApiToken,
@@ -132,6 +132,28 @@ class FindingSerializer(serializers.Serializer):
     figure = serializers.FloatField(allow_null=True, help_text="What was measured, if a figure belongs to it.")
     title = serializers.CharField(source="sentence", help_text="What was found.")
     detail = serializers.CharField(source="remedy", help_text="What to do.")
+
+
+WHY = ["error_code", "error_title", "error_detail"]
+
+
+class WhySerializer(serializers.Serializer):
+    """Why something failed, with the sentences that belong to its ``error_code``, in the language of the request."""
+
+    error_title = serializers.SerializerMethodField(help_text="What happened; empty where nothing failed.")
+    error_detail = serializers.SerializerMethodField(help_text="What to do; empty where nothing failed.")
+
+    def get_error_title(self, item: Any) -> str:
+        return said(item.error_code)[0]
+
+    def get_error_detail(self, item: Any) -> str:
+        return said(item.error_code)[1]
+
+
+def said(code: str) -> tuple[str, str]:
+    """What happened and what to do, in the language of the request; empty without a code."""
+    problem = problems.get(code)
+    return (str(problem.sentence), str(problem.remedy)) if code else ("", "")
 
 
 class AnalysedSerializer(serializers.ModelSerializer):

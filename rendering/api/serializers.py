@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from projects import problems
-from projects.api.serializers import IdField, Ids, media_url
+from projects.api.serializers import WHY, IdField, Ids, WhySerializer, media_url, said
 from projects.models import MouthModel, TeamBase
 from rendering.models import Export, Preset, RenderAttempt, RenderBatch, RenderJob, RenderVersion
 from rendering.selectors.logs import without_paths
@@ -73,7 +73,7 @@ class BatchSerializer(serializers.ModelSerializer):
         fields = ["id", "team", "project", "preset_name", "preset", "created_at"]
 
 
-class JobSerializer(serializers.ModelSerializer):
+class JobSerializer(WhySerializer, serializers.ModelSerializer):
     id = IdField()
     batch = IdField("batch")
     project = IdField("deliverable.project")
@@ -86,7 +86,7 @@ class JobSerializer(serializers.ModelSerializer):
         model = RenderJob
         fields = [
             *["id", "batch", "project", "presenter", "script", "language", "state", "stage", "progress", "priority"],
-            *["attempts", "max_attempts", "error_code", "version", "created_at", "started_at", "finished_at"],
+            *["attempts", "max_attempts", *WHY, "version", "created_at", "started_at", "finished_at"],
         ]
 
 
@@ -166,7 +166,7 @@ class LogField(serializers.CharField):
         return without_paths(super().to_representation(value))
 
 
-class AttemptSerializer(serializers.ModelSerializer):
+class AttemptSerializer(WhySerializer, serializers.ModelSerializer):
     """One try at a job. ``log`` is its end, as far as it is kept; ``log_end`` counts all that was written."""
 
     log = LogField(read_only=True)
@@ -174,7 +174,7 @@ class AttemptSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = RenderAttempt
-        fields = ["number", "worker", "outcome", "error_code", "started_at", "ended_at", "log", "log_end"]
+        fields = ["number", "worker", "outcome", *WHY, "started_at", "ended_at", "log", "log_end"]
 
 
 class PresetSerializer(serializers.ModelSerializer):
@@ -236,7 +236,7 @@ class UsageSerializer(serializers.Serializer):
     limits = LimitsSerializer()
 
 
-class TeamBaseSerializer(serializers.ModelSerializer):
+class TeamBaseSerializer(WhySerializer, serializers.ModelSerializer):
     """One making of a team's own base model."""
 
     id = IdField()
@@ -244,7 +244,7 @@ class TeamBaseSerializer(serializers.ModelSerializer):
     class Meta:
         model = TeamBase
         fields = [
-            *["id", "state", "stage", "progress", "error_code", "reason", "engine", "identity", "footage"],
+            *["id", "state", "stage", "progress", *WHY, "reason", "engine", "identity", "footage"],
             *["presenters", "speech_s", "figures", "created_at", "analysed_at"],
         ]
         read_only_fields = fields
@@ -262,7 +262,7 @@ class LearningSerializer(serializers.Serializer):
     least_speech_s = serializers.FloatField()
 
 
-class MouthModelSerializer(serializers.ModelSerializer):
+class MouthModelSerializer(WhySerializer, serializers.ModelSerializer):
     """One making of a network that draws the presenter's mouths in one piece of footage."""
 
     id = IdField()
@@ -285,7 +285,7 @@ class MouthModelSerializer(serializers.ModelSerializer):
         model = MouthModel
         fields = [
             *["id", "footage", "presenter", "state", "stage", "percent", "step", "steps", "eta_s", "psnr"],
-            *["error_code", "reason", "in_use", "automatic", "engine", "identity", "size", "figures", "failed"],
+            *[*WHY, "reason", "in_use", "automatic", "engine", "identity", "size", "figures", "failed"],
             *["initial", "borrowed", "picture_url", "created_at", "started_at", "analysed_at", "archived_at"],
         ]
         read_only_fields = fields
@@ -318,6 +318,10 @@ class VersionSerializer(serializers.ModelSerializer):
     presenter = IdField("deliverable.presenter")
     script = IdField("deliverable.script")
     language = serializers.CharField(source="deliverable.language", read_only=True)
+    instead_title = serializers.SerializerMethodField(
+        help_text="Why it was not made as its preset asks; empty where it was."
+    )
+    instead_detail = serializers.SerializerMethodField(help_text="What to do about that; empty where it was.")
     published = serializers.SerializerMethodField()
     size = serializers.IntegerField(source="video.size", default=None, allow_null=True, read_only=True)
     sha256 = serializers.CharField(source="video.sha256", default=None, allow_null=True, read_only=True)
@@ -338,6 +342,8 @@ class VersionSerializer(serializers.ModelSerializer):
                 "mouths",
                 "drawn_by",
                 "instead",
+                "instead_title",
+                "instead_detail",
                 "tier",
                 "preset",
                 "size",
@@ -348,6 +354,12 @@ class VersionSerializer(serializers.ModelSerializer):
             ],
         ]
 
+    def get_instead_title(self, version: RenderVersion) -> str:
+        return said(version.instead)[0]
+
+    def get_instead_detail(self, version: RenderVersion) -> str:
+        return said(version.instead)[1]
+
     def get_published(self, version: RenderVersion) -> bool:
         return version.deliverable.published_id == version.pk
 
@@ -356,7 +368,7 @@ class VersionSerializer(serializers.ModelSerializer):
         return f"{media_url(version.video, f'v{version.number}.mp4')}?download" if version.video else None
 
 
-class ExportSerializer(serializers.ModelSerializer):
+class ExportSerializer(WhySerializer, serializers.ModelSerializer):
     id = IdField()
     team = IdField("team")
     project = IdField("project")
@@ -365,7 +377,7 @@ class ExportSerializer(serializers.ModelSerializer):
     class Meta:
         model = Export
         fields = [
-            *["id", "team", "project", "name", "state", "done", "total", "error_code", "download_url"],
+            *["id", "team", "project", "name", "state", "done", "total", *WHY, "download_url"],
             *["created_at", "finished_at"],
         ]
 

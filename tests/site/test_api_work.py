@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 from projects.models import AuditEvent, Project, Team
-from rendering import queue
-from rendering.models import RenderAttempt, WorkerNode
+from rendering import queue, states
+from rendering.models import RenderAttempt, RenderVersion, WorkerNode
 from rendering.services import batches
 from tests import factories
 from tests.rendering import making
@@ -89,6 +90,32 @@ def test_presets_are_made_changed_chosen_and_deleted(bob: User, board: Project) 
     assert names == {"Small": True, "Standard": False}
 
 
+def said_in(language: str) -> dict[str, str]:
+    return {"Accept-Language": language}
+
+
+def attempt_in(client: Client, address: str, language: str) -> dict[str, Any]:
+    (attempt,) = client.get(f"{address}attempts/", headers=said_in(language)).json()
+    return dict(attempt)
+
+
+def test_what_did_not_fail_has_no_sentence_and_why_another_drew_has_one(bob: User, team: Team, board: Project) -> None:
+    batches.start_batch(actor=bob, project=board)
+    claim = queue.claim_next(making.worker())
+    assert claim is not None
+    states.succeed(claim.job, claim.token, making.finished(team))
+    client = program(bob)
+    job = client.get(f"/api/v1/jobs/{claim.job.public_id}/").json()
+    assert (job["error_code"], job["error_title"], job["error_detail"]) == ("", "", "")
+    address = f"/api/v1/versions/{job['version']}/"
+    version = client.get(address).json()
+    assert (version["instead"], version["instead_title"], version["instead_detail"]) == ("", "", "")
+    RenderVersion.objects.update(instead="no_mouths")
+    version = client.get(address).json()
+    assert version["instead_title"] == "The footage has no mouth model, so the presenter's own mouths were used."
+    assert version["instead_detail"].startswith("Train one for this footage")
+
+
 def test_creators_read_the_log_of_a_try_and_try_again(bob: User, victor: User, board: Project) -> None:
     batch = batches.start_batch(actor=bob, project=board)
     failed = making.fail_next()
@@ -98,6 +125,13 @@ def test_creators_read_the_log_of_a_try_and_try_again(bob: User, victor: User, b
     (attempt,) = client.get(f"{address}attempts/").json()
     assert (attempt["outcome"], attempt["error_code"], attempt["log"]) == ("failed", "no_face", "no face in frame 12")
     assert_problem(program(victor, "read").get(f"{address}attempts/"), 403, "not_allowed")
+    for language, title, detail in (
+        ("en", "No face could be followed", "Use footage in which one face"),
+        ("zh-hans", "无法在整段素材中跟踪", "请使用"),
+    ):
+        for told in (attempt_in(client, address, language), client.get(address, headers=said_in(language)).json()):
+            assert told["error_title"].startswith(title)
+            assert told["error_detail"].startswith(detail)
     again = post(client, f"{address}retry/", {}).json()
     assert (again["batch"], again["state"]) == (batch.public_id, "queued")
     assert again["id"] != failed.public_id
