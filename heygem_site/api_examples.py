@@ -238,6 +238,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         **{"learns": True, "current": BASE, "newest": BASE, "presenters": 4, "speech_s": 312.5},
         **{"least_presenters": 3, "least_speech_s": 60.0},
     },
+    "TeamBase": BASE,
     "Attempt": {
         **{"number": 1, "worker": "render-1/gpu", "outcome": "failed", "error_code": "no_face", "started_at": WHEN},
         "error_title": "No face could be followed through the footage.",
