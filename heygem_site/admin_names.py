@@ -128,6 +128,7 @@ COLUMNS = frozenset(
         _("published at"),
         _("purpose"),
         _("quality"),
+        _("reason"),
         _("refusal"),
         _("refused"),
         _("render minutes"),
