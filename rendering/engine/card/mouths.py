@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-class Face:
+class Face(ABC):
     """One frame that is to be changed by what a network draws."""
 
     frame: Frame
@@ -39,9 +39,9 @@ class Face:
     """Of the footage."""
 
     @property
+    @abstractmethod
     def whole(self) -> Box:
         """What may change; even-aligned."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
