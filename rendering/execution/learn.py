@@ -102,19 +102,19 @@ class Training(Try):
             except (WorkerStopping, EngineError) as ended:
                 self.is_over = True
                 self.lease.surely(self._keep_checkpoint)
-                if isinstance(ended, WorkerStopping):
-                    self._note_stop(str(ended) or "given back")
+                self._note_end(ended)
                 raise
             finally:
                 self.log.write()
             self.is_over = True
             self._keep(model, learnt)
 
-    def _note_stop(self, why: str) -> None:
-        """For who reads the log: that this was no failure, and what is kept of it."""
+    def _note_end(self, ended: WorkerStopping | EngineError) -> None:
+        """For who reads the log: what went wrong, or that nothing did and what is kept."""
         self.log.write()
         kept = f"kept up to step {self.kept_step}" if self.kept_step else "nothing is kept yet"
-        self.lease.surely(lambda: self.diary.add(f"{why}, {kept}"))
+        why = ended.code if isinstance(ended, EngineError) else f"{str(ended) or 'given back'}, {kept}"
+        self.lease.surely(lambda: self.diary.add(why))
 
     def _args(self, model: MouthModel, held: ExitStack) -> dict[str, Any]:
         """The engine's ``MouthsRequest``. Its files stay on this machine until ``held`` is closed."""

@@ -231,6 +231,7 @@ def test_what_goes_wrong_is_told_and_never_stops_renders(
     made = MouthModel.objects.get()
     assert (made.state, made.error_code) == (AnalysisState.REFUSED, code)
     assert made.attempts == (1 if mode == "no_face" else 3)
+    assert [line for line in _said(made) if line == code] == [code] * made.attempts, "its log says what ended each try"
     assert [delivery.event for delivery in hook.deliveries.all()] == ["mouths.refused"]
     job = _job(team)
     assert render.run_ticket() == f"{job.public_id}: version 1"
